@@ -1,0 +1,132 @@
+/**
+ * The proxy's log: lines in Envoy's format on standard error, by component and level. The agent logs in Istio's format
+ * (agent/log.ts).
+ *
+ * Source: Envoy's application logging, and istioctl's log processor, which parses these lines.
+ */
+import { writeSync } from 'node:fs';
+
+/** Envoy's levels in rising order. */
+export const logLevels = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** The components (Envoy calls them loggers) that `/logging` lists and `--component-log-level` names. */
+export const logComponents = [
+  'admin',
+  'assert',
+  'client',
+  'config',
+  'conn_handler',
+  'connection',
+  'dns',
+  'ext_authz',
+  'fault',
+  'file',
+  'filter',
+  'forward_proxy',
+  'http',
+  'http2',
+  'init',
+  'istio',
+  'jwt',
+  'listener',
+  'lua',
+  'main',
+  'misc',
+  'pool',
+  'rbac',
+  'router',
+  'runtime',
+  'secret',
+  'stats',
+  'tcp',
+  'tls',
+  'tracing',
+  'upstream',
+  'wasm',
+] as const;
+export type LogComponent = (typeof logComponents)[number];
+
+type Severity = Exclude<LogLevel, 'off'>;
+type JsonPrefix = { readonly json: boolean };
+
+const ranks: Readonly<Record<LogLevel, number>> = Object.fromEntries(logLevels.map((level, rank) => [level, rank])) as never;
+const thresholds = new Map<LogComponent, number>(logComponents.map(component => [component, ranks.info]));
+const settings: { threadName: string; format: JsonPrefix } = { threadName: 'main', format: { json: false } };
+
+/** True for a level that this process knows. */
+export function isLogLevel(text: string): text is LogLevel {
+  return (logLevels as readonly string[]).includes(text);
+}
+
+/** True for a component that this process knows. */
+export function isLogComponent(text: string): text is LogComponent {
+  return (logComponents as readonly string[]).includes(text);
+}
+
+/** Sets the threshold of every component, then those of `components`; names and levels must be known. */
+export function setLogLevels(level: LogLevel, components: { readonly [component: string]: string } = {}): void {
+  for (const component of logComponents) thresholds.set(component, ranks[level]);
+  for (const [component, own] of Object.entries(components)) setComponentLogLevel(component as LogComponent, own as LogLevel);
+}
+
+/** Sets one component's threshold. */
+export function setComponentLogLevel(component: LogComponent, level: LogLevel): void {
+  thresholds.set(component, ranks[level]);
+}
+
+/** Component to level, in the order of `/logging`. */
+export function currentLogLevels(): ReadonlyMap<LogComponent, LogLevel> {
+  return new Map([...thresholds].map(([component, rank]) => [component, logLevels[rank]]));
+}
+
+/** How this thread signs its lines, and whether they are JSON (`--log_as_json` of the agent). */
+export function configureLog(threadName: string, json: boolean): void {
+  settings.threadName = threadName;
+  settings.format = { json };
+}
+
+/** Logs one component's events. Message builders run only when the level is on. */
+export class Logger {
+  readonly #component: LogComponent;
+  constructor(component: LogComponent) {
+    this.#component = component;
+  }
+  isEnabled(level: Severity): boolean {
+    return ranks[level] >= (thresholds.get(this.#component) as number);
+  }
+  log(level: Severity, message: string | (() => string)): void {
+    if (!this.isEnabled(level)) return;
+    writeLine(level, this.#component, typeof message === 'string' ? message : message());
+  }
+  trace(message: string | (() => string)): void {
+    this.log('trace', message);
+  }
+  debug(message: string | (() => string)): void {
+    this.log('debug', message);
+  }
+  info(message: string | (() => string)): void {
+    this.log('info', message);
+  }
+  warn(message: string | (() => string)): void {
+    this.log('warning', message);
+  }
+  error(message: string | (() => string)): void {
+    this.log('error', message);
+  }
+  critical(message: string | (() => string)): void {
+    this.log('critical', message);
+  }
+}
+
+function writeLine(level: Severity, component: LogComponent, message: string): void {
+  const time = new Date().toISOString().replace('Z', '000Z');
+  const line = settings.format.json
+    ? JSON.stringify({ level, time, scope: `envoy ${component}`, msg: message, thread: settings.threadName })
+    : `${time}\t${level}\tenvoy ${component}\t${message}\tthread=${settings.threadName}`;
+  try {
+    writeSync(2, `${line}\n`);
+  } catch {
+    // Standard error is gone or full: a log line is not worth a crash.
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Generates protos/generated: one JSON descriptor that holds the messages of roots.ts and what they reach, and its
+ * TypeScript types. Field names stay as in the .proto files, so a field path in a NACK reads as in Envoy's documentation.
+ *
+ * Sources: the Envoy API as shipped by @grpc/grpc-js-xds, and protos/istio.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import protobuf from 'protobufjs';
+import { rootFiles, rootMessages } from './roots.ts';
+import { renderTypes } from './types-renderer.ts';
+
+const here = import.meta.dirname;
+const output = join(here, 'generated');
+const deps = join(dirname(createRequire(import.meta.url).resolve('@grpc/grpc-js-xds/package.json')), 'deps');
+const includeDirs = [
+  here,
+  ...['envoy-api', 'xds', 'googleapis', 'protoc-gen-validate'].map(name => join(deps, name)),
+  dirname(createRequire(import.meta.url).resolve('protobufjs/package.json')), // google/protobuf/descriptor.proto
+];
+
+function resolveImport(file: string): string {
+  for (const dir of includeDirs) if (existsSync(join(dir, file))) return join(dir, file);
+  throw new Error(`protos: cannot find ${file} in ${includeDirs.join(', ')}`);
+}
+
+function loadRoot(): protobuf.Root {
+  const root = new protobuf.Root();
+  root.resolvePath = (_origin, target) => (protobuf.common.get(target) !== null ? target : resolveImport(target));
+  const files = new Set<string>(rootFiles);
+  for (const name of rootMessages) {
+    for (const file of filesDeclaring(name)) files.add(file);
+  }
+  root.loadSync([...files], { keepCase: true });
+  root.resolveAll();
+  return root;
+}
+
+/** The files of a package's folder that declare a message. */
+function filesDeclaring(message: string): string[] {
+  const parts = message.split('.');
+  const declaration = new RegExp(`^message ${parts.pop()} \\{`, 'm');
+  const folder = parts.join('/');
+  return includeDirs
+    .filter(dir => existsSync(join(dir, folder)))
+    .flatMap(dir => readdirSync(join(dir, folder)).map(file => ({ dir, file: `${folder}/${file}` })))
+    .filter(({ dir, file }) => file.endsWith('.proto') && declaration.test(readFileSync(join(dir, file), 'utf8')))
+    .map(({ file }) => file);
+}
+
+/** Full names of the messages and enums reachable from the roots. */
+function findReachable(root: protobuf.Root): Set<string> {
+  const reachable = new Set<string>();
+  const queue: protobuf.ReflectionObject[] = rootMessages.map(name => root.lookupType(name));
+  for (let object = queue.pop(); object !== undefined; object = queue.pop()) {
+    const name = object.fullName.slice(1);
+    if (reachable.has(name)) continue;
+    reachable.add(name);
+    if (object instanceof protobuf.Type) {
+      for (const field of object.fieldsArray) if (field.resolvedType) queue.push(field.resolvedType);
+    }
+  }
+  return reachable;
+}
+
+type NamespaceJson = {
+  nested?: Record<string, NamespaceJson>;
+  fields?: Record<string, { options?: unknown; comment?: unknown }>;
+  oneofs?: unknown;
+  values?: Record<string, number>;
+};
+
+/** Drops what is unreachable, and every option (validation rules, deprecation), which nothing here reads. */
+function prune(json: NamespaceJson, path: string, reachable: Set<string>): NamespaceJson | null {
+  const { nested, ...own } = json;
+  const isType = own.fields !== undefined || own.values !== undefined;
+  const isReachable = isType && reachable.has(path);
+  const kept: Record<string, NamespaceJson> = {};
+  for (const [name, child] of Object.entries(nested ?? {})) {
+    const pruned = 'rule' in child || 'methods' in child ? null : prune(child, path ? `${path}.${name}` : name, reachable);
+    if (pruned) kept[name] = pruned;
+  }
+  if (!isReachable && Object.keys(kept).length === 0) return null;
+  const result: Record<string, unknown> = isReachable ? { ...own } : {};
+  delete result.options;
+  delete result.reserved;
+  if (isReachable && own.fields) {
+    result.fields = Object.fromEntries(
+      Object.entries(own.fields).map(([name, field]) => {
+        const { options, ...rest } = field as { options?: Record<string, unknown> };
+        return [name, options?.proto3_optional ? { ...rest, options: { proto3_optional: true } } : rest];
+      }),
+    );
+  }
+  if (Object.keys(kept).length > 0) result.nested = kept;
+  return result as NamespaceJson;
+}
+
+function main(): void {
+  const root = loadRoot();
+  const reachable = findReachable(root);
+  const json = prune(root.toJSON() as NamespaceJson, '', reachable);
+  mkdirSync(output, { recursive: true });
+  writeFileSync(join(output, 'descriptor.json'), JSON.stringify(json));
+  writeFileSync(join(output, 'types.d.ts'), renderTypes(protobuf.Root.fromJSON(json as protobuf.INamespace), rootMessages));
+  console.log(`protos: ${reachable.size} messages and enums`);
+}
+
+main();

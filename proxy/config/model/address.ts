@@ -1,0 +1,26 @@
+/** Where a socket is bound or connected, as `envoy.config.core.v3.Address` after compilation. */
+export type Address = SocketAddress | PipeAddress;
+
+export interface SocketAddress {
+  readonly kind: 'socket';
+  /** An IP in its canonical text form, or a host name in DNS clusters. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface PipeAddress {
+  readonly kind: 'pipe';
+  readonly path: string;
+}
+
+/** A CIDR range in canonical text form. */
+export interface CidrRange {
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+/** `ip:port` with IPv6 in brackets, or the path of a pipe: the form of Envoy's admin API and access log. */
+export function formatAddress(address: Address): string {
+  if (address.kind === 'pipe') return address.path;
+  return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}

@@ -1,0 +1,159 @@
+/** `envoy.config.cluster.v3.Cluster` and `ClusterLoadAssignment` after compilation. */
+import type { Address } from './address.ts';
+import type { Http1OptionsModel, Http2OptionsModel } from './http-connection-manager.ts';
+import type { FilterModel } from './listener.ts';
+import type { Metadata } from './matchers.ts';
+import type { RawBufferModel, UpstreamTlsModel } from './tls.ts';
+
+export interface ClusterModel {
+  readonly name: string;
+  /** The middle part of `cluster.<statName>.*`: alt_stat_name if set. Not unique. */
+  readonly statName: string;
+  readonly hash: string;
+  readonly discovery:
+    | { readonly kind: 'static' }
+    | { readonly kind: 'eds'; readonly serviceName: string }
+    | {
+        readonly kind: 'strict-dns' | 'logical-dns';
+        readonly refreshRateMs: number;
+        readonly jitterMs: number;
+        readonly respectTtl: boolean;
+        readonly family: 'auto' | 'v4-only' | 'v6-only' | 'v4-preferred' | 'all';
+      }
+    | {
+        readonly kind: 'original-dst';
+        readonly portOverride: number;
+        readonly useHttpHeader: string;
+        readonly cleanupIntervalMs: number;
+      };
+  /** Inline endpoints of static and DNS clusters; null for the others. */
+  readonly loadAssignment: LoadAssignmentModel | null;
+  readonly connectTimeoutMs: number;
+  readonly loadBalancer: LoadBalancerModel;
+  /** Priority default, then high. */
+  readonly circuitBreakers: readonly [CircuitBreakerModel, CircuitBreakerModel];
+  readonly outlierDetection: OutlierDetectionModel | null;
+  /** The first entry whose `match` is a subset of the endpoint's `envoy.transport_socket_match` metadata wins. */
+  readonly transportSocketMatches: readonly TransportSocketMatch[];
+  readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+  readonly protocol: UpstreamProtocolModel;
+  /** Upstream network filters (metadata exchange). */
+  readonly filters: readonly FilterModel[];
+  /** Source addresses to bind, by family; empty: the kernel's choice. */
+  readonly bindAddresses: readonly string[];
+  readonly tcpKeepalive: TcpKeepaliveModel | null;
+  readonly maxRequestsPerConnection: number;
+  readonly perConnectionBufferLimitBytes: number;
+  readonly metadata: Metadata;
+}
+
+export interface TransportSocketMatch {
+  readonly name: string;
+  readonly match: { readonly [key: string]: unknown };
+  readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+}
+
+/** `envoy.extensions.upstreams.http.v3.HttpProtocolOptions`. */
+export interface UpstreamProtocolModel {
+  readonly kind: 'http1' | 'http2' | 'downstream' | 'auto';
+  readonly http1: Http1OptionsModel;
+  readonly http2: Http2OptionsModel;
+  /** Milliseconds; 0: none. Envoy's default is one hour. */
+  readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number;
+  readonly maxRequestsPerConnection: number;
+  readonly autoSni: boolean;
+  readonly autoSanValidation: boolean;
+}
+
+export interface TcpKeepaliveModel {
+  readonly probes: number | null;
+  readonly timeSeconds: number | null;
+  readonly intervalSeconds: number | null;
+}
+
+export interface LoadBalancerModel {
+  readonly policy: 'least-request' | 'round-robin' | 'random' | 'ring-hash' | 'maglev' | 'cluster-provided';
+  readonly choiceCount: number;
+  readonly activeRequestBias: number;
+  readonly slowStart: { readonly windowMs: number; readonly aggression: number; readonly minWeightPercent: number } | null;
+  readonly minimumRingSize: number;
+  readonly maximumRingSize: number;
+  readonly maglevTableSize: number;
+  /** Percent. */
+  readonly healthyPanicThreshold: number;
+  readonly localityWeighted: boolean;
+  readonly zoneAware: boolean;
+  readonly overprovisioningFactor: number;
+  readonly useHostnameForHashing: boolean;
+}
+
+/** Counts; 4,294,967,295 is Istio's "no limit". */
+export interface CircuitBreakerModel {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | null;
+  readonly trackRemaining: boolean;
+}
+
+/** Milliseconds, counts and percent, with Envoy's defaults filled in. */
+export interface OutlierDetectionModel {
+  readonly consecutive5xx: number;
+  readonly enforcingConsecutive5xx: number;
+  readonly consecutiveGatewayFailure: number;
+  readonly enforcingConsecutiveGatewayFailure: number;
+  readonly consecutiveLocalOriginFailure: number;
+  readonly enforcingConsecutiveLocalOriginFailure: number;
+  readonly splitExternalLocalOriginErrors: boolean;
+  readonly intervalMs: number;
+  readonly baseEjectionTimeMs: number;
+  readonly maxEjectionTimeMs: number;
+  readonly maxEjectionPercent: number;
+  readonly enforcingSuccessRate: number;
+  readonly successRateMinimumHosts: number;
+  readonly successRateRequestVolume: number;
+  readonly successRateStdevFactor: number;
+  readonly enforcingFailurePercentage: number;
+  readonly failurePercentageThreshold: number;
+  readonly failurePercentageMinimumHosts: number;
+  readonly failurePercentageRequestVolume: number;
+}
+
+export interface LoadAssignmentModel {
+  readonly clusterName: string;
+  readonly localities: readonly LocalityModel[];
+  readonly overprovisioningFactor: number;
+}
+
+export interface LocalityModel {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly priority: number;
+  /** 0: unset. */
+  readonly weight: number;
+  readonly hosts: readonly HostModel[];
+}
+
+export interface HostModel {
+  readonly address: Address;
+  readonly additionalAddresses: readonly Address[];
+  readonly hostname: string;
+  readonly weight: number;
+  readonly health: 'healthy' | 'unhealthy' | 'draining' | 'timeout' | 'degraded' | 'unknown';
+  readonly metadata: Metadata;
+}
+
+/** A cluster's hosts as the main thread hands them to a worker: every host has its slots in the shared tables. */
+export interface HostSetModel {
+  readonly cluster: string;
+  readonly localities: readonly (Omit<LocalityModel, 'hosts'> & { readonly hosts: readonly SlottedHostModel[] })[];
+  readonly overprovisioningFactor: number;
+}
+
+export interface SlottedHostModel extends HostModel {
+  /** Index of the host's row in the shared host table; stable while the address stays in the cluster. */
+  readonly slot: number;
+}

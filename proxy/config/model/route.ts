@@ -1,0 +1,186 @@
+/** Routes, as `envoy.config.route.v3` after compilation. */
+import type { FractionalPercent, HeaderMatcher, Metadata, QueryParameterMatcher, StringMatcher } from './matchers.ts';
+
+export interface RouteConfigModel {
+  readonly name: string;
+  readonly virtualHosts: readonly VirtualHostModel[];
+  readonly ignorePortInHostMatching: boolean;
+  readonly headers: HeaderMutations;
+  readonly mostSpecificHeaderMutationsWins: boolean;
+  readonly maxDirectResponseBodyBytes: number;
+}
+
+export interface VirtualHostModel {
+  readonly name: string;
+  /** Lower case. */
+  readonly domains: readonly string[];
+  readonly routes: readonly RouteModel[];
+  readonly headers: HeaderMutations;
+  readonly includeRequestAttemptCount: boolean;
+  readonly includeAttemptCountInResponse: boolean;
+  readonly requireTls: 'none' | 'external-only' | 'all';
+  readonly retryPolicy: RetryPolicyModel | null;
+  /** Named `vhost.<name>.vcluster.other` counters exist only when virtual clusters do. */
+  readonly perFilter: PerFilterModels;
+}
+
+/** Filter name to its compiled per-route configuration; the filter's file defines the shape. */
+export type PerFilterModels = { readonly [filterName: string]: PerFilterModel };
+export interface PerFilterModel {
+  /** The extension's kind, as in its filter model. */
+  readonly kind: string;
+  readonly disabled: boolean;
+  readonly config: unknown;
+}
+
+export interface RouteModel {
+  readonly name: string;
+  readonly match: RouteMatch;
+  readonly action: RouteAction;
+  readonly headers: HeaderMutations;
+  readonly metadata: Metadata;
+  readonly decorator: { readonly operation: string; readonly propagate: boolean } | null;
+  /** Non-empty: counters `vhost.<vhost>.route.<prefix>.*`. */
+  readonly statPrefix: string;
+  readonly perFilter: PerFilterModels;
+}
+
+export interface RouteMatch {
+  readonly path:
+    | { readonly kind: 'prefix' | 'exact' | 'path-separated-prefix'; readonly value: string; readonly ignoreCase: boolean }
+    /** RE2; matches the path without query, whole. */
+    | { readonly kind: 'regex'; readonly value: string }
+    | { readonly kind: 'connect' };
+  readonly headers: readonly HeaderMatcher[];
+  readonly queryParameters: readonly QueryParameterMatcher[];
+  readonly grpc: boolean;
+  readonly runtimeFraction: FractionalPercent | null;
+  readonly dynamicMetadata: readonly MetadataMatcher[];
+}
+
+export interface MetadataMatcher {
+  readonly namespace: string;
+  readonly path: readonly string[];
+  readonly value: unknown;
+  readonly invert: boolean;
+}
+
+export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
+
+export interface ForwardAction {
+  readonly kind: 'forward';
+  readonly cluster:
+    | { readonly kind: 'name'; readonly name: string }
+    | { readonly kind: 'header'; readonly header: string }
+    | { readonly kind: 'weighted'; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number };
+  readonly clusterNotFoundStatus: number;
+  readonly prefixRewrite: string;
+  readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | null;
+  readonly hostRewrite:
+    | { readonly kind: 'literal' | 'header'; readonly value: string }
+    | { readonly kind: 'auto' }
+    | { readonly kind: 'path-regex'; readonly pattern: string; readonly substitution: string }
+    | null;
+  readonly appendXForwardedHost: boolean;
+  /** Milliseconds; 0 disables. Envoy's default is 15,000. */
+  readonly timeoutMs: number;
+  /** Milliseconds; null: the connection manager's; 0 disables. */
+  readonly idleTimeoutMs: number | null;
+  readonly maxStreamDuration: MaxStreamDuration | null;
+  readonly retryPolicy: RetryPolicyModel | null;
+  readonly mirrors: readonly MirrorPolicy[];
+  readonly hashPolicies: readonly HashPolicy[];
+  readonly priority: 'default' | 'high';
+  readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
+  readonly metadataMatch: Metadata;
+}
+
+export interface MaxStreamDuration {
+  /** Null: unset; 0: none. */
+  readonly maxMs: number | null;
+  readonly grpcTimeoutHeaderMaxMs: number | null;
+  readonly grpcTimeoutHeaderOffsetMs: number;
+}
+
+export interface WeightedCluster {
+  readonly name: string;
+  readonly weight: number;
+  readonly headers: HeaderMutations;
+  readonly hostRewriteLiteral: string;
+  readonly perFilter: PerFilterModels;
+}
+
+export interface RedirectAction {
+  readonly kind: 'redirect';
+  readonly status: number;
+  readonly scheme: 'http' | 'https' | null;
+  readonly host: string;
+  /** 0: unchanged. */
+  readonly port: number;
+  readonly path: string;
+  readonly prefixRewrite: string;
+  readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | null;
+  readonly stripQuery: boolean;
+}
+
+export interface DirectResponseAction {
+  readonly kind: 'direct-response';
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface RetryPolicyModel {
+  /** Members of `retry_on`, lower case; a number became a member of `statusCodes`. */
+  readonly retryOn: readonly string[];
+  readonly numRetries: number;
+  /** 0: the route's timeout only. */
+  readonly perTryTimeoutMs: number;
+  readonly perTryIdleTimeoutMs: number;
+  readonly statusCodes: readonly number[];
+  readonly retriableHeaders: readonly HeaderMatcher[];
+  readonly retriableRequestHeaders: readonly HeaderMatcher[];
+  readonly previousHosts: boolean;
+  readonly previousPriorities: { readonly updateFrequency: number } | null;
+  readonly hostSelectionMaxAttempts: number;
+  /** Milliseconds; Envoy's default base is 25 and the maximum ten times the base. */
+  readonly baseIntervalMs: number;
+  readonly maxIntervalMs: number;
+}
+
+export interface MirrorPolicy {
+  readonly cluster: string;
+  readonly clusterHeader: string;
+  readonly fraction: FractionalPercent | null;
+  readonly disableShadowHostSuffix: boolean;
+}
+
+export type HashPolicy = { readonly terminal: boolean } & (
+  | { readonly kind: 'header'; readonly name: string }
+  | {
+      readonly kind: 'cookie';
+      readonly name: string;
+      readonly ttlMs: number | null;
+      readonly path: string;
+      readonly attributes: readonly { readonly name: string; readonly value: string }[];
+    }
+  | { readonly kind: 'source-ip' }
+  | { readonly kind: 'query-parameter'; readonly name: string }
+);
+
+/** Header edits on one level (route configuration, virtual host, route, weighted cluster). */
+export interface HeaderMutations {
+  readonly requestAdd: readonly HeaderValueOption[];
+  readonly requestRemove: readonly string[];
+  readonly responseAdd: readonly HeaderValueOption[];
+  readonly responseRemove: readonly string[];
+}
+
+export interface HeaderValueOption {
+  readonly name: string;
+  /** May hold `%OPERATOR%`s. */
+  readonly value: string;
+  readonly action: 'append' | 'add-if-absent' | 'overwrite-or-add' | 'overwrite-if-exists';
+  readonly keepEmpty: boolean;
+}
+
+export type { StringMatcher };

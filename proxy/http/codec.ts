@@ -1,0 +1,110 @@
+/**
+ * The seam that hides the HTTP version: Envoy's codec interfaces. A server codec turns downstream bytes into streams for the
+ * connection manager; a client codec carries a pool's streams to an upstream. `endStream` means: nothing of this message
+ * follows. No call comes after a reset.
+ */
+import type { Connection } from '../network/connection.ts';
+import type { Protocol } from '../telemetry/stream-info.ts';
+import type { HeaderMap } from './header-map.ts';
+
+export type StreamResetReason =
+  | 'local-reset'
+  | 'local-refused-stream-reset'
+  | 'remote-reset'
+  | 'remote-refused-stream-reset'
+  | 'connection-failure'
+  | 'connection-timeout'
+  | 'connection-termination'
+  | 'overflow'
+  | 'protocol-error'
+  | 'connect-error';
+
+/** Common to both directions of a stream. */
+export interface CodecStream {
+  reset(reason: StreamResetReason): void;
+  /** Counted: stops reading this message from the peer (on HTTP/1, the connection). */
+  readDisable(disable: boolean): void;
+  /** Bytes of this stream that the connection has not sent. */
+  readonly bufferedBytes: number;
+  /** Bytes on the wire so far, with framing. */
+  readonly wireBytesSent: number;
+  readonly wireBytesReceived: number;
+}
+
+export interface StreamCallbacks {
+  onReset(reason: StreamResetReason, transportFailureReason: string): void;
+  onAboveWriteBufferHighWatermark(): void;
+  onBelowWriteBufferLowWatermark(): void;
+}
+
+// Server side
+
+export interface RequestDecoder extends StreamCallbacks {
+  onRequestHeaders(headers: HeaderMap, endStream: boolean): void;
+  onRequestData(data: Buffer, endStream: boolean): void;
+  onRequestTrailers(trailers: HeaderMap): void;
+  /**
+   * The request broke the protocol before the decoder could be given headers, or a limit was exceeded: answer with a local
+   * reply.
+   */
+  sendLocalReply(status: number, body: string, details: string): void;
+}
+
+export interface ResponseEncoder extends CodecStream {
+  /** An informational response (1xx but 101). */
+  encode1xxHeaders(headers: HeaderMap): void;
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void;
+  encodeData(data: Buffer, endStream: boolean): void;
+  encodeTrailers(trailers: HeaderMap): void;
+}
+
+export interface ServerConnectionCallbacks {
+  newStream(encoder: ResponseEncoder): RequestDecoder;
+  /** A protocol error ended the connection; the codec has answered it if it could. */
+  onProtocolError(details: string): void;
+}
+
+export interface ServerCodec {
+  readonly protocol: Protocol;
+  dispatch(data: Buffer, endStream: boolean): void;
+  /** Announces the end: `connection: close` on the next response, or GOAWAY. */
+  shutdownNotice(): void;
+  goAway(): void;
+  onConnectionClose(reason: StreamResetReason): void;
+  onAboveWriteBufferHighWatermark(): void;
+  onBelowWriteBufferLowWatermark(): void;
+}
+
+// Client side
+
+export interface ResponseDecoder extends StreamCallbacks {
+  onResponse1xxHeaders(headers: HeaderMap): void;
+  onResponseHeaders(headers: HeaderMap, endStream: boolean): void;
+  onResponseData(data: Buffer, endStream: boolean): void;
+  onResponseTrailers(trailers: HeaderMap): void;
+}
+
+export interface RequestEncoder extends CodecStream {
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void;
+  encodeData(data: Buffer, endStream: boolean): void;
+  encodeTrailers(trailers: HeaderMap): void;
+}
+
+export interface ClientConnectionCallbacks {
+  /** A stream ended in both directions; the connection can take another if `reusable`. */
+  onStreamComplete(reusable: boolean): void;
+  onGoAway(): void;
+  onProtocolError(details: string): void;
+}
+
+export interface ClientCodec {
+  readonly protocol: Protocol;
+  /** Begins a stream. HTTP/1 carries one at a time. */
+  newStream(decoder: ResponseDecoder): RequestEncoder;
+  dispatch(data: Buffer, endStream: boolean): void;
+  onConnectionClose(reason: StreamResetReason): void;
+  onAboveWriteBufferHighWatermark(): void;
+  onBelowWriteBufferLowWatermark(): void;
+}
+
+export type ClientCodecFactory = (connection: Connection, callbacks: ClientConnectionCallbacks) => ClientCodec;

@@ -1,0 +1,125 @@
+/**
+ * HTTP filters: Envoy's decoder and encoder hooks, flat. The factory runs per push; the filter it makes lives for one stream.
+ * http/filter-chain.ts alone decides the order of calls.
+ */
+import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
+import type { RouteModel } from '../config/model/route.ts';
+import type { Connection } from '../network/connection.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
+import type { StreamResetReason } from './codec.ts';
+import type { HeaderMap } from './header-map.ts';
+
+/** What a hook answers. Stopping on headers also holds back the data behind them until `continue...` is called. */
+export const HookStatus = {
+  continue: 0,
+  /** Stop here; data that arrives meanwhile comes to this filter. */
+  stop: 1,
+  /** Stop here; data is buffered up to the limit (413 or 500 above it) and comes when iteration continues. */
+  stopAndBuffer: 2,
+  /** Stop here; data is buffered and reading pauses at the watermark. */
+  stopAndWatermark: 3,
+} as const;
+export type HookStatus = (typeof HookStatus)[keyof typeof HookStatus];
+
+/** Hooks of one filter on one stream. A hook that is absent costs nothing: the chain's index lists skip it. */
+export interface HttpFilter {
+  onRequestHeaders?(headers: HeaderMap, endStream: boolean): HookStatus;
+  onRequestData?(data: Buffer, endStream: boolean): HookStatus;
+  onRequestTrailers?(trailers: HeaderMap): HookStatus;
+  onResponse1xxHeaders?(headers: HeaderMap): HookStatus;
+  onResponseHeaders?(headers: HeaderMap, endStream: boolean): HookStatus;
+  onResponseData?(data: Buffer, endStream: boolean): HookStatus;
+  onResponseTrailers?(trailers: HeaderMap): HookStatus;
+  /** The stream is over and access logs are about to be written; every field of the stream info is final. */
+  onStreamComplete?(): void;
+  /** Last call: cancel timers and pending work. */
+  onDestroy?(): void;
+}
+
+/** A failure that is answered by the proxy itself. */
+export interface LocalReply {
+  readonly status: number;
+  readonly body: string;
+  /** Response code details, Envoy's text. */
+  readonly details: string;
+  /** Bits of ResponseFlag. */
+  readonly flags: number;
+  /** Null: mapped from the HTTP status. */
+  readonly grpcStatus: number | null;
+  /** Adjusts the reply's headers. */
+  readonly modifyHeaders?: (headers: HeaderMap) => void;
+}
+
+/** What a filter may do with its stream. */
+export interface HttpFilterCallbacks {
+  readonly connection: Connection;
+  readonly streamInfo: StreamInfo;
+  /** Null before the request headers arrived. */
+  readonly requestHeaders: HeaderMap | null;
+  readonly responseHeaders: HeaderMap | null;
+  /** The matched route, from a per-request snapshot; null if none matches. */
+  readonly route: RouteMatchView | null;
+  /** Forgets the matched route: the next reader of `route` matches again. */
+  clearRouteCache(): void;
+  /** Resumes a stopped request (response) direction. */
+  continueRequest(): void;
+  continueResponse(): void;
+  sendLocalReply(reply: LocalReply): void;
+  resetStream(reason: StreamResetReason): void;
+  /** The compiled per-route configuration of this filter (most specific level), or null. */
+  perRouteConfig(): unknown;
+  /** For the terminal filter: the response, in order. */
+  encode1xxHeaders(headers: HeaderMap): void;
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void;
+  encodeData(data: Buffer, endStream: boolean): void;
+  encodeTrailers(trailers: HeaderMap): void;
+  /** For the terminal filter: pauses the downstream's body when the upstream is slow; counted. */
+  pauseDownstream(pause: boolean): void;
+  /** For the terminal filter: told when the downstream is slow. */
+  downstreamWatermarks: { onAboveHighWatermark(): void; onBelowLowWatermark(): void } | null;
+  /** Buffer limit of the stream in bytes. */
+  readonly bufferLimitBytes: number;
+  /** Bytes of the request that were buffered for filters, if any; the router replays them on retries. */
+  readonly bufferedRequestData: Buffer | null;
+  /** True once request and its trailers arrived whole. */
+  readonly requestComplete: boolean;
+}
+
+/** The outcome of route matching for one request. */
+export interface RouteMatchView {
+  readonly route: RouteModel;
+  readonly virtualHostName: string;
+  /** Everything that was precomputed for the route, by the router that owns it. */
+  readonly compiled: unknown;
+}
+
+/** Per-worker services that factories need. */
+export interface FilterFactoryContext {
+  readonly stats: StatsStore;
+  readonly node: NodeModel;
+  readonly manager: HttpConnectionManagerModel | null;
+  readonly trafficDirection: 'unspecified' | 'inbound' | 'outbound';
+  /** Shared by all factories of this worker; extensions find their worker-wide services here. */
+  readonly services: WorkerServices;
+}
+
+/** The bootstrap's node, plain. */
+export interface NodeModel {
+  readonly id: string;
+  readonly cluster: string;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  readonly metadata: { readonly [key: string]: unknown };
+}
+
+/** Filled by workers/worker.ts; a type-only import cycle is avoided by naming the parts where they are used. */
+export interface WorkerServices {
+  readonly clusters: import('../upstream/cluster-manager.ts').ClusterManager;
+  readonly timers: import('../../common/timer-wheel.ts').TimerWheel;
+  readonly accessLogs: import('../telemetry/access-log.ts').AccessLogWriter;
+  readonly runtime: { getNumber(key: string, fallback: number): number; getBoolean(key: string, fallback: boolean): boolean };
+  readonly workerIndex: number;
+}
+
+/** Made once per filter chain (push time); makes one filter per stream, or null if this stream does not need it. */
+export type HttpFilterFactory = (callbacks: HttpFilterCallbacks) => HttpFilter | null;

@@ -1,0 +1,37 @@
+/** Network (L4) filters: Envoy's read and write filters, flat. */
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { CloseEvent, Connection } from './connection.ts';
+
+export const FilterStatus = { continue: 0, stop: 1 } as const;
+export type FilterStatus = (typeof FilterStatus)[keyof typeof FilterStatus];
+
+/**
+ * One filter of one connection. A filter that returns `stop` from onData or onWrite has taken the bytes: what should go on it
+ * passes by itself through the callbacks.
+ */
+export interface NetworkFilter {
+  /** Called once, when the connection is established. `stop` defers the filters behind until `continueReading`. */
+  onNewConnection?(): FilterStatus;
+  /** Bytes from the peer. The rules of `ConnectionCallbacks.onData` hold for `data`. */
+  onData?(data: Buffer, endStream: boolean): FilterStatus;
+  /** Bytes on their way to the peer. */
+  onWrite?(data: Buffer, endStream: boolean): FilterStatus;
+  onClose?(event: CloseEvent): void;
+  onAboveWriteBufferHighWatermark?(): void;
+  onBelowWriteBufferLowWatermark?(): void;
+}
+
+/** What a network filter may do with its connection. */
+export interface NetworkFilterCallbacks {
+  readonly connection: Connection;
+  readonly streamInfo: StreamInfo;
+  /** Resumes after onNewConnection returned `stop`. */
+  continueReading(): void;
+  /** Passes bytes to the read filters behind this one. */
+  passReadData(data: Buffer, endStream: boolean): void;
+  /** Passes bytes to the write filters behind this one, and then to the connection. */
+  passWriteData(data: Buffer, endStream: boolean): void;
+}
+
+/** Made once per filter chain (push time); makes one filter per connection. */
+export type NetworkFilterFactory = (callbacks: NetworkFilterCallbacks) => NetworkFilter;

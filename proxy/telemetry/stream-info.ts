@@ -1,0 +1,81 @@
+/**
+ * What is known of one stream (an HTTP request, or a TCP connection): filled in along the request path, read by access logs,
+ * istio.stats and header formatters. All fields exist from the start, so that every stream has one hidden class.
+ */
+import type { RouteModel } from '../config/model/route.ts';
+import type { ConnectionInfo } from '../network/connection.ts';
+import type { HostView, ClusterView } from '../upstream/views.ts';
+
+export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2' | '';
+
+export class StreamInfo {
+  readonly downstream: ConnectionInfo;
+  /** Wall clock, milliseconds. */
+  readonly startTimeMs: number;
+  /** Monotonic, milliseconds with fraction. */
+  readonly startMonotonicMs: number;
+  protocol: Protocol = '';
+  /** 0 until a response or local reply began. */
+  responseCode = 0;
+  responseCodeDetails = '';
+  connectionTerminationDetails = '';
+  responseFlags = 0;
+  /** Body bytes, as %BYTES_RECEIVED% and %BYTES_SENT%. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Bytes on the wire with heads and framing (istio_request_bytes, istio_response_bytes). */
+  wireBytesReceived = 0;
+  wireBytesSent = 0;
+  /** Monotonic; 0: has not happened. */
+  lastDownstreamRxByteMs = 0;
+  firstUpstreamTxByteMs = 0;
+  lastUpstreamTxByteMs = 0;
+  firstUpstreamRxByteMs = 0;
+  lastUpstreamRxByteMs = 0;
+  firstDownstreamTxByteMs = 0;
+  lastDownstreamTxByteMs = 0;
+  /** Monotonic end; 0 while the stream runs. */
+  endMonotonicMs = 0;
+  route: RouteModel | null = null;
+  routeName = '';
+  virtualHostName = '';
+  cluster: ClusterView | null = null;
+  upstreamHost: HostView | null = null;
+  /** Of the last attempt. */
+  upstreamConnection: ConnectionInfo | null = null;
+  upstreamProtocol: Protocol = '';
+  upstreamTransportFailureReason = '';
+  upstreamRequestAttemptCount = 0;
+  /** gRPC status of the response, -1 if none. */
+  grpcStatus = -1;
+  healthCheck = false;
+  traceId = '';
+  /** Set by filters for this stream; `upstream_peer` and the like. */
+  filterState: Map<string, unknown> | null = null;
+  /** The connection's filter state, shared by its streams. */
+  connectionFilterState: Map<string, unknown> | null = null;
+  dynamicMetadata: { [namespace: string]: { [key: string]: unknown } } | null = null;
+
+  constructor(downstream: ConnectionInfo, startTimeMs: number, startMonotonicMs: number) {
+    this.downstream = downstream;
+    this.startTimeMs = startTimeMs;
+    this.startMonotonicMs = startMonotonicMs;
+  }
+
+  setFlag(flag: number): void {
+    this.responseFlags |= flag;
+  }
+
+  hasFlag(flag: number): boolean {
+    return (this.responseFlags & flag) !== 0;
+  }
+
+  setFilterState(key: string, value: unknown): void {
+    this.filterState ??= new Map();
+    this.filterState.set(key, value);
+  }
+
+  getFilterState(key: string): unknown {
+    return this.filterState?.get(key) ?? this.connectionFilterState?.get(key);
+  }
+}

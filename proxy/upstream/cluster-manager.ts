@@ -1,0 +1,121 @@
+/**
+ * What a worker knows of clusters, and what the router and the TCP proxy ask of it. Interfaces only: worker-clusters.ts holds
+ * the state, load-balancer/ chooses hosts, pool/ keeps connections.
+ */
+import type { Address } from '../config/model/address.ts';
+import type { ClusterModel } from '../config/model/cluster.ts';
+import type { Metadata } from '../config/model/matchers.ts';
+import type { ClientCodec, RequestEncoder, ResponseDecoder } from '../http/codec.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { Connection, ConnectionInfo } from '../network/connection.ts';
+import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
+import type { ClusterView, HostView } from './views.ts';
+
+export interface ClusterManager {
+  /** The cluster, parsed at first use, or null if it is unknown. */
+  find(name: string): Cluster | null;
+}
+
+export interface Cluster extends ClusterView {
+  /** Counters of `cluster.<statName>.*`, made when traffic first needs them. */
+  readonly stats: ClusterStats;
+  /** Chooses a host, or null if none can serve. */
+  chooseHost(context: LoadBalancerContext): Host | null;
+  /** Circuit breaker accounting; `priority` 0 is default, 1 high. */
+  readonly resources: ResourceManager;
+}
+
+/** Per-request input of load balancing. */
+export interface LoadBalancerContext {
+  /** Of the route's hash policy; null if there is none. */
+  readonly hash: bigint | number | null;
+  readonly downstream: ConnectionInfo | null;
+  readonly headers: HeaderMap | null;
+  readonly metadataMatch: Metadata | null;
+  /** Asked of a chosen host; true chooses again, at most `hostSelectionMaxAttempts` times. */
+  shouldSelectAnotherHost(host: HostView): boolean;
+  readonly hostSelectionMaxAttempts: number;
+  /** Priorities already tried, for previous_priorities; null: not in use. */
+  readonly triedPriorities: readonly number[] | null;
+}
+
+export interface Host extends HostView {
+  readonly cluster: Cluster;
+  /** Requests in flight to this host over all workers: the balancer's load. */
+  readonly activeRequests: number;
+  /** Streams carried by a pool count themselves; the TCP proxy counts through these. */
+  beginRequest(): void;
+  endRequest(): void;
+  /** Outlier detection's input: a response status, or a local-origin failure. */
+  reportResult(result: HostResult): void;
+  /** Starts or reuses a connection for one HTTP stream. */
+  newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PoolHandle | null;
+  /** Opens one connection for the TCP proxy. */
+  connect(options: StreamOptions, callbacks: TcpPoolCallbacks): PoolHandle | null;
+}
+
+export type HostResult =
+  | { readonly kind: 'response'; readonly status: number }
+  | { readonly kind: 'connect-success' | 'connect-failure' | 'connect-timeout' | 'request-timeout' | 'reset' };
+
+/** What makes one connection unfit for another stream: part of the pool's key. */
+export interface StreamOptions {
+  readonly priority: 0 | 1;
+  /** Of the downstream request; decides the protocol where the cluster follows it. */
+  readonly downstreamProtocol: Protocol;
+  /** Replaces the transport socket's ALPN (istio.alpn); null: as configured. */
+  readonly alpnOverride: readonly string[] | null;
+  /** Replaces the SNI (auto_sni); null: as configured. */
+  readonly serverNameOverride: string | null;
+  /** Replaces the expected names (auto_san_validation); null: as configured. */
+  readonly subjectAltNameOverride: readonly string[] | null;
+  /** Bind upstream to this address (original source); null: as the cluster says. */
+  readonly sourceAddress: Address | null;
+  /** The downstream connection's stream info, for upstream network filters. */
+  readonly streamInfo: StreamInfo | null;
+}
+
+/** A stream or connection that is being waited for. */
+export interface PoolHandle {
+  cancel(): void;
+}
+
+export type PoolFailureReason = 'overflow' | 'local-connection-failure' | 'remote-connection-failure' | 'timeout';
+
+export interface PoolCallbacks {
+  onPoolReady(encoder: RequestEncoder, connection: ConnectionInfo, protocol: Protocol, reused: boolean): void;
+  onPoolFailure(reason: PoolFailureReason, transportFailureReason: string): void;
+}
+
+export interface TcpPoolCallbacks {
+  onPoolReady(connection: Connection): void;
+  onPoolFailure(reason: PoolFailureReason, transportFailureReason: string): void;
+}
+
+/** Limits of one cluster over all workers. Each `try...` takes a place or counts an overflow and returns false. */
+export interface ResourceManager {
+  tryConnection(priority: 0 | 1): boolean;
+  releaseConnection(priority: 0 | 1): void;
+  tryPendingRequest(priority: 0 | 1): boolean;
+  releasePendingRequest(priority: 0 | 1): void;
+  tryRequest(priority: 0 | 1): boolean;
+  releaseRequest(priority: 0 | 1): void;
+  tryRetry(priority: 0 | 1): boolean;
+  releaseRetry(priority: 0 | 1): void;
+}
+
+/** The cluster counters that code outside upstream/ touches; upstream/cluster-stats.ts implements them under Envoy's names. */
+export interface ClusterStats {
+  /** `upstream_rq_<code>`, `_<class>`, `_completed`, and with `zone` or `canary` none. */
+  countResponse(status: number): void;
+  recordRequestTimeMs(timeMs: number): void;
+  countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void;
+  countRequestTimeout(): void;
+  countPerTryTimeout(): void;
+  countNoneHealthy(): void;
+  countPendingOverflow(): void;
+  countMaxHostSelectionExceeded(): void;
+  addUpstreamBytes(sent: number, received: number): void;
+}
+
+export type { ClientCodec, ClusterModel };

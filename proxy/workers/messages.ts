@@ -1,0 +1,77 @@
+/**
+ * Everything that crosses between the main thread and a worker. Configuration travels as JSON text that the worker parses when
+ * it needs it (models are plain data), secrets as their own messages, sockets as transferred handles.
+ */
+import type { HostSetModel } from '../config/model/cluster.ts';
+import type { SecretModel } from '../config/model/tls.ts';
+import type { NodeModel } from '../http/filter.ts';
+import type { StatRegistration } from '../telemetry/stats-store.ts';
+
+/** `workerData` of a new worker. */
+export interface WorkerStart {
+  readonly workerIndex: number;
+  readonly workerCount: number;
+  readonly node: NodeModel;
+  readonly statsMatcher: StatsMatcherModel;
+  readonly histogramBuckets: readonly {
+    readonly match: import('../config/model/matchers.ts').StringMatcher;
+    readonly bounds: readonly number[];
+  }[];
+  /** Row tables of shared counters; upstream/shared-counters.ts knows their layout. */
+  readonly hostCounters: SharedArrayBuffer;
+  readonly clusterCounters: SharedArrayBuffer;
+  readonly runtime: { readonly [key: string]: string | number | boolean };
+  readonly logLevel: string;
+  readonly componentLogLevels: { readonly [component: string]: string };
+  readonly fileFlushIntervalMs: number;
+  readonly fileFlushMinBytes: number;
+  readonly globalConnectionLimit: number;
+  readonly drainTimeMs: number;
+}
+
+/** The bootstrap's stats matcher: a name is kept if any pattern of the inclusion list matches (none of the exclusion list). */
+export interface StatsMatcherModel {
+  readonly kind: 'all' | 'none' | 'inclusion' | 'exclusion';
+  readonly patterns: readonly import('../config/model/matchers.ts').StringMatcher[];
+}
+
+export type MainToWorker =
+  /** JSON of a ClusterModel. */
+  | { readonly type: 'cluster'; readonly name: string; readonly model: string }
+  | { readonly type: 'cluster-removed'; readonly name: string }
+  /** JSON of a HostSetModel. */
+  | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: string }
+  | { readonly type: 'secret'; readonly secret: SecretModel }
+  /** JSON of a RouteConfigModel. */
+  | { readonly type: 'route-config'; readonly name: string; readonly model: string }
+  | { readonly type: 'route-config-removed'; readonly name: string }
+  /** JSON of a ListenerModel; the same name replaces, connections of unchanged filter chains stay. */
+  | { readonly type: 'listener'; readonly name: string; readonly model: string }
+  | { readonly type: 'listener-removed'; readonly name: string }
+  /** Accept on a dup of the main thread's listening socket. */
+  | { readonly type: 'listen'; readonly listener: string; readonly fd: number; readonly addressIndex: number }
+  | { readonly type: 'stop-listening'; readonly listener: string }
+  /** An accepted socket from a busier worker. */
+  | { readonly type: 'adopt'; readonly listener: string; readonly socket: unknown }
+  /** Connection counts of all workers, for balancing accepts. */
+  | { readonly type: 'drain'; readonly inboundOnly: boolean; readonly graceful: boolean; readonly drainTimeMs: number }
+  | { readonly type: 'log-level'; readonly level: string; readonly components: { readonly [component: string]: string } }
+  | { readonly type: 'runtime'; readonly values: { readonly [key: string]: string | number | boolean } }
+  | { readonly type: 'host-ejected' | 'host-returned'; readonly cluster: string; readonly slot: number }
+  | { readonly type: 'reopen-logs' | 'flush-logs' }
+  | { readonly type: 'shutdown' }
+  /** Answered by `done` with the same id, after everything before it was handled. */
+  | { readonly type: 'barrier'; readonly id: number };
+
+export type WorkerToMain =
+  | { readonly type: 'ready' }
+  | { readonly type: 'stats-block'; readonly block: number; readonly cells: Float64Array<SharedArrayBuffer> }
+  | { readonly type: 'stats'; readonly registrations: readonly StatRegistration[] }
+  | { readonly type: 'done'; readonly id: number }
+  /** Hosts of an original destination cluster live on the worker that made them; admin shows them. */
+  | { readonly type: 'dynamic-hosts'; readonly cluster: string; readonly addresses: readonly string[] }
+  | { readonly type: 'hand-over'; readonly listener: string; readonly socket: unknown; readonly to: number }
+  | { readonly type: 'host-result'; readonly cluster: string; readonly slot: number; readonly result: string }
+  | { readonly type: 'fatal'; readonly error: string };
+
+export type { HostSetModel };
