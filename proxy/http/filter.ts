@@ -3,7 +3,7 @@
  * http/filter-chain.ts alone decides the order of calls.
  */
 import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
-import type { RouteModel } from '../config/model/route.ts';
+import type { PerFilterModel, RouteModel } from '../config/model/route.ts';
 import type { Connection } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
@@ -92,6 +92,8 @@ export interface RouteMatchView {
   readonly virtualHostName: string;
   /** Everything that was precomputed for the route, by the router that owns it. */
   readonly compiled: unknown;
+  /** The most specific configuration of a filter, by its configured name: weighted cluster, route, virtual host. */
+  perFilterConfig(filterName: string): PerFilterModel | null;
 }
 
 /** Per-worker services that factories need. */

@@ -50,6 +50,8 @@ export class StreamInfo {
   grpcStatus = -1;
   healthCheck = false;
   traceId = '';
+  /** Unsigned 32 bits that decide every random choice of this stream's route; -1 until first asked. */
+  routeRandom = -1;
   /** Set by filters for this stream; `upstream_peer` and the like. */
   filterState: Map<string, unknown> | null = null;
   /** The connection's filter state, shared by its streams. */

@@ -36,8 +36,8 @@ export interface StatsMatcherModel {
 }
 
 export type MainToWorker =
-  /** JSON of a ClusterModel. */
-  | { readonly type: 'cluster'; readonly name: string; readonly model: string }
+  /** JSON of a ClusterModel; `row` is its row in the shared cluster table. */
+  | { readonly type: 'cluster'; readonly name: string; readonly row: number; readonly model: string }
   | { readonly type: 'cluster-removed'; readonly name: string }
   /** JSON of a HostSetModel. */
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: string }

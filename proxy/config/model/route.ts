@@ -87,6 +87,9 @@ export interface ForwardAction {
   /** Milliseconds; null: the connection manager's; 0 disables. */
   readonly idleTimeoutMs: number | null;
   readonly maxStreamDuration: MaxStreamDuration | null;
+  /** Deprecated cap of `grpc-timeout`, which istiod sends; null: unset, then gRPC requests have the route's timeout; 0: no cap. */
+  readonly maxGrpcTimeoutMs: number | null;
+  readonly grpcTimeoutOffsetMs: number;
   readonly retryPolicy: RetryPolicyModel | null;
   readonly mirrors: readonly MirrorPolicy[];
   readonly hashPolicies: readonly HashPolicy[];
