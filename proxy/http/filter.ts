@@ -121,7 +121,34 @@ export interface WorkerServices {
   readonly accessLogs: import('../telemetry/access-log.ts').AccessLogWriter;
   readonly runtime: { getNumber(key: string, fallback: number): number; getBoolean(key: string, fallback: boolean): boolean };
   readonly workerIndex: number;
+  readonly drain: DrainState;
+  /** HTTP filters by kind (extensions/worker-manifest.ts); the connection manager builds its chain from them. */
+  readonly httpFilters: HttpFilterBuilders;
+  /** RDS: the current tables by name. */
+  readonly routeConfigs: RouteTableSource;
 }
+
+/** The worker's store of RDS tables (router/route-configs.ts). */
+export interface RouteTableSource {
+  /** A holder for the name, whose table is replaced by each update; its table is null until the first arrived. */
+  get(name: string): RouteTableHolder;
+}
+export interface RouteTableHolder {
+  readonly table: RouteTableView | null;
+}
+export interface RouteTableView {
+  match(headers: HeaderMap, info: StreamInfo): RouteMatchView | null;
+}
+
+/** Whether connections should be wound down. Codecs ask at the end of a response. */
+export interface DrainState {
+  /** True while the server (or inbound only) drains or health checks fail: answer `connection: close`. */
+  isDraining(direction: 'unspecified' | 'inbound' | 'outbound'): boolean;
+}
+
+/** Compiled configuration to factory: at push time, on the worker; cannot fail. */
+export type HttpFilterBuilder = (config: never, context: FilterFactoryContext) => HttpFilterFactory;
+export type HttpFilterBuilders = { readonly [kind: string]: HttpFilterBuilder };
 
 /** Made once per filter chain (push time); makes one filter per stream, or null if this stream does not need it. */
 export type HttpFilterFactory = (callbacks: HttpFilterCallbacks) => HttpFilter | null;

@@ -1,4 +1,7 @@
 /** Network (L4) filters: Envoy's read and write filters, flat. */
+import type { Metadata } from '../config/model/matchers.ts';
+import type { NodeModel, WorkerServices } from '../http/filter.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { CloseEvent, Connection } from './connection.ts';
 
@@ -35,3 +38,17 @@ export interface NetworkFilterCallbacks {
 
 /** Made once per filter chain (push time); makes one filter per connection. */
 export type NetworkFilterFactory = (callbacks: NetworkFilterCallbacks) => NetworkFilter;
+
+/** What the builder of a network filter gets: one per filter chain and worker. */
+export interface NetworkFactoryContext {
+  readonly stats: StatsStore;
+  readonly node: NodeModel;
+  readonly trafficDirection: 'unspecified' | 'inbound' | 'outbound';
+  readonly services: WorkerServices;
+  /** Null for upstream network filters. */
+  readonly listener: { readonly name: string; readonly metadata: Metadata; readonly filterChainMetadata: Metadata } | null;
+}
+
+/** Compiled configuration to factory: at push time, on the worker; cannot fail. */
+export type NetworkFilterBuilder = (config: never, context: NetworkFactoryContext) => NetworkFilterFactory;
+export type NetworkFilterBuilders = { readonly [kind: string]: NetworkFilterBuilder };
