@@ -46,7 +46,11 @@ export class Counter {
   }
 }
 
-/** Two cells: the value, and whether it was ever set (`usedonly`). */
+/** Second cell of a gauge that this thread only set, and of one that it also added to; 0: never written. */
+export const gaugeSet = 1;
+export const gaugeAdded = 2;
+
+/** Two cells: the value, and how it was written. */
 export class Gauge {
   readonly #cells: Float64Array;
   readonly #index: number;
@@ -56,11 +60,11 @@ export class Gauge {
   }
   set(value: number): void {
     this.#cells[this.#index] = value;
-    this.#cells[this.#index + 1] = 1;
+    this.#cells[this.#index + 1] ||= gaugeSet;
   }
   add(amount: number): void {
     this.#cells[this.#index] += amount;
-    this.#cells[this.#index + 1] = 1;
+    this.#cells[this.#index + 1] = gaugeAdded;
   }
   inc(): void {
     this.add(1);
@@ -171,6 +175,8 @@ export class StatsStore {
   #allocate(kind: StatKind, name: string, cells: number, tagExtractedName: string | null, tags: readonly Tag[] | null): number {
     const index = this.#used;
     this.#used += cells;
+    // A counter that was never touched (`usedonly`) holds -0: any addition, also of 0, makes it a plain number.
+    if (kind === 'counter') this.#cells[index] = -0;
     this.#options.sink.register({ kind, name, tagExtractedName, tags, block: this.#block, index });
     return index;
   }
