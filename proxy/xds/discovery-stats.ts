@@ -1,0 +1,154 @@
+/**
+ * Counters of discovery, under Envoy's names.
+ *
+ * Source: Envoy's subscription statistics (`all_subscription_stats`) and control plane statistics.
+ */
+import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
+
+/** `<scope>update_success` and its siblings, for one subscription. */
+export class SubscriptionStats {
+  readonly #attempt: Counter;
+  readonly #success: Counter;
+  readonly #failure: Counter;
+  readonly #rejected: Counter;
+  readonly #initFetchTimeout: Counter;
+  readonly #time: Gauge;
+  readonly #version: Gauge;
+  readonly #duration: Histogram;
+  /** The version text, for `version_text`; empty before the first update. */
+  versionText = '';
+
+  /** @param scope with its final dot: `cluster_manager.cds.`. */
+  constructor(stats: StatsStore, scope: string) {
+    this.#attempt = stats.counter(`${scope}update_attempt`);
+    this.#success = stats.counter(`${scope}update_success`);
+    this.#failure = stats.counter(`${scope}update_failure`);
+    this.#rejected = stats.counter(`${scope}update_rejected`);
+    this.#initFetchTimeout = stats.counter(`${scope}init_fetch_timeout`);
+    this.#time = stats.gauge(`${scope}update_time`);
+    this.#version = stats.gauge(`${scope}version`);
+    this.#duration = stats.histogram(`${scope}update_duration`);
+  }
+
+  countAttempt(): void {
+    this.#attempt.inc();
+  }
+  countFailure(): void {
+    this.#failure.inc();
+  }
+  countRejected(): void {
+    this.#rejected.inc();
+  }
+  countFetchTimeout(): void {
+    this.#initFetchTimeout.inc();
+  }
+  countSuccess(versionInfo: string, durationMs: number): void {
+    this.#success.inc();
+    this.#time.set(Date.now());
+    this.#version.set(hashVersion(versionInfo));
+    this.#duration.record(durationMs);
+    this.versionText = versionInfo;
+  }
+}
+
+/** `control_plane.*` of the aggregated stream. */
+export class ControlPlaneStats {
+  readonly connected: Gauge;
+  readonly pendingRequests: Gauge;
+  readonly #rateLimitEnforced: Counter;
+  /** Identifier that the server gave. */
+  identifier = '';
+
+  constructor(stats: StatsStore) {
+    this.connected = stats.gauge('control_plane.connected_state');
+    this.pendingRequests = stats.gauge('control_plane.pending_requests');
+    this.#rateLimitEnforced = stats.counter('control_plane.rate_limit_enforced');
+    this.connected.set(0);
+    this.pendingRequests.set(0);
+  }
+
+  countRateLimit(): void {
+    this.#rateLimitEnforced.inc();
+  }
+}
+
+/**
+ * What a cluster that carries control-plane streams counts. The channel hides its sockets: one connection per stream is exact,
+ * because every stream opens its own.
+ */
+export class ControlPlaneClusterStats {
+  readonly #store: StatsStore;
+  readonly #scope: string;
+  readonly #connectionsActive: Gauge;
+  readonly #requestsActive: Gauge;
+
+  /** @param statName of the cluster. */
+  constructor(stats: StatsStore, statName: string) {
+    this.#store = stats;
+    this.#scope = `cluster.${statName}.`;
+    this.#connectionsActive = stats.gauge(`${this.#scope}upstream_cx_active`);
+    this.#requestsActive = stats.gauge(`${this.#scope}upstream_rq_active`);
+  }
+
+  onStreamStarted(): void {
+    this.#count('upstream_cx_total', 'upstream_cx_http2_total', 'upstream_rq_total');
+    this.#connectionsActive.inc();
+    this.#requestsActive.inc();
+  }
+
+  /** @param everConnected whether the server answered with anything. */
+  onStreamEnded(everConnected: boolean): void {
+    this.#connectionsActive.dec();
+    this.#requestsActive.dec();
+    if (everConnected)
+      this.#count(
+        'upstream_cx_destroy',
+        'upstream_cx_destroy_remote',
+        'upstream_rq_completed',
+        'upstream_rq_200',
+        'upstream_rq_2xx',
+      );
+    else this.#count('upstream_cx_connect_fail', 'upstream_rq_pending_failure_eject');
+  }
+
+  #count(...names: readonly string[]): void {
+    for (const name of names) this.#store.counter(this.#scope + name).inc();
+  }
+}
+
+const mask64 = (1n << 64n) - 1n;
+const primes = [0x9e3779b185ebca87n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n, 0x85ebca77c2b2ae63n, 0x27d4eb2f165667c5n] as const;
+
+const rotate = (value: bigint, bits: bigint): bigint => ((value << bits) | (value >> (64n - bits))) & mask64;
+const multiply = (a: bigint, b: bigint): bigint => (a * b) & mask64;
+const round = (accumulator: bigint, lane: bigint): bigint =>
+  multiply(rotate((accumulator + multiply(lane, primes[1])) & mask64, 31n), primes[0]);
+
+/** xxHash64 with seed 0 of a version text, as the `version` gauge shows it; its low bits are lost in a double. */
+export function hashVersion(text: string): number {
+  const bytes = Buffer.from(text);
+  let offset = 0;
+  let hash = (primes[4] + 0n) & mask64;
+  if (bytes.length >= 32) {
+    const lanes = [(primes[0] + primes[1]) & mask64, primes[1], 0n, (mask64 + 1n - primes[0]) & mask64];
+    for (; offset + 32 <= bytes.length; offset += 32) {
+      for (let i = 0; i < 4; i++) lanes[i] = round(lanes[i], bytes.readBigUInt64LE(offset + i * 8));
+    }
+    hash = (rotate(lanes[0], 1n) + rotate(lanes[1], 7n) + rotate(lanes[2], 12n) + rotate(lanes[3], 18n)) & mask64;
+    for (const lane of lanes) hash = (multiply(hash ^ round(0n, lane), primes[0]) + primes[3]) & mask64;
+  }
+  hash = (hash + BigInt(bytes.length)) & mask64;
+  for (; offset + 8 <= bytes.length; offset += 8) {
+    hash = (multiply(rotate(hash ^ round(0n, bytes.readBigUInt64LE(offset)), 27n), primes[0]) + primes[3]) & mask64;
+  }
+  if (offset + 4 <= bytes.length) {
+    hash =
+      (multiply(rotate(hash ^ multiply(BigInt(bytes.readUInt32LE(offset)), primes[0]), 23n), primes[1]) + primes[2]) & mask64;
+    offset += 4;
+  }
+  for (; offset < bytes.length; offset++)
+    hash = multiply(rotate(hash ^ multiply(BigInt(bytes[offset]), primes[4]), 11n), primes[0]);
+  hash = multiply(hash ^ (hash >> 33n), primes[1]);
+  hash = multiply(hash ^ (hash >> 29n), primes[2]);
+  return Number(hash ^ (hash >> 32n));
+}
