@@ -1,0 +1,97 @@
+/**
+ * Hash policies of a route: what makes requests of one client go to one host.
+ *
+ * Source: Envoy's `RouteAction.HashPolicy`; hashes are xxHash64 with seed 0, combined by rotating.
+ */
+import type { HashPolicy } from '../config/model/route.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { ConnectionInfo } from '../network/connection.ts';
+import { hashText } from '../upstream/load-balancer/xxhash64.ts';
+import { parseQuery } from './route-predicate.ts';
+
+/** What a request's policies gave. */
+export interface RequestHash {
+  readonly hash: bigint;
+  /** Values of `set-cookie` that the response must carry, for cookies that the policy generated. */
+  readonly cookies: readonly string[];
+}
+
+export type HashPolicyList = (headers: HeaderMap, downstream: ConnectionInfo | null) => RequestHash | null;
+type Policy = (headers: HeaderMap, downstream: ConnectionInfo | null, cookies: string[]) => bigint | null;
+
+function findCookie(headers: HeaderMap, name: string): string | null {
+  for (const header of headers.getAll('cookie')) {
+    for (const part of header.split(';')) {
+      const equals = part.indexOf('=');
+      if (equals === -1 || part.slice(0, equals).trim() !== name) continue;
+      const value = part.slice(equals + 1).trim();
+      return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+    }
+  }
+  return null;
+}
+
+/** As Envoy makes them: the hash of both addresses and the time, in hex. */
+function generateCookie(policy: Extract<HashPolicy, { kind: 'cookie' }>, downstream: ConnectionInfo | null): [string, string] {
+  const seed = `${JSON.stringify(downstream?.remoteAddress ?? '')}${JSON.stringify(downstream?.localAddress ?? '')}${process.hrtime.bigint()}`;
+  const value = hashText(seed).toString(16).padStart(16, '0');
+  let cookie = `${policy.name}="${value}"`;
+  if (policy.ttlMs !== null && policy.ttlMs > 0) cookie += `; Max-Age=${Math.floor(policy.ttlMs / 1000)}`;
+  if (policy.path !== '') cookie += `; Path=${policy.path}`;
+  for (const { name, value: attribute } of policy.attributes) cookie += attribute === '' ? `; ${name}` : `; ${name}=${attribute}`;
+  return [value, `${cookie}; HttpOnly`];
+}
+
+function compilePolicy(policy: HashPolicy): Policy {
+  switch (policy.kind) {
+    case 'header': {
+      const name = policy.name.toLowerCase();
+      return headers => {
+        if (name === ':authority' || name === 'host') return headers.authority === '' ? null : hashText(headers.authority);
+        if (name === ':path') return hashText(headers.path);
+        const values = headers.getAll(name);
+        if (values.length === 0) return null;
+        // The order of repeated headers must not matter.
+        return hashText(values.length === 1 ? values[0] : values.sort().join(''));
+      };
+    }
+    case 'cookie':
+      return (headers, downstream, cookies) => {
+        const value = findCookie(headers, policy.name);
+        if (value !== null && value !== '') return hashText(value);
+        if (policy.ttlMs === null) return null;
+        const [generated, cookie] = generateCookie(policy, downstream);
+        cookies.push(cookie);
+        return hashText(generated);
+      };
+    case 'source-ip':
+      return (_headers, downstream) => {
+        const address = downstream?.remoteAddress;
+        return address?.kind === 'socket' ? hashText(address.address) : null;
+      };
+    case 'query-parameter':
+      return headers => {
+        const value = parseQuery(headers.path).get(policy.name);
+        return value === undefined ? null : hashText(value);
+      };
+  }
+}
+
+/** Compiles the list, or null if it is empty. */
+export function compileHashPolicies(models: readonly HashPolicy[]): HashPolicyList | null {
+  if (models.length === 0) return null;
+  const policies = models.map(model => ({ terminal: model.terminal, compute: compilePolicy(model) }));
+  return (headers, downstream) => {
+    let combined: bigint | null = null;
+    const cookies: string[] = [];
+    for (const { terminal, compute } of policies) {
+      const hash = compute(headers, downstream, cookies);
+      if (hash !== null) {
+        const rotated = combined === null ? 0n : BigInt.asUintN(64, (combined << 1n) | (combined >> 63n));
+        combined = rotated ^ hash;
+      }
+      if (terminal && combined !== null) break;
+    }
+    return combined === null ? null : { hash: combined, cookies };
+  };
+}

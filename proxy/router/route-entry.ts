@@ -1,0 +1,178 @@
+/**
+ * A route as requests meet it: everything that does not depend on the request is computed when the route configuration
+ * arrives. A route with weighted clusters is one entry per cluster, so that matching allocates nothing.
+ */
+import type {
+  DirectResponseAction,
+  ForwardAction,
+  HeaderMutations,
+  PerFilterModel,
+  RedirectAction,
+  RetryPolicyModel,
+  RouteConfigModel,
+  RouteModel,
+  VirtualHostModel,
+  WeightedCluster,
+} from '../config/model/route.ts';
+import type { RouteMatchView } from '../http/filter.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import { compileRequestEdits, compileResponseEdits, LeveledHeaderEdits } from './header-edits.ts';
+import type { HeaderEdits } from './header-edits.ts';
+import { compileHashPolicies } from './hash-policy.ts';
+import type { HashPolicyList } from './hash-policy.ts';
+import { compileRetryPolicy } from './retry-policy.ts';
+import type { RetryPolicy } from './retry-policy.ts';
+import { compileHostRewrite, compilePathRewrite, compileRedirect } from './rewrite.ts';
+import type { HostRewrite, PathRewrite } from './rewrite.ts';
+
+/** What the router does with a request of this route. */
+export type EntryAction = ForwardEntry | DirectEntry;
+
+export interface ForwardEntry {
+  readonly kind: 'forward';
+  readonly model: ForwardAction;
+  /** Empty when a header names the cluster. */
+  readonly clusterName: string;
+  readonly clusterHeader: string;
+  readonly rewritePath: PathRewrite | null;
+  readonly rewriteHost: HostRewrite | null;
+  readonly autoHostRewrite: boolean;
+  /** The weighted cluster's own host; empty: none. */
+  readonly weightedHost: string;
+  readonly retryPolicy: RetryPolicy | null;
+  readonly hashPolicies: HashPolicyList | null;
+  readonly priority: 0 | 1;
+}
+
+export interface DirectEntry {
+  readonly kind: 'direct-response';
+  readonly status: number;
+  readonly body: string;
+  /** The value of `location`, or null for a plain direct response. */
+  readonly location: ((headers: HeaderMap) => string) | null;
+}
+
+/** The levels above a route, compiled once per virtual host. */
+export interface EntryParent {
+  readonly config: RouteConfigModel;
+  readonly virtualHost: VirtualHostModel;
+  readonly requestEdits: readonly HeaderEdits[];
+  readonly responseEdits: readonly HeaderEdits[];
+}
+
+export class RouteEntry implements RouteMatchView {
+  readonly route: RouteModel;
+  readonly virtualHostName: string;
+  readonly virtualHost: VirtualHostModel;
+  readonly action: EntryAction;
+  readonly requestEdits: LeveledHeaderEdits;
+  readonly responseEdits: LeveledHeaderEdits;
+  readonly #perFilter: ReadonlyMap<string, PerFilterModel>;
+
+  constructor(route: RouteModel, parent: EntryParent, action: EntryAction, weighted: WeightedCluster | null) {
+    this.route = route;
+    this.virtualHost = parent.virtualHost;
+    this.virtualHostName = parent.virtualHost.name;
+    this.action = action;
+    this.requestEdits = orderLevels(weighted, route.headers, parent, compileRequestEdits, parent.requestEdits);
+    this.responseEdits = orderLevels(weighted, route.headers, parent, compileResponseEdits, parent.responseEdits);
+    this.#perFilter = new Map(
+      Object.entries({ ...parent.virtualHost.perFilter, ...route.perFilter, ...(weighted?.perFilter ?? {}) }),
+    );
+  }
+
+  get compiled(): RouteEntry {
+    return this;
+  }
+
+  perFilterConfig(filterName: string): PerFilterModel | null {
+    return this.#perFilter.size === 0 ? null : (this.#perFilter.get(filterName) ?? null);
+  }
+}
+
+/** Most specific level first, or last if the configuration wants the most specific one to win; a weighted cluster's own always first. */
+function orderLevels(
+  weighted: WeightedCluster | null,
+  headers: HeaderMutations,
+  parent: EntryParent,
+  compile: (mutations: HeaderMutations) => HeaderEdits,
+  parentEdits: readonly HeaderEdits[],
+): LeveledHeaderEdits {
+  const levels = [compile(headers), ...parentEdits];
+  if (parent.config.mostSpecificHeaderMutationsWins) levels.reverse();
+  if (weighted !== null) levels.unshift(compile(weighted.headers));
+  return new LeveledHeaderEdits(levels);
+}
+
+function compileForward(
+  route: RouteModel,
+  action: ForwardAction,
+  retry: RetryPolicyModel | null,
+  weighted: WeightedCluster | null,
+): ForwardEntry {
+  return {
+    kind: 'forward',
+    model: action,
+    clusterName: weighted?.name ?? (action.cluster.kind === 'name' ? action.cluster.name : ''),
+    clusterHeader: action.cluster.kind === 'header' ? action.cluster.header.toLowerCase() : '',
+    rewritePath: compilePathRewrite(route.match.path, action.prefixRewrite, action.regexRewrite),
+    rewriteHost: compileHostRewrite(action.hostRewrite),
+    autoHostRewrite: action.hostRewrite?.kind === 'auto',
+    weightedHost: weighted?.hostRewriteLiteral ?? '',
+    retryPolicy: compileRetryPolicy(retry),
+    hashPolicies: compileHashPolicies(action.hashPolicies),
+    priority: action.priority === 'high' ? 1 : 0,
+  };
+}
+
+function compileDirect(route: RouteModel, action: DirectResponseAction | RedirectAction): DirectEntry {
+  if (action.kind === 'direct-response')
+    return { kind: 'direct-response', status: action.status, body: action.body, location: null };
+  return { kind: 'direct-response', status: action.status, body: '', location: compileRedirect(route.match.path, action) };
+}
+
+/** The entries of one route: as many as it has weighted clusters, else one. */
+export function compileEntries(route: RouteModel, parent: EntryParent): RouteEntry[] {
+  const { action } = route;
+  if (action.kind !== 'forward') return [new RouteEntry(route, parent, compileDirect(route, action), null)];
+  const retry = action.retryPolicy ?? parent.virtualHost.retryPolicy;
+  if (action.cluster.kind !== 'weighted') {
+    return [new RouteEntry(route, parent, compileForward(route, action, retry, null), null)];
+  }
+  return action.cluster.clusters.map(
+    weighted => new RouteEntry(route, parent, compileForward(route, action, retry, weighted), weighted),
+  );
+}
+
+/** The entry that answers plain HTTP on a virtual host that requires TLS. */
+export function makeTlsRedirectEntry(parent: EntryParent): RouteEntry {
+  const none = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] };
+  const match = {
+    path: { kind: 'prefix', value: '/', ignoreCase: false },
+    headers: [],
+    queryParameters: [],
+    grpc: false,
+  } as const;
+  const action: RedirectAction = {
+    kind: 'redirect',
+    status: 301,
+    scheme: 'https',
+    host: '',
+    port: 0,
+    path: '',
+    prefixRewrite: '',
+    regexRewrite: null,
+    stripQuery: false,
+  };
+  const route: RouteModel = {
+    name: '',
+    match: { ...match, runtimeFraction: null, dynamicMetadata: [] },
+    action,
+    headers: none,
+    metadata: {},
+    decorator: null,
+    statPrefix: '',
+    perFilter: {},
+  };
+  return new RouteEntry(route, parent, compileDirect(route, action), null);
+}

@@ -1,0 +1,156 @@
+/**
+ * One route configuration, compiled: host to virtual host, then the first route that matches.
+ *
+ * Source: Envoy's `RouteConfiguration`: exact domain, then the longest `*.suffix`, then the longest `prefix.*`, then `*`.
+ */
+import type { RouteConfigModel, VirtualHostModel } from '../config/model/route.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { compileRequestEdits, compileResponseEdits } from './header-edits.ts';
+import { compileEntries, makeTlsRedirectEntry } from './route-entry.ts';
+import type { EntryParent, RouteEntry } from './route-entry.ts';
+import { compileRoutePredicate, findPathEnd, readRouteRandom } from './route-predicate.ts';
+import type { RoutePredicate } from './route-predicate.ts';
+import { findPortStart } from './rewrite.ts';
+
+/** Authorities remembered per table, so that a hostile client cannot make it grow. */
+const maxCachedAuthorities = 1024;
+
+interface CompiledRoute {
+  readonly accepts: RoutePredicate;
+  readonly entries: readonly RouteEntry[];
+  /** Running sums of the weights; null for a single entry. */
+  readonly thresholds: readonly number[] | null;
+  readonly totalWeight: number;
+}
+
+interface CompiledVirtualHost {
+  readonly routes: readonly CompiledRoute[];
+  readonly requireTls: VirtualHostModel['requireTls'];
+  readonly tlsRedirect: RouteEntry | null;
+}
+
+interface Wildcard {
+  /** The domain without its '*'. */
+  readonly text: string;
+  readonly virtualHost: CompiledVirtualHost;
+}
+
+export class RouteTable {
+  readonly model: RouteConfigModel;
+  readonly #exact = new Map<string, CompiledVirtualHost>();
+  readonly #suffixes: readonly Wildcard[];
+  readonly #prefixes: readonly Wildcard[];
+  readonly #default: CompiledVirtualHost | null;
+  /** Authority as received to virtual host. */
+  readonly #cache = new Map<string, CompiledVirtualHost | null>();
+
+  constructor(model: RouteConfigModel) {
+    this.model = model;
+    const suffixes: Wildcard[] = [];
+    const prefixes: Wildcard[] = [];
+    let fallback: CompiledVirtualHost | null = null;
+    for (const virtualHost of model.virtualHosts) {
+      const compiled = compileVirtualHost(virtualHost, model);
+      for (const domain of virtualHost.domains) {
+        const text = domain.toLowerCase();
+        if (text === '*') fallback = compiled;
+        else if (text.startsWith('*')) suffixes.push({ text: text.slice(1), virtualHost: compiled });
+        else if (text.endsWith('*')) prefixes.push({ text: text.slice(0, -1), virtualHost: compiled });
+        else this.#exact.set(text, compiled);
+      }
+    }
+    const byLength = (a: Wildcard, b: Wildcard) => b.text.length - a.text.length;
+    this.#suffixes = suffixes.sort(byLength);
+    this.#prefixes = prefixes.sort(byLength);
+    this.#default = fallback;
+  }
+
+  /** The route of a request, or null. Several calls for one stream choose the same weighted cluster. */
+  match(headers: HeaderMap, info: StreamInfo): RouteEntry | null {
+    const virtualHost = this.#findVirtualHost(headers.authority);
+    if (virtualHost === null) return null;
+    if (virtualHost.tlsRedirect !== null && needsTlsRedirect(virtualHost, headers)) return virtualHost.tlsRedirect;
+    const { routes } = virtualHost;
+    const path = headers.path.slice(0, findPathEnd(headers.path));
+    for (let i = 0; i < routes.length; i++) {
+      const route = routes[i];
+      if (route.accepts(path, headers, info)) return chooseEntry(route, info);
+    }
+    return null;
+  }
+
+  #findVirtualHost(authority: string): CompiledVirtualHost | null {
+    if (this.#exact.size === 0 && this.#suffixes.length === 0 && this.#prefixes.length === 0) return this.#default;
+    const cached = this.#cache.get(authority);
+    if (cached !== undefined) return cached;
+    const found = this.#searchVirtualHost(authority);
+    if (this.#cache.size >= maxCachedAuthorities) this.#cache.clear();
+    this.#cache.set(authority, found);
+    return found;
+  }
+
+  #searchVirtualHost(authority: string): CompiledVirtualHost | null {
+    if (authority === '') return null;
+    const portStart = this.model.ignorePortInHostMatching ? findPortStart(authority) : -1;
+    const host = (portStart === -1 ? authority : authority.slice(0, portStart)).toLowerCase();
+    const exact = this.#exact.get(host);
+    if (exact !== undefined) return exact;
+    // The '*' stands for at least one character.
+    for (const { text, virtualHost } of this.#suffixes) {
+      if (host.length > text.length && host.endsWith(text)) return virtualHost;
+    }
+    for (const { text, virtualHost } of this.#prefixes) {
+      if (host.length > text.length && host.startsWith(text)) return virtualHost;
+    }
+    return this.#default;
+  }
+}
+
+function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteConfigModel): CompiledVirtualHost {
+  const parent: EntryParent = {
+    config,
+    virtualHost,
+    requestEdits: [compileRequestEdits(virtualHost.headers), compileRequestEdits(config.headers)],
+    responseEdits: [compileResponseEdits(virtualHost.headers), compileResponseEdits(config.headers)],
+  };
+  const routes = virtualHost.routes.map(route => {
+    const entries = compileEntries(route, parent);
+    const { action } = route;
+    const weights = action.kind === 'forward' && action.cluster.kind === 'weighted' ? action.cluster : null;
+    let sum = 0;
+    return {
+      accepts: compileRoutePredicate(route.match),
+      entries,
+      thresholds: weights === null ? null : weights.clusters.map(cluster => (sum += cluster.weight)),
+      totalWeight: weights === null ? 0 : Math.max(1, weights.totalWeight || sum),
+    };
+  });
+  return {
+    routes,
+    requireTls: virtualHost.requireTls,
+    tlsRedirect: virtualHost.requireTls === 'none' ? null : makeTlsRedirectEntry(parent),
+  };
+}
+
+function needsTlsRedirect(virtualHost: CompiledVirtualHost, headers: HeaderMap): boolean {
+  const scheme = headers.get('x-forwarded-proto') ?? headers.scheme;
+  if (scheme === 'https') return false;
+  return virtualHost.requireTls === 'all' || headers.get('x-envoy-internal') !== 'true';
+}
+
+function chooseEntry(route: CompiledRoute, info: StreamInfo): RouteEntry | null {
+  const { thresholds, entries } = route;
+  if (thresholds === null) return entries[0];
+  const point = readRouteRandom(info) % route.totalWeight;
+  for (let i = 0; i < thresholds.length; i++) if (point < thresholds[i]) return entries[i];
+  return entries.at(-1) ?? null;
+}
+
+/**
+ * Compiles a route configuration that the main thread accepted.
+ * @throws Error if a regex or format string is not valid, which compiling on the main thread excludes
+ */
+export function buildRouteTable(model: RouteConfigModel): RouteTable {
+  return new RouteTable(model);
+}
