@@ -12,8 +12,7 @@ const literalPattern = /^[A-Za-z0-9_\-/:;,@!"'&=~<>% ]*$/;
 
 /** The characters of a configured (UTF-8) string as header bytes. */
 export function toHeaderText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the whole ASCII range
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').latin1Slice();
+  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
 /** The literal a pattern stands for (dots and slashes escaped), or null if it has other operators. */

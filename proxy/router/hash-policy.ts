@@ -87,7 +87,7 @@ export function compileHashPolicies(models: readonly HashPolicy[]): HashPolicyLi
     for (const { terminal, compute } of policies) {
       const hash = compute(headers, downstream, cookies);
       if (hash !== null) {
-        const rotated = combined === null ? 0n : BigInt.asUintN(64, (combined << 1n) | (combined >> 63n));
+        const rotated: bigint = combined === null ? 0n : BigInt.asUintN(64, (combined << 1n) | (combined >> 63n));
         combined = rotated ^ hash;
       }
       if (terminal && combined !== null) break;

@@ -49,6 +49,7 @@ export function compileHostRewrite(model: ForwardAction['hostRewrite']): HostRew
     const name = model.value.toLowerCase();
     return headers => headers.get(name) ?? '';
   }
+  if (model.kind !== 'path-regex') return null;
   const replace = compileReplacement(model.pattern, model.substitution);
   return headers => replace(headers.path.slice(0, findPathEnd(headers.path)));
 }
