@@ -5,7 +5,7 @@
  */
 
 const address = String.raw`(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)`;
-const value = String.raw`[^.]+`;
+const value = '[^.]+';
 
 /** Tag name, regex; the third element names a value that is no tag. */
 export const defaultTagRegexes: readonly (readonly [name: string, regex: string, except?: string])[] = [
