@@ -23,11 +23,24 @@ export interface HeaderMatcher {
   readonly treatMissingAsEmpty: boolean;
 }
 
-/** `envoy.config.route.v3.QueryParameterMatcher`; `match` null asks for presence. */
+/** `envoy.config.route.v3.QueryParameterMatcher`; `match` null asks for presence, and `present` says which. */
 export interface QueryParameterMatcher {
   readonly name: string;
   readonly match: StringMatcher | null;
+  readonly present: boolean;
 }
+
+/** `envoy.type.matcher.v3.ValueMatcher` over plain JSON. */
+export type ValueMatcher =
+  | { readonly kind: 'null' }
+  | { readonly kind: 'bool' | 'present'; readonly value: boolean }
+  | { readonly kind: 'number'; readonly value: number }
+  /** Half open. */
+  | { readonly kind: 'range'; readonly start: number; readonly end: number }
+  | { readonly kind: 'string'; readonly match: StringMatcher }
+  /** A list with a member that matches. */
+  | { readonly kind: 'list'; readonly oneOf: ValueMatcher }
+  | { readonly kind: 'or'; readonly matchers: readonly ValueMatcher[] };
 
 /** One entry of `filter_metadata`: namespace to plain JSON. */
 export type Metadata = { readonly [namespace: string]: { readonly [key: string]: unknown } };

@@ -1,5 +1,12 @@
 /** Routes, as `envoy.config.route.v3` after compilation. */
-import type { FractionalPercent, HeaderMatcher, Metadata, QueryParameterMatcher, StringMatcher } from './matchers.ts';
+import type {
+  FractionalPercent,
+  HeaderMatcher,
+  Metadata,
+  QueryParameterMatcher,
+  StringMatcher,
+  ValueMatcher,
+} from './matchers.ts';
 
 export interface RouteConfigModel {
   readonly name: string;
@@ -61,7 +68,7 @@ export interface RouteMatch {
 export interface MetadataMatcher {
   readonly namespace: string;
   readonly path: readonly string[];
-  readonly value: unknown;
+  readonly value: ValueMatcher;
   readonly invert: boolean;
 }
 

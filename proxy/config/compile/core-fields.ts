@@ -1,0 +1,20 @@
+/** The field table of the resources themselves; extensions bring the lines of their own messages. */
+import type { FieldTable } from './field-table.ts';
+import { accessLogFields } from './fields/access-log.ts';
+import { clusterFields } from './fields/cluster.ts';
+import { configSourceFields, coreTypeFields } from './fields/core.ts';
+import { httpProtocolFields } from './fields/http-protocol.ts';
+import { listenerFields } from './fields/listener.ts';
+import { routeFields } from './fields/route.ts';
+import { tlsFields } from './fields/tls.ts';
+
+export const coreFields: FieldTable = {
+  ...coreTypeFields,
+  ...configSourceFields,
+  ...accessLogFields,
+  ...listenerFields,
+  ...routeFields,
+  ...clusterFields,
+  ...httpProtocolFields,
+  ...tlsFields,
+};

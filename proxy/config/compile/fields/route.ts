@@ -1,0 +1,103 @@
+/** Classes of `envoy.config.route.v3`. */
+import { classify, type FieldTable } from '../field-table.ts';
+
+const noTracer = 'no tracer is implemented';
+const headerEdits = 'request_headers_to_add request_headers_to_remove response_headers_to_add response_headers_to_remove';
+
+const routeLevels: FieldTable = {
+  'envoy.config.route.v3.RouteConfiguration': classify({
+    implemented: `name virtual_hosts ${headerEdits} most_specific_header_mutations_wins max_direct_response_body_size_bytes
+      ignore_port_in_host_matching validate_clusters typed_per_filter_config request_mirror_policies`,
+    ignored: { metadata: 'no extension here reads it' },
+    rejected: 'vhds internal_only_headers cluster_specifier_plugins ignore_path_parameters_in_path_matching',
+  }),
+  'envoy.config.route.v3.VirtualHost': classify({
+    implemented: `name domains routes require_tls ${headerEdits} typed_per_filter_config include_request_attempt_count
+      include_attempt_count_in_response retry_policy request_mirror_policies`,
+    ignored: { metadata: 'no extension here reads it', virtual_clusters: 'statistics only' },
+    rejected: `matcher rate_limits cors retry_policy_typed_config hedge_policy include_is_timeout_retry_header
+      per_request_buffer_limit_bytes`,
+  }),
+  'envoy.config.route.v3.Route': classify({
+    implemented: `name match route redirect direct_response metadata decorator typed_per_filter_config ${headerEdits} stat_prefix`,
+    ignored: { tracing: noTracer },
+    rejected: 'filter_action non_forwarding_action per_request_buffer_limit_bytes',
+  }),
+  'envoy.config.route.v3.Decorator': classify({ implemented: 'operation propagate' }),
+  'envoy.config.route.v3.RouteMatch': classify({
+    implemented: `prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers
+      query_parameters grpc dynamic_metadata`,
+    rejected: 'path_match_policy tls_context',
+  }),
+  'envoy.config.route.v3.RouteMatch.ConnectMatcher': classify({}),
+  'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': classify({}),
+  'envoy.config.route.v3.HeaderMatcher': classify({
+    implemented: `name exact_match safe_regex_match range_match present_match prefix_match suffix_match contains_match
+      string_match invert_match treat_missing_header_as_empty`,
+  }),
+  'envoy.config.route.v3.QueryParameterMatcher': classify({ implemented: 'name string_match present_match' }),
+  'envoy.config.route.v3.RedirectAction': classify({
+    implemented: `https_redirect scheme_redirect host_redirect port_redirect path_redirect prefix_rewrite regex_rewrite
+      response_code strip_query`,
+  }),
+  'envoy.config.route.v3.DirectResponseAction': classify({ implemented: 'status body' }),
+  // Wraps the configuration of a filter on a level; not a message of a resource by itself.
+  'envoy.config.route.v3.FilterConfig': classify({ implemented: 'config is_optional disabled' }),
+};
+
+const actions: FieldTable = {
+  'envoy.config.route.v3.RouteAction': classify({
+    implemented: `cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite
+      regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host
+      timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset
+      upgrade_configs max_stream_duration`,
+    ignored: { early_data_policy: 'early data is never accepted' },
+    rejected: `cluster_specifier_plugin inline_cluster_specifier_plugin path_rewrite_policy retry_policy_typed_config rate_limits
+      include_vh_rate_limits cors internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy`,
+  }),
+  'envoy.config.route.v3.RouteAction.MaxStreamDuration': classify({
+    implemented: 'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
+  }),
+  'envoy.config.route.v3.RouteAction.UpgradeConfig': classify({
+    implemented: 'upgrade_type enabled',
+    rejected: 'connect_config',
+  }),
+  'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': classify({
+    implemented: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',
+    ignored: { trace_sampled: noTracer },
+  }),
+  'envoy.config.route.v3.WeightedCluster': classify({
+    implemented: 'clusters total_weight runtime_key_prefix',
+    rejected: 'header_name',
+  }),
+  'envoy.config.route.v3.WeightedCluster.ClusterWeight': classify({
+    implemented: `name weight ${headerEdits} typed_per_filter_config host_rewrite_literal metadata_match`,
+    rejected: 'cluster_header',
+  }),
+  'envoy.config.route.v3.RouteAction.HashPolicy': classify({
+    implemented: 'header cookie connection_properties query_parameter terminal',
+    rejected: 'filter_state',
+  }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.Header': classify({ implemented: 'header_name', rejected: 'regex_rewrite' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': classify({ implemented: 'name ttl path attributes' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute': classify({ implemented: 'name value' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': classify({ implemented: 'source_ip' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': classify({ implemented: 'name' }),
+};
+
+const retries: FieldTable = {
+  'envoy.config.route.v3.RetryPolicy': classify({
+    implemented: `retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate
+      host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers retriable_request_headers`,
+    rejected: 'retry_options_predicates rate_limited_retry_back_off',
+  }),
+  'envoy.config.route.v3.RetryPolicy.RetryPriority': classify({ implemented: 'name typed_config' }),
+  'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': classify({ implemented: 'name typed_config' }),
+  'envoy.config.route.v3.RetryPolicy.RetryBackOff': classify({ implemented: 'base_interval max_interval' }),
+  'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': classify({}),
+  'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': classify({
+    implemented: 'update_frequency',
+  }),
+};
+
+export const routeFields: FieldTable = { ...routeLevels, ...actions, ...retries };

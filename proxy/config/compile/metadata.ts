@@ -1,0 +1,13 @@
+/** `envoy.config.core.v3.Metadata` as plain JSON. */
+import type { protos } from '../../../protos/messages.ts';
+import { structToJson } from '../../../protos/struct.ts';
+import type { Metadata } from '../model/matchers.ts';
+
+/** The namespaces of `filter_metadata`; empty if absent. */
+export function compileMetadata(message: protos.envoy.config.core.v3.Metadata | null): Metadata {
+  const metadata: { [namespace: string]: { [key: string]: unknown } } = {};
+  for (const [namespace, struct] of Object.entries(message?.filter_metadata ?? {})) {
+    Object.defineProperty(metadata, namespace, { value: structToJson(struct as never), enumerable: true, configurable: true });
+  }
+  return metadata;
+}

@@ -1,0 +1,73 @@
+/** What compiling one resource needs and what it finds out besides the model. */
+import type { SecretModel } from '../model/tls.ts';
+import { ConfigError } from './config-error.ts';
+import type { Extensions } from './extension.ts';
+import type { FieldChecker } from './field-table.ts';
+
+/** Made once per process by extensions/compile-manifest.ts. */
+export interface CompileContext {
+  readonly extensions: Extensions;
+  readonly fields: FieldChecker;
+  /** Refuse fields that the descriptors do not know (`--reject-unknown-dynamic-fields`; the bootstrap without its flag). */
+  readonly rejectUnknownFields: boolean;
+  /** RE2 program size above which a regex is refused; runtime `re2.max_program_size.error_level`. */
+  readonly maxRegexProgramSize: number;
+}
+
+/** A secret that a transport socket waits for. */
+export interface SecretReference {
+  /** Unique per source and name: the key of the SecretModel, as transport sockets refer to it. */
+  readonly key: string;
+  readonly name: string;
+  /** Where it comes from: the aggregated stream, a gRPC service on a cluster, or a file. */
+  readonly source: 'ads' | { readonly cluster: string } | { readonly path: string };
+  readonly kind: 'certificate' | 'validation';
+}
+
+/** Collects the references and findings of one resource while it is compiled. */
+export class CompileScope {
+  readonly context: CompileContext;
+  readonly resource: 'listener' | 'cluster' | 'route' | 'endpoints' | 'secret' | 'bootstrap';
+  /** Of the listener being compiled. */
+  trafficDirection: 'unspecified' | 'inbound' | 'outbound' = 'unspecified';
+  /** RDS names. */
+  readonly routeNames = new Set<string>();
+  readonly secrets = new Map<string, SecretReference>();
+  /** Secrets given in the resource itself, by key. */
+  readonly inlineSecrets = new Map<string, SecretModel>();
+  /** Texts worth a warning in the log: fields and sinks without effect. */
+  readonly warnings: string[] = [];
+  /** Texts worth an error in the log: security filters that deny everything. */
+  readonly denials: string[] = [];
+  unknownFieldCount = 0;
+  readonly #warned = new Set<string>();
+
+  constructor(context: CompileContext, resource: CompileScope['resource']) {
+    this.context = context;
+    this.resource = resource;
+  }
+
+  noteIgnored(path: string, reason: string): void {
+    this.warn(path, `has no effect: ${reason}`);
+  }
+
+  /** @throws ConfigError if unknown fields are to be refused. */
+  noteUnknown(path: string, count: number): void {
+    if (this.context.rejectUnknownFields) throw new ConfigError(path, 'has unknown fields');
+    this.unknownFieldCount += count;
+  }
+
+  /** Adds a warning, once per `subject`. */
+  warn(path: string, subject: string): void {
+    if (this.#warned.has(subject)) return;
+    this.#warned.add(subject);
+    this.warnings.push(`${path}: ${subject}`);
+  }
+}
+
+/** What every compile function returns besides its model. */
+export interface CompileFindings {
+  readonly warnings: readonly string[];
+  readonly denials: readonly string[];
+  readonly unknownFieldCount: number;
+}

@@ -1,0 +1,41 @@
+/**
+ * Every extension that a `typed_config` may hold, by category. A new extension adds its definition here (how its message is
+ * compiled) and its factory to worker-manifest.ts (what runs). A type that is in no list is refused with its URL.
+ */
+import type { CompileContext } from '../config/compile/scope.ts';
+import type { Extensions } from '../config/compile/extension.ts';
+import { FieldChecker, type FieldTable } from '../config/compile/field-table.ts';
+import { coreFields } from '../config/compile/core-fields.ts';
+import { fileAccessLogger } from './access-loggers/file/config.ts';
+import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/config.ts';
+import { routerFilter } from './filters/http/router/config.ts';
+import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
+
+export const extensions: Extensions = {
+  httpFilters: [routerFilter],
+  networkFilters: [tcpProxyFilter],
+  listenerFilters: [],
+  accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger],
+};
+
+/** The classes of every field: the core resources' and each extension's. */
+export function collectFields(): FieldTable {
+  const definitions = Object.values(extensions).flat();
+  const perRoute = extensions.httpFilters.flatMap(filter => filter.perRoute);
+  return Object.assign({}, coreFields, ...[...definitions, ...perRoute].map(definition => definition.fields));
+}
+
+/** Envoy's limit of a regex program as istiod sets it. */
+const defaultMaxRegexProgramSize = 32_768;
+
+/** What compile functions need; made once per process. */
+export function createCompileContext(
+  options: { rejectUnknownFields?: boolean; maxRegexProgramSize?: number } = {},
+): CompileContext {
+  return {
+    extensions,
+    fields: new FieldChecker(collectFields()),
+    rejectUnknownFields: options.rejectUnknownFields ?? false,
+    maxRegexProgramSize: options.maxRegexProgramSize ?? defaultMaxRegexProgramSize,
+  };
+}
