@@ -1,0 +1,104 @@
+/**
+ * The only file that touches the private handle behind a net.Socket: sockets that read into a buffer of ours (`onread` has no
+ * public form for accepted sockets), accepting without Node's wrapper, descriptors, and the verdict of OpenSSL.
+ */
+import net from 'node:net';
+import type { TLSSocket } from 'node:tls';
+
+/** An accepted connection that has no net.Socket yet. */
+export interface SocketHandle {
+  readonly fd: number;
+  close(): void;
+}
+
+interface WithHandle {
+  _handle: (SocketHandle & { onconnection: unknown; verifyError(): Error | null; writeQueueSize?: number }) | null;
+}
+
+/** Reads come to `onRead` in a buffer that `nextBuffer` gave; without support they come as they are. */
+export interface ReadSink {
+  nextBuffer(): Buffer;
+  onRead(bytes: number, buffer: Buffer): boolean;
+}
+
+let directReads = true;
+
+/** True while sockets read into our buffers; false after a failed self-test, then they deliver 'data' events. */
+export function hasDirectReads(): boolean {
+  return directReads;
+}
+
+/** For tests of the fallback. */
+export function setDirectReads(enabled: boolean): void {
+  directReads = enabled;
+}
+
+/**
+ * Makes the socket of an accepted handle, not reading yet. `highWaterMark` 1 makes every flush announce its end by 'drain'.
+ */
+export function createAcceptedSocket(handle: SocketHandle, sink: ReadSink): net.Socket {
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, highWaterMark: 1 };
+  return new net.Socket((directReads ? { ...options, onread: onRead(sink) } : options) as unknown as net.SocketConstructorOpts);
+}
+
+/** The socket of an accepted handle for handing it to another thread. */
+export function createTransferableSocket(handle: SocketHandle): net.Socket {
+  return new net.Socket({ handle, allowHalfOpen: true, pauseOnCreate: true } as unknown as net.SocketConstructorOpts);
+}
+
+/** Takes the handle out of a socket that came from another thread. */
+export function takeHandle(socket: net.Socket): SocketHandle {
+  return (socket as unknown as WithHandle)._handle as SocketHandle;
+}
+
+/** A client socket, not connected. `fd` is a socket made elsewhere, which is then owned by the result. */
+export function createClientSocket(sink: ReadSink | null, fd: number | null): net.Socket {
+  const options = {
+    allowHalfOpen: true,
+    highWaterMark: 1,
+    ...(sink !== null && directReads ? { onread: onRead(sink) } : {}),
+    ...(fd === null ? {} : { fd, manualStart: true }),
+  };
+  return new net.Socket(options as net.SocketConstructorOpts);
+}
+
+function onRead(sink: ReadSink): { buffer: () => Buffer; callback: (bytes: number, buffer: Uint8Array) => boolean } {
+  return { buffer: () => sink.nextBuffer(), callback: (bytes, buffer) => sink.onRead(bytes, buffer as Buffer) };
+}
+
+/** Listens on a descriptor and gives every accepted handle to `accept`; the net.Socket Node would make is left out. */
+export function listenOn(
+  fd: number,
+  backlog: number,
+  accept: (handle: SocketHandle) => void,
+  fail: (error: Error) => void,
+): net.Server {
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  server.on('error', fail);
+  server.on('connection', socket => accept(takeHandle(socket)));
+  server.listen({ fd, backlog });
+  const handle = (server as unknown as WithHandle)._handle;
+  if (directReads && handle !== null) {
+    handle.onconnection = (status: number, client: SocketHandle | undefined) => {
+      if (status === 0 && client !== undefined) accept(client);
+      else fail(new Error(`accept: error ${status}`));
+    };
+  }
+  return server;
+}
+
+/** -1 once it is closed. */
+export function descriptorOf(socket: net.Socket): number {
+  return (socket as unknown as WithHandle)._handle?.fd ?? -1;
+}
+
+/** Bytes of the current write that the kernel has not taken: shows progress inside one large write. */
+export function unsentBytes(socket: net.Socket): number {
+  return (socket as unknown as WithHandle)._handle?.writeQueueSize ?? 0;
+}
+
+/** OpenSSL's verdict on the peer's certificate; null if it is trusted (or none was asked for). */
+export function verificationError(socket: TLSSocket): (Error & { code?: string }) | null {
+  const handle = (socket as unknown as WithHandle)._handle;
+  return handle === null ? new Error('closed') : handle.verifyError();
+}

@@ -1,0 +1,152 @@
+/**
+ * System calls that Node does not offer: the only native seam. Everything works on file descriptors; a failing call throws
+ * with errno's name, except where null is the answer.
+ *
+ * Source: socket(7), ip(7), ipv6(7); netfilter's SO_ORIGINAL_DST.
+ */
+import { createRequire } from 'node:module';
+import { isIPv6 } from 'node:net';
+import type { SocketAddress } from '../config/model/address.ts';
+import { parseSocketAddress, writeSocketAddress } from './socket-address.ts';
+
+const solSocket = 1;
+const soMark = 36;
+const solIp = 0;
+const solIpv6 = 41;
+const ipFreebind = 15;
+const ipTransparent = 19;
+const ipBindAddressNoPort = 24;
+const ipv6V6only = 26;
+const ipv6Transparent = 75;
+const ipv6Freebind = 78;
+const soReuseaddr = 2;
+const originalDestination = 80;
+const afInet = 2;
+const afInet6 = 10;
+const sockStream = 1;
+const sockNonblock = 0o4000;
+const sockCloexec = 0o2000000;
+const fDupfdCloexec = 1030;
+
+interface NativeCalls {
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array): number;
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  fcntl(fd: number, command: number, type: string, argument: number): number;
+  close(fd: number): number;
+  errno(): number;
+  errnoName(code: number): string;
+}
+
+let native: NativeCalls | null = null;
+
+/**
+ * Loads the native calls. Throws an error that says what is missing: without them no listening socket can be shared by the
+ * workers and no original destination can be read, so the proxy refuses to start.
+ */
+export function loadSocketOptions(): void {
+  if (native !== null) return;
+  try {
+    const koffi = createRequire(import.meta.url)('koffi');
+    const libc = koffi.load(null);
+    const codes = new Map<number, string>(Object.entries(koffi.os.errno).map(([name, code]) => [code as number, name]));
+    native = {
+      getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, uint32_t *length)'),
+      setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
+      socket: libc.func('int socket(int domain, int type, int protocol)'),
+      bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
+      fcntl: libc.func('int fcntl(int fd, int command, ...)'),
+      close: libc.func('int close(int fd)'),
+      errno: () => koffi.errno(),
+      errnoName: code => codes.get(code) ?? `errno ${code}`,
+    };
+  } catch (error) {
+    throw new Error(
+      `cannot load the native socket calls (package koffi for ${process.platform}-${process.arch}): ${String(error)}`,
+    );
+  }
+}
+
+function calls(): NativeCalls {
+  if (native === null) loadSocketOptions();
+  return native as NativeCalls;
+}
+
+const addressBytes = new Uint8Array(28);
+const addressLength = new Uint32Array(1);
+
+/**
+ * Where a redirected connection was going to (SO_ORIGINAL_DST, IPv4 or IPv6); null if it was not redirected.
+ * `localAddress` is the accepted socket's own address and selects the family.
+ */
+export function getOriginalDestination(fd: number, localAddress: string): SocketAddress | null {
+  const v6 = isIPv6(localAddress) && !localAddress.startsWith('::ffff:');
+  addressLength[0] = addressBytes.length;
+  const result = calls().getsockopt(fd, v6 ? solIpv6 : solIp, originalDestination, addressBytes, addressLength);
+  return result === 0 ? parseSocketAddress(addressBytes) : null;
+}
+
+/** Another descriptor of the same socket, closed on exec. */
+export function duplicateDescriptor(fd: number): number {
+  const copy = calls().fcntl(fd, fDupfdCloexec, 'int', 0);
+  if (copy < 0) throw nativeError('fcntl(F_DUPFD_CLOEXEC)');
+  return copy;
+}
+
+export function closeDescriptor(fd: number): void {
+  calls().close(fd);
+}
+
+/** Options of a socket before it is bound. */
+export interface SocketSetup {
+  /** Accept or send for addresses that are not ours (IP_TRANSPARENT; needs CAP_NET_ADMIN). */
+  readonly transparent?: boolean;
+  /** Bind to an address that does not exist yet. */
+  readonly freebind?: boolean;
+  /** SO_MARK; needs CAP_NET_ADMIN. */
+  readonly mark?: number;
+  /** Choose the port at connect, so that one source address serves more than 28,000 destinations' connections. */
+  readonly bindAddressNoPort?: boolean;
+  readonly reuseAddress?: boolean;
+  readonly ipv6Only?: boolean;
+}
+
+/** A TCP socket with its options set, bound if `address` is given. The caller owns the descriptor. */
+export function createSocket(family: 4 | 6, setup: SocketSetup, address: SocketAddress | null): number {
+  const fd = calls().socket(family === 6 ? afInet6 : afInet, sockStream | sockNonblock | sockCloexec, 0);
+  if (fd < 0) throw nativeError('socket');
+  try {
+    applySetup(fd, family, setup);
+    if (address !== null) {
+      const bytes = new Uint8Array(28);
+      const length = writeSocketAddress(bytes, address);
+      if (calls().bind(fd, bytes, length) !== 0) throw nativeError(`bind ${address.address}:${address.port}`);
+    }
+  } catch (error) {
+    calls().close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function applySetup(fd: number, family: 4 | 6, setup: SocketSetup): void {
+  if (setup.reuseAddress) setOption(fd, solSocket, soReuseaddr, 1, 'SO_REUSEADDR');
+  if (setup.mark !== undefined) setOption(fd, solSocket, soMark, setup.mark, 'SO_MARK');
+  if (setup.bindAddressNoPort) setOption(fd, solIp, ipBindAddressNoPort, 1, 'IP_BIND_ADDRESS_NO_PORT');
+  if (setup.transparent)
+    setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Transparent : ipTransparent, 1, 'IP_TRANSPARENT');
+  if (setup.freebind) setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Freebind : ipFreebind, 1, 'IP_FREEBIND');
+  if (family === 6 && setup.ipv6Only !== undefined) setOption(fd, solIpv6, ipv6V6only, setup.ipv6Only ? 1 : 0, 'IPV6_V6ONLY');
+}
+
+function setOption(fd: number, level: number, name: number, value: number, label: string): void {
+  const bytes = new Uint8Array(new Int32Array([value]).buffer);
+  if (calls().setsockopt(fd, level, name, bytes, 4) !== 0) throw nativeError(`setsockopt ${label}`);
+}
+
+function nativeError(call: string): Error {
+  const code = calls().errno();
+  const name = calls().errnoName(code);
+  return Object.assign(new Error(`${call}: ${name}`), { code: name });
+}
