@@ -1,0 +1,190 @@
+/**
+ * Flags and their environment variables, and a parser with the manners of the original's: `--name value`, `--name=value`,
+ * `-xvalue`, `-x=value`, joined shorthands of switches.
+ */
+import type { Config, Environment } from './config.ts';
+
+type Kind = 'string' | 'bool' | 'port' | 'duration';
+type FlagOf<K extends Kind> = { readonly key: keyof Config; readonly kind: K };
+type Flag = FlagOf<Kind> & {
+  readonly name: string;
+  readonly short: string;
+  /** Variables read before the command line, the last one that is set wins. */
+  readonly env: readonly string[];
+  readonly usage: string;
+};
+
+/** Settings of the log that the command takes too. */
+export type LogOptions = { outputLevel: string; json: boolean };
+
+/** Wrong use of the command line; ends with exit code 255. */
+export class UsageError extends Error {}
+
+function flag(name: string, short: string, key: keyof Config, kind: Kind, usage: string, extraEnv: readonly string[] = []): Flag {
+  const own = name === 'envoy-port' ? [] : [name.toUpperCase().replaceAll('-', '_')];
+  return { name, short, key, kind, usage, env: [...own, ...extraEnv] };
+}
+
+const flags: readonly Flag[] = [
+  flag('envoy-port', 'p', 'proxyPort', 'string', 'port that outbound TCP traffic is redirected to'),
+  flag('inbound-capture-port', 'z', 'inboundCapturePort', 'string', 'port that inbound TCP traffic is redirected to'),
+  flag('inbound-tunnel-port', 'e', 'inboundTunnelPort', 'string', 'port of inbound tunnels, never captured'),
+  flag('proxy-uid', 'u', 'proxyUid', 'string', 'uids whose traffic is not redirected'),
+  flag('proxy-gid', 'g', 'proxyGid', 'string', 'gids whose traffic is not redirected (default: those of -u)'),
+  flag('istio-inbound-interception-mode', 'm', 'inboundInterceptionMode', 'string', 'REDIRECT or TPROXY'),
+  flag('istio-inbound-ports', 'b', 'inboundPortsInclude', 'string', 'inbound ports to capture, or *'),
+  flag('istio-local-exclude-ports', 'd', 'inboundPortsExclude', 'string', 'inbound ports not to capture (with -b *)'),
+  flag('istio-exclude-interfaces', 'c', 'excludeInterfaces', 'string', 'interfaces whose traffic is not captured'),
+  flag('istio-service-cidr', 'i', 'outboundIpRangesInclude', 'string', 'outbound CIDRs to capture, or *'),
+  flag('istio-service-exclude-cidr', 'x', 'outboundIpRangesExclude', 'string', 'outbound CIDRs not to capture'),
+  flag('istio-outbound-ports', 'q', 'outboundPortsInclude', 'string', 'outbound ports to capture always'),
+  flag('istio-local-outbound-ports-exclude', 'o', 'outboundPortsExclude', 'string', 'outbound ports not to capture'),
+  flag('kube-virt-interfaces', 'k', 'rerouteVirtualInterfaces', 'string', 'interfaces whose inbound traffic is outbound'),
+  flag('istio-inbound-tproxy-mark', 't', 'inboundTproxyMark', 'string', 'mark of captured packets in TPROXY mode'),
+  flag('istio-inbound-tproxy-route-table', 'r', 'inboundTproxyRouteTable', 'string', 'routing table in TPROXY mode'),
+  flag('dry-run', 'n', 'dryRun', 'bool', 'change nothing, only log'),
+  flag('iptables-probe-port', '', 'iptablesProbePort', 'port', 'port that the validation connects to'),
+  flag('probe-timeout', '', 'probeTimeoutMs', 'duration', 'time limit of the validation'),
+  flag('skip-rule-apply', '', 'skipRuleApply', 'bool', 'apply no rules'),
+  flag('run-validation', '', 'runValidation', 'bool', 'check that capture works'),
+  flag('redirect-dns', '', 'redirectDns', 'bool', 'capture DNS', ['ISTIO_META_DNS_CAPTURE']),
+  flag('drop-invalid', '', 'dropInvalid', 'bool', 'drop packets outside their window', ['INVALID_DROP']),
+  flag('dual-stack', '', 'dualStack', 'bool', 'capture IPv4 and IPv6', ['ISTIO_DUAL_STACK']),
+  flag('capture-all-dns', '', 'captureAllDns', 'bool', 'capture all of port 53, not only the servers of resolv.conf'),
+  flag('network-namespace', '', 'networkNamespace', 'string', 'network namespace (used by the CNI plugin)'),
+  flag('cni-mode', '', 'cniMode', 'bool', 'run as CNI plugin'),
+  flag('reconcile', '', 'reconcile', 'bool', 'replace older rules that differ'),
+  flag('cleanup-only', '', 'cleanupOnly', 'bool', 'remove the rules and apply none'),
+  flag('force-apply', '', 'forceApply', 'bool', 'apply even if the rules seem to be in place'),
+  flag('native-nftables', '', 'nativeNftables', 'bool', 'use nftables instead of iptables'),
+  flag('force-iptables-binary', '', 'forceIptablesBinary', 'string', 'legacy or nft, instead of detection'),
+];
+
+/** Flags of the log that take a value; only the first has an effect here. */
+const logFlags = new Set(['log_output_level', 'log_target', 'log_stacktrace_level', 'log_caller', 'vklog']);
+const trueTexts = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
+const falseTexts = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** Go's duration text in milliseconds, or null. */
+export function parseDuration(text: string): number | null {
+  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
+  if (!match) return null;
+  let sum = 0;
+  for (const [, number, unit] of match[2].matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
+    sum += Number(number) * unitMs[unit];
+  return match[1] === '-' ? -sum : sum;
+}
+
+function parseValue(kind: Kind, text: string): string | boolean | number | null {
+  if (kind === 'string') return text;
+  if (kind === 'bool') return trueTexts.has(text) ? true : falseTexts.has(text) ? false : null;
+  if (kind === 'duration') return parseDuration(text);
+  const port = /^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
+  return port <= 65535 ? port : null;
+}
+
+function setValue(config: Config, { key, kind }: Flag, text: string): boolean {
+  const value = parseValue(kind, text);
+  if (value === null) return false;
+  (config as Record<keyof Config, unknown>)[key] = value;
+  return true;
+}
+
+/** Applies the environment; a value that cannot be parsed is passed over. */
+export function applyEnvironment(config: Config, env: Environment): void {
+  for (const known of flags) {
+    for (const name of known.env) {
+      const text = env[name];
+      if (text !== undefined) setValue(config, known, text);
+    }
+  }
+}
+
+/** Applies the command line over `config` and `logOptions`; true if help was asked for. Throws a UsageError. */
+export function applyArguments(config: Config, logOptions: LogOptions, argv: readonly string[]): boolean {
+  const rest = [...argv];
+  let help = false;
+  const assign = (known: Flag, shown: string, text: string): void => {
+    if (setValue(config, known, text)) return;
+    throw new UsageError(`invalid argument ${JSON.stringify(text)} for "${shown}" flag: cannot be parsed`);
+  };
+  const readLong = (argument: string): void => {
+    const equals = argument.indexOf('=');
+    const name = argument.slice(2, equals < 0 ? undefined : equals);
+    const inline = equals < 0 ? undefined : argument.slice(equals + 1);
+    if (name === 'help') help = true;
+    else if (name === 'log_as_json') logOptions.json = inline === undefined || trueTexts.has(inline);
+    else if (logFlags.has(name)) {
+      const text = inline ?? takeValue(rest, `flag needs an argument: --${name}`);
+      if (name === 'log_output_level') logOptions.outputLevel = text;
+    } else {
+      const known = flags.find(candidate => candidate.name === name);
+      if (!known) throw new UsageError(`unknown flag: --${name}`);
+      const shown = known.short === '' ? `--${name}` : `-${known.short}, --${name}`;
+      if (known.kind === 'bool') assign(known, shown, inline ?? 'true');
+      else assign(known, shown, inline ?? takeValue(rest, `flag needs an argument: --${name}`));
+    }
+  };
+  const readShort = (argument: string): void => {
+    for (let letters = argument.slice(1); letters !== ''; ) {
+      const letter = letters[0];
+      letters = letters.slice(1);
+      const known = flags.find(candidate => candidate.short === letter);
+      if (letter === 'h' && !known) {
+        help = true;
+        continue;
+      }
+      if (!known) throw new UsageError(`unknown shorthand flag: '${letter}' in ${argument}`);
+      const shown = `-${letter}, --${known.name}`;
+      if (known.kind === 'bool' && !letters.startsWith('=')) {
+        assign(known, shown, 'true');
+        continue;
+      }
+      const inline = letters.startsWith('=') ? letters.slice(1) : letters === '' ? undefined : letters;
+      assign(known, shown, inline ?? takeValue(rest, `flag needs an argument: '${letter}' in ${argument}`));
+      return;
+    }
+  };
+  for (let argument = rest.shift(); argument !== undefined; argument = rest.shift()) {
+    if (argument === '--') break;
+    if (argument.startsWith('--')) readLong(argument);
+    else if (argument.length > 1 && argument.startsWith('-')) readShort(argument);
+  }
+  return help;
+}
+
+function takeValue(rest: string[], message: string): string {
+  const text = rest.shift();
+  if (text === undefined) throw new UsageError(message);
+  return text;
+}
+
+/** The text of `--help`. */
+export function renderHelp(): string {
+  const lines = flags.map(({ name, short, kind, usage }) => {
+    const head = `${short === '' ? '    ' : `-${short}, `}--${name}${kind === 'bool' ? '' : ` ${kind === 'port' ? 'uint16' : kind}`}`;
+    return `  ${head.padEnd(50)}${usage}`;
+  });
+  return [
+    'istio-iptables is responsible for setting up port forwarding for Istio Sidecar.',
+    '',
+    'Usage:',
+    '  pilot-agent istio-iptables [flags]',
+    '',
+    'Flags:',
+    ...lines,
+    '',
+    'Every flag but -p is also read from the environment, by its name in capitals with underscores.',
+    '',
+  ].join('\n');
+}
