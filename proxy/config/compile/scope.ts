@@ -22,6 +22,10 @@ export interface SecretReference {
   /** Where it comes from: the aggregated stream, a gRPC service on a cluster, or a file. */
   readonly source: 'ads' | { readonly cluster: string } | { readonly path: string };
   readonly kind: 'certificate' | 'validation';
+  /** `initial_fetch_timeout` of its config source; 0 or absent: as long as it takes. */
+  readonly initialFetchTimeoutMs?: number;
+  /** `api_type` of a gRPC source; absent: state of the world. */
+  readonly protocol?: 'delta' | 'sotw';
 }
 
 /** Collects the references and findings of one resource while it is compiled. */
