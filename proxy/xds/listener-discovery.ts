@@ -1,0 +1,207 @@
+/**
+ * LDS and the static listeners: accepted listeners warm (routes, secrets) before they replace what serves.
+ *
+ * Source: Envoy's LdsApiImpl and ListenerManagerImpl.
+ */
+import { Logger } from '../../common/log.ts';
+import type { SecretReference } from '../config/compile/scope.ts';
+import type { ListenerModel } from '../config/model/listener.ts';
+import type { SubscriptionStats } from './discovery-stats.ts';
+import { InitManager } from './init-manager.ts';
+import type { ListenerManagerStats } from './manager-stats.ts';
+import type { ResourceStore, ResourceVersion } from './resource-store.ts';
+import type { RouteDiscovery } from './route-discovery.ts';
+import type { SecretStore } from './secret-store.ts';
+import type { DiscoveredResource, DiscoveryHandler, DiscoveryUpdate, UpdateOutcome } from './subscription.ts';
+import { applyEach, isUnchanged, noteFailure, type WarmingResource } from './warming-resource.ts';
+
+const log = new Logger('config');
+
+/** The listener manager, as discovery sees it. */
+export interface ListenerSink {
+  /** @throws if the address cannot be bound. */
+  update(model: ListenerModel): void;
+  remove(name: string): void;
+}
+
+export interface CompiledListener {
+  readonly model: ListenerModel;
+  readonly routeNames: readonly string[];
+  readonly secrets: readonly SecretReference[];
+}
+
+export interface ListenerDiscoveryOptions {
+  readonly resources: ResourceStore;
+  /** @throws ConfigError */
+  readonly compile: (bytes: Uint8Array) => CompiledListener;
+  readonly listeners: ListenerSink;
+  /** Null where no source of routes is configured. */
+  readonly routes: () => RouteDiscovery | null;
+  readonly secrets: SecretStore;
+  readonly stats: ListenerManagerStats;
+  readonly subscriptionStats: SubscriptionStats;
+}
+
+export class ListenerDiscovery implements DiscoveryHandler {
+  readonly #options: ListenerDiscoveryOptions;
+  readonly #warming = new Map<string, WarmingResource>();
+  readonly #active = new Map<string, () => void>();
+  #firstUpdate: InitManager | null = null;
+  #onInitialized: (() => void) | null = null;
+  #initialized = false;
+
+  constructor(options: ListenerDiscoveryOptions) {
+    this.#options = options;
+  }
+
+  get pending(): { readonly name: string; readonly targets: readonly string[] }[] {
+    return [...this.#warming].map(([name, { init }]) => ({ name, targets: init.pending }));
+  }
+
+  /** @throws ConfigError */
+  addStatic(name: string, bytes: Buffer, onWarm: () => void): void {
+    this.#options.resources.ensure('listener', name, true);
+    this.#accept(name, this.#options.compile(bytes), { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm);
+  }
+
+  /** Calls back when the first update, whatever became of it, and all listeners it brought are done with. */
+  whenInitialized(callback: () => void): void {
+    if (this.#initialized) callback();
+    else this.#onInitialized = callback;
+  }
+
+  onFetchTimeout(): void {
+    this.#options.subscriptionStats.countFetchTimeout();
+    this.#finishInitialization();
+  }
+
+  onUpdateAttempt(): void {
+    this.#options.subscriptionStats.countAttempt();
+  }
+
+  onConnectionFailure(): void {
+    this.#options.subscriptionStats.countFailure();
+  }
+
+  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+    const startMs = performance.now();
+    const { resources, stats, subscriptionStats } = this.#options;
+    const first = this.#initialized || this.#firstUpdate !== null ? null : new InitManager(() => this.#finishInitialization());
+    this.#firstUpdate ??= first;
+    // Removals come first: a new listener may take over an address.
+    for (const name of update.removed) this.#remove(name);
+    const outcome = applyEach(
+      update,
+      problems => `Error adding/updating listener(s) ${problems.join('\n')}\n`,
+      resource => this.#apply(resource, update.versionInfo, first),
+      (resource, details) => {
+        stats.countCreateFailure();
+        noteFailure(resources, 'listener', resource, update.versionInfo, details);
+      },
+    );
+    if (outcome.error === null) subscriptionStats.countSuccess(update.versionInfo, performance.now() - startMs);
+    else subscriptionStats.countRejected();
+    log.info(`lds: add/update ${update.resources.length} listener(s), remove ${update.removed.length} listener(s)`);
+    first?.seal();
+    return outcome;
+  }
+
+  #finishInitialization(): void {
+    if (this.#initialized) return;
+    this.#initialized = true;
+    this.#onInitialized?.();
+  }
+
+  #apply(resource: DiscoveredResource, versionInfo: string, first: InitManager | null): void {
+    const entry = this.#options.resources.get('listener', resource.name);
+    if (entry?.isStatic || isUnchanged(entry, resource)) return;
+    const compiled = this.#options.compile(resource.bytes);
+    const onWarm = first?.add(`listener ${resource.name}`) ?? (() => {});
+    this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
+  }
+
+  #accept(name: string, compiled: CompiledListener, version: ResourceVersion, onWarm: () => void): void {
+    const { resources, secrets, stats } = this.#options;
+    this.#cancelWarming(name);
+    const entry = resources.ensure('listener', name);
+    entry.warming = version;
+    entry.failure = null;
+    if (entry.active === null) stats.countAdded();
+    else stats.countModified();
+    const releases: (() => void)[] = [];
+    const init = new InitManager(() => this.#activate(name, compiled.model, onWarm));
+    this.#warming.set(name, { version, init, release: () => runAll(releases) });
+    stats.setWarming(this.#warming.size);
+    for (const reference of compiled.secrets) {
+      releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
+    }
+    if (compiled.routeNames.length > 0) releases.push(...this.#watchRoutes(compiled, init));
+    init.seal();
+  }
+
+  #watchRoutes(compiled: CompiledListener, init: InitManager): (() => void)[] {
+    const routes = this.#options.routes();
+    if (routes === null) throw new Error(`listener ${compiled.model.name}: no source of routes is configured`);
+    return compiled.routeNames.map(name => routes.watch(name, init.add(`routes ${name}`)));
+  }
+
+  #activate(name: string, model: ListenerModel, onWarm: () => void): void {
+    const { listeners, resources, stats } = this.#options;
+    const warming = this.#warming.get(name) as WarmingResource;
+    this.#warming.delete(name);
+    stats.setWarming(this.#warming.size);
+    const entry = resources.ensure('listener', name);
+    entry.warming = null;
+    try {
+      listeners.update(model);
+    } catch (error) {
+      this.#onBindFailure(name, warming, error as Error);
+      onWarm();
+      return;
+    }
+    entry.active = warming.version;
+    this.#active.get(name)?.();
+    this.#active.set(name, warming.release);
+    stats.setActive(this.#active.size);
+    onWarm();
+  }
+
+  /** An address that cannot be bound shows after the ACK: the failure is kept beside the version that still serves. */
+  #onBindFailure(name: string, warming: WarmingResource, error: Error): void {
+    warming.release();
+    const { resources, stats } = this.#options;
+    const { bytes, versionInfo } = warming.version;
+    resources.ensure('listener', name).failure = { bytes, versionInfo, lastAttemptMs: Date.now(), details: error.message };
+    stats.countCreateFailure();
+    log.error(`listener '${name}' failed to bind or apply socket options: ${error.message}`);
+  }
+
+  #cancelWarming(name: string): void {
+    const warming = this.#warming.get(name);
+    if (warming === undefined) return;
+    this.#warming.delete(name);
+    warming.init.cancel();
+    warming.release();
+  }
+
+  #remove(name: string): void {
+    const { resources, listeners, stats } = this.#options;
+    const entry = resources.get('listener', name);
+    if (entry === undefined || entry.isStatic) return;
+    this.#cancelWarming(name);
+    const release = this.#active.get(name);
+    resources.delete('listener', name);
+    if (release !== undefined) {
+      this.#active.delete(name);
+      listeners.remove(name);
+      release();
+      stats.countRemoved();
+    }
+    stats.setWarming(this.#warming.size);
+    stats.setActive(this.#active.size);
+  }
+}
+
+function runAll(actions: readonly (() => void)[]): void {
+  for (const action of actions) action();
+}

@@ -1,0 +1,98 @@
+/**
+ * Counters of the cluster manager and the listener manager, under Envoy's names.
+ *
+ * Source: Envoy's ALL_CLUSTER_MANAGER_STATS and ALL_LISTENER_MANAGER_STATS.
+ */
+import type { Counter, Gauge, StatsStore } from '../telemetry/stats-store.ts';
+
+export class ClusterManagerStats {
+  readonly #added: Counter;
+  readonly #modified: Counter;
+  readonly #removed: Counter;
+  readonly #updated: Counter;
+  readonly #reload: Counter;
+  readonly #reloadTime: Gauge;
+  readonly #active: Gauge;
+  readonly #warming: Gauge;
+
+  constructor(stats: StatsStore) {
+    const scope = 'cluster_manager.';
+    this.#added = stats.counter(`${scope}cluster_added`);
+    this.#modified = stats.counter(`${scope}cluster_modified`);
+    this.#removed = stats.counter(`${scope}cluster_removed`);
+    this.#updated = stats.counter(`${scope}cluster_updated`);
+    this.#reload = stats.counter(`${scope}cds.config_reload`);
+    this.#reloadTime = stats.gauge(`${scope}cds.config_reload_time_ms`);
+    this.#active = stats.gauge(`${scope}active_clusters`);
+    this.#warming = stats.gauge(`${scope}warming_clusters`);
+    for (const name of ['cluster_updated_via_merge', 'update_merge_cancelled', 'update_out_of_merge_window']) {
+      stats.counter(scope + name);
+    }
+    this.#active.set(0);
+    this.#warming.set(0);
+  }
+
+  countAdded(): void {
+    this.#added.inc();
+  }
+  countModified(): void {
+    this.#modified.inc();
+  }
+  countRemoved(): void {
+    this.#removed.inc();
+  }
+  /** Endpoints of an active cluster changed. */
+  countUpdated(): void {
+    this.#updated.inc();
+  }
+  countReload(): void {
+    this.#reload.inc();
+    this.#reloadTime.set(Date.now());
+  }
+  setActive(count: number): void {
+    this.#active.set(count);
+  }
+  setWarming(count: number): void {
+    this.#warming.set(count);
+  }
+}
+
+export class ListenerManagerStats {
+  readonly #added: Counter;
+  readonly #modified: Counter;
+  readonly #removed: Counter;
+  readonly #createFailure: Counter;
+  readonly #active: Gauge;
+  readonly #warming: Gauge;
+
+  constructor(stats: StatsStore) {
+    const scope = 'listener_manager.';
+    this.#added = stats.counter(`${scope}listener_added`);
+    this.#modified = stats.counter(`${scope}listener_modified`);
+    this.#removed = stats.counter(`${scope}listener_removed`);
+    this.#createFailure = stats.counter(`${scope}listener_create_failure`);
+    this.#active = stats.gauge(`${scope}total_listeners_active`);
+    this.#warming = stats.gauge(`${scope}total_listeners_warming`);
+    this.#active.set(0);
+    this.#warming.set(0);
+  }
+
+  countAdded(): void {
+    this.#added.inc();
+  }
+  countModified(): void {
+    this.#modified.inc();
+  }
+  countRemoved(): void {
+    this.#removed.inc();
+  }
+  countCreateFailure(): void {
+    this.#createFailure.inc();
+  }
+  setActive(count: number): void {
+    this.#active.set(count);
+  }
+  setWarming(count: number): void {
+    this.#warming.set(count);
+  }
+}

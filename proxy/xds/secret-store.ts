@@ -1,0 +1,184 @@
+/**
+ * Secrets by source and name: subscribed while something refers to them, sent to the workers when they change. A rotation keeps
+ * the old secret until the new one is validated.
+ */
+import { randomBytes } from 'node:crypto';
+import { Logger } from '../../common/log.ts';
+import type { SecretReference } from '../config/compile/scope.ts';
+import type { SecretModel } from '../config/model/tls.ts';
+import { discoveryTypeUrls } from './discovery-types.ts';
+import type { ResourceStore } from './resource-store.ts';
+import {
+  type DiscoveredResource,
+  type DiscoveryHandler,
+  type DiscoverySource,
+  type DiscoveryUpdate,
+  rejectAll,
+  type Subscription,
+  type UpdateOutcome,
+} from './subscription.ts';
+import { applyEach, isUnchanged, noteFailure } from './warming-resource.ts';
+
+const log = new Logger('secret');
+
+/** OpenSSL's ticket keys: name, HMAC key and AES key. */
+const ticketKeyBytes = 48;
+
+export interface SecretStoreOptions {
+  readonly resources: ResourceStore;
+  /** @throws ConfigError; also if the key does not fit the certificate. */
+  readonly compile: (bytes: Uint8Array, reference: SecretReference) => SecretModel;
+  /** The aggregated stream, shared by all secrets that come over it; null if there is none. */
+  readonly aggregated: DiscoverySource | null;
+  /** A source of its own for one secret. */
+  readonly openSource: (reference: SecretReference) => DiscoverySource & { stop(): void };
+  readonly onSecret: (secret: SecretModel) => void;
+}
+
+interface StoredSecret {
+  readonly reference: SecretReference;
+  readonly waiting: Set<() => void>;
+  users: number;
+  model: SecretModel | null;
+  readonly stop: () => void;
+}
+
+export class SecretStore {
+  readonly #options: SecretStoreOptions;
+  readonly #secrets = new Map<string, StoredSecret>();
+  /** Of the aggregated stream, made with its first secret. */
+  #aggregated: Subscription | null = null;
+
+  constructor(options: SecretStoreOptions) {
+    this.#options = options;
+  }
+
+  get(key: string): SecretModel | null {
+    return this.#secrets.get(key)?.model ?? null;
+  }
+
+  /** Every secret that has a value, for /certs. */
+  list(): SecretModel[] {
+    return [...this.#secrets.values()].flatMap(({ model }) => (model === null ? [] : [model]));
+  }
+
+  /** Certificate texts in use, for the days until the first one expires. */
+  certificateTexts(): string[] {
+    return this.list().flatMap(({ certificate, validation }) =>
+      [certificate?.chain, validation?.trustedCa].filter(text => text !== undefined && text !== null),
+    );
+  }
+
+  /** Takes in a secret that the configuration itself holds. */
+  addInline(secret: SecretModel): void {
+    const known = this.#secrets.get(secret.key);
+    const reference: SecretReference = { key: secret.key, name: secret.key, source: 'ads', kind: 'certificate' };
+    const stored = known ?? { reference, waiting: new Set(), users: 1, model: null, stop: () => {} };
+    this.#secrets.set(secret.key, stored);
+    this.#accept(stored, secret);
+  }
+
+  /**
+   * Keeps a secret subscribed.
+   * @param onReady called when it has a value: at once, or with the first one.
+   * @returns ends it; a secret that nothing uses is unsubscribed and forgotten.
+   */
+  acquire(reference: SecretReference, onReady: () => void): () => void {
+    let stored = this.#secrets.get(reference.key);
+    if (stored === undefined) {
+      stored = { reference, waiting: new Set(), users: 0, model: null, stop: this.#subscribe(reference) };
+      this.#secrets.set(reference.key, stored);
+    }
+    const own = stored;
+    own.users++;
+    if (own.model !== null) onReady();
+    else own.waiting.add(onReady);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      own.waiting.delete(onReady);
+      if (--own.users > 0) return;
+      own.stop();
+      this.#secrets.delete(reference.key);
+      this.#options.resources.delete('secret', reference.key);
+    };
+  }
+
+  stop(): void {
+    for (const { stop } of this.#secrets.values()) stop();
+  }
+
+  #subscribe(reference: SecretReference): () => void {
+    const typeUrl = discoveryTypeUrls.secret;
+    if (reference.source !== 'ads') {
+      const source = this.#options.openSource(reference);
+      source.subscribe({ typeUrl, names: [reference.name], handler: this.#handler(() => [reference.key]) });
+      return () => source.stop();
+    }
+    const { aggregated } = this.#options;
+    if (aggregated === null) throw new Error(`secret ${reference.name} comes over ADS, which is not configured`);
+    this.#aggregated ??= aggregated.subscribe({ typeUrl, names: [], handler: this.#handler(name => this.#aggregatedKeys(name)) });
+    this.#aggregated.updateNames([reference.name], []);
+    return () => this.#aggregated?.updateNames([], [reference.name]);
+  }
+
+  #aggregatedKeys(name: string): string[] {
+    const found = [...this.#secrets.values()].filter(({ reference }) => reference.source === 'ads' && reference.name === name);
+    return found.map(({ reference }) => reference.key);
+  }
+
+  #handler(keysOf: (name: string) => string[]): DiscoveryHandler {
+    return {
+      onUpdateAttempt: () => {},
+      onConnectionFailure: () => {},
+      onUpdate: update => this.#onUpdate(update, keysOf),
+    };
+  }
+
+  #onUpdate(update: DiscoveryUpdate, keysOf: (name: string) => string[]): UpdateOutcome {
+    if (update.resources.length === 0) return rejectAll(update, 'Missing SDS resources in onConfigUpdate()');
+    return applyEach(
+      update,
+      problems => `Error adding/updating secret(s) ${problems.join(', ')}`,
+      resource => {
+        for (const key of keysOf(resource.name)) this.#apply(key, resource, update.versionInfo);
+      },
+      (resource, details) => {
+        for (const key of keysOf(resource.name)) {
+          noteFailure(this.#options.resources, 'secret', { ...resource, name: key }, update.versionInfo, details);
+        }
+      },
+    );
+  }
+
+  #apply(key: string, resource: DiscoveredResource, versionInfo: string): void {
+    const stored = this.#secrets.get(key);
+    if (stored === undefined) return;
+    const { resources, compile } = this.#options;
+    if (isUnchanged(resources.get('secret', key), resource)) return;
+    const model = compile(resource.bytes, stored.reference);
+    const entry = resources.ensure('secret', key);
+    entry.active = { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() };
+    entry.failure = null;
+    this.#accept(stored, { ...model, key });
+  }
+
+  #accept(stored: StoredSecret, model: SecretModel): void {
+    const renewed = stored.model !== null;
+    stored.model = { ...model, ticketKeys: this.#ticketKeys(stored.model, model) };
+    log.debug(`secret ${model.key} ${renewed ? 'rotated' : 'received'}`);
+    this.#options.onSecret(stored.model);
+    for (const onReady of [...stored.waiting]) {
+      stored.waiting.delete(onReady);
+      onReady();
+    }
+  }
+
+  /** Sessions outlive a new certificate, but not another CA: a resumed handshake checks no certificate. */
+  #ticketKeys(old: SecretModel | null, model: SecretModel): string {
+    if (model.ticketKeys !== '') return model.ticketKeys;
+    const sameTrust = old !== null && JSON.stringify(old.validation) === JSON.stringify(model.validation);
+    return sameTrust ? old.ticketKeys : randomBytes(ticketKeyBytes).toString('base64');
+  }
+}
