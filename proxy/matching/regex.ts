@@ -62,3 +62,12 @@ export function compileReplacement(pattern: string, substitution: string): (text
     .replace(/\\([0-9\\])/g, (_, what: string) => (what === '\\' ? '\\' : what === '0' ? '$&' : `$${what}`));
   return text => compiled.matcher(text).replaceAll(template);
 }
+
+/**
+ * Compiles a pattern into a predicate that looks for it anywhere.
+ * @throws Error if the syntax is not RE2's
+ */
+export function compileRegexSearch(pattern: string): TextPredicate {
+  const compiled = RE2JS.compile(toHeaderText(pattern));
+  return text => compiled.matcher(text).find();
+}

@@ -302,10 +302,16 @@ function timeOperator(read: (context: FormatContext) => number | null): Operator
   };
 }
 
+const responseHeader = headerOperator(context => context.responseHeaders);
+const responseTrailer = headerOperator(context => context.responseTrailers);
+
 const factories: { readonly [name: string]: OperatorFactory | undefined } = {
   REQ: requestHeader,
-  RESP: headerOperator(context => context.responseHeaders),
-  TRAILER: headerOperator(context => context.responseTrailers),
+  REQUEST_HEADER: requestHeader,
+  RESP: responseHeader,
+  RESPONSE_HEADER: responseHeader,
+  TRAILER: responseTrailer,
+  RESPONSE_TRAILER: responseTrailer,
   REQ_WITHOUT_QUERY: (argument, maxLength, name) => {
     const read = requestHeader(argument, maxLength, name);
     return context => withoutQuery(read(context));
