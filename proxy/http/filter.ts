@@ -130,11 +130,11 @@ export interface WorkerServices {
 
 /** The worker's store of RDS tables (router/route-configs.ts). */
 export interface RouteTableSource {
-  /** A holder for the name, whose table is replaced by each update; its table is null until the first arrived. */
+  /** The holder of a name: its current table is replaced by each update, and null until the first arrived. */
   get(name: string): RouteTableHolder;
 }
 export interface RouteTableHolder {
-  readonly table: RouteTableView | null;
+  readonly current: RouteTableView | null;
 }
 export interface RouteTableView {
   match(headers: HeaderMap, info: StreamInfo): RouteMatchView | null;
