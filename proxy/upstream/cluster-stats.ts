@@ -1,0 +1,182 @@
+/** The counters of one cluster under Envoy's names, made when its first traffic comes. */
+import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
+import type { ClusterStats } from './cluster-manager.ts';
+
+export class WorkerClusterStats implements ClusterStats {
+  readonly #store: StatsStore;
+  readonly #prefix: string;
+  readonly #codes = new Map<string, Counter>();
+
+  readonly cxTotal: Counter;
+  readonly cxHttp1Total: Counter;
+  readonly cxActive: Gauge;
+  readonly cxConnectFail: Counter;
+  readonly cxConnectTimeout: Counter;
+  readonly cxConnectMs: Histogram;
+  readonly cxLengthMs: Histogram;
+  readonly cxDestroy: Counter;
+  readonly cxDestroyLocal: Counter;
+  readonly cxDestroyRemote: Counter;
+  readonly cxDestroyWithActiveRequest: Counter;
+  readonly cxDestroyLocalWithActiveRequest: Counter;
+  readonly cxDestroyRemoteWithActiveRequest: Counter;
+  readonly cxCloseNotify: Counter;
+  readonly cxIdleTimeout: Counter;
+  readonly cxMaxDurationReached: Counter;
+  readonly cxMaxRequests: Counter;
+  readonly cxNoneHealthy: Counter;
+  readonly cxOverflow: Counter;
+  readonly cxPoolOverflow: Counter;
+  readonly cxProtocolError: Counter;
+  readonly cxRxBytesTotal: Counter;
+  readonly cxTxBytesTotal: Counter;
+  readonly rqTotal: Counter;
+  readonly rqActive: Gauge;
+  readonly rqCancelled: Counter;
+  readonly rqCompleted: Counter;
+  readonly rqMaintenanceMode: Counter;
+  readonly rqPendingTotal: Counter;
+  readonly rqPendingActive: Gauge;
+  readonly rqPendingOverflow: Counter;
+  readonly rqPendingFailureEject: Counter;
+  readonly rqPerTryTimeout: Counter;
+  readonly rqPerTryIdleTimeout: Counter;
+  readonly rqRetry: Counter;
+  readonly rqRetryBackoffExponential: Counter;
+  readonly rqRetryLimitExceeded: Counter;
+  readonly rqRetryOverflow: Counter;
+  readonly rqRetrySuccess: Counter;
+  readonly rqRxReset: Counter;
+  readonly rqTxReset: Counter;
+  readonly rqTimeout: Counter;
+  readonly rqTime: Histogram;
+  readonly retryOrShadowAbandoned: Counter;
+  readonly lbHealthyPanic: Counter;
+  readonly maxHostSelectionExceeded: Counter;
+  readonly originalDstHostInvalid: Counter;
+
+  /** `statName` is the cluster's alt_stat_name or name. */
+  constructor(store: StatsStore, statName: string) {
+    const prefix = `cluster.${statName}.`;
+    const counter = (name: string) => store.counter(prefix + name);
+    const gauge = (name: string) => store.gauge(prefix + name);
+    this.#store = store;
+    this.#prefix = prefix;
+    this.cxTotal = counter('upstream_cx_total');
+    this.cxHttp1Total = counter('upstream_cx_http1_total');
+    this.cxActive = gauge('upstream_cx_active');
+    this.cxConnectFail = counter('upstream_cx_connect_fail');
+    this.cxConnectTimeout = counter('upstream_cx_connect_timeout');
+    this.cxConnectMs = store.histogram(`${prefix}upstream_cx_connect_ms`);
+    this.cxLengthMs = store.histogram(`${prefix}upstream_cx_length_ms`);
+    this.cxDestroy = counter('upstream_cx_destroy');
+    this.cxDestroyLocal = counter('upstream_cx_destroy_local');
+    this.cxDestroyRemote = counter('upstream_cx_destroy_remote');
+    this.cxDestroyWithActiveRequest = counter('upstream_cx_destroy_with_active_rq');
+    this.cxDestroyLocalWithActiveRequest = counter('upstream_cx_destroy_local_with_active_rq');
+    this.cxDestroyRemoteWithActiveRequest = counter('upstream_cx_destroy_remote_with_active_rq');
+    this.cxCloseNotify = counter('upstream_cx_close_notify');
+    this.cxIdleTimeout = counter('upstream_cx_idle_timeout');
+    this.cxMaxDurationReached = counter('upstream_cx_max_duration_reached');
+    this.cxMaxRequests = counter('upstream_cx_max_requests');
+    this.cxNoneHealthy = counter('upstream_cx_none_healthy');
+    this.cxOverflow = counter('upstream_cx_overflow');
+    this.cxPoolOverflow = counter('upstream_cx_pool_overflow');
+    this.cxProtocolError = counter('upstream_cx_protocol_error');
+    this.cxRxBytesTotal = counter('upstream_cx_rx_bytes_total');
+    this.cxTxBytesTotal = counter('upstream_cx_tx_bytes_total');
+    this.rqTotal = counter('upstream_rq_total');
+    this.rqActive = gauge('upstream_rq_active');
+    this.rqCancelled = counter('upstream_rq_cancelled');
+    this.rqCompleted = counter('upstream_rq_completed');
+    this.rqMaintenanceMode = counter('upstream_rq_maintenance_mode');
+    this.rqPendingTotal = counter('upstream_rq_pending_total');
+    this.rqPendingActive = gauge('upstream_rq_pending_active');
+    this.rqPendingOverflow = counter('upstream_rq_pending_overflow');
+    this.rqPendingFailureEject = counter('upstream_rq_pending_failure_eject');
+    this.rqPerTryTimeout = counter('upstream_rq_per_try_timeout');
+    this.rqPerTryIdleTimeout = counter('upstream_rq_per_try_idle_timeout');
+    this.rqRetry = counter('upstream_rq_retry');
+    this.rqRetryBackoffExponential = counter('upstream_rq_retry_backoff_exponential');
+    this.rqRetryLimitExceeded = counter('upstream_rq_retry_limit_exceeded');
+    this.rqRetryOverflow = counter('upstream_rq_retry_overflow');
+    this.rqRetrySuccess = counter('upstream_rq_retry_success');
+    this.rqRxReset = counter('upstream_rq_rx_reset');
+    this.rqTxReset = counter('upstream_rq_tx_reset');
+    this.rqTimeout = counter('upstream_rq_timeout');
+    this.rqTime = store.histogram(`${prefix}upstream_rq_time`);
+    this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
+    this.lbHealthyPanic = counter('lb_healthy_panic');
+    this.maxHostSelectionExceeded = counter('upstream_cx_max_host_selection_exceeded');
+    this.originalDstHostInvalid = counter('original_dst_host_invalid');
+  }
+
+  countResponse(status: number): void {
+    this.rqCompleted.inc();
+    this.#code(classNames[Math.floor(status / 100)] ?? 'unknown').inc();
+    this.#code(String(status)).inc();
+  }
+
+  /** `upstream_rq_retry_<code>`, for a response that is retried. */
+  countRetriedResponse(status: number): void {
+    this.#code(`retry.upstream_rq_completed`).inc();
+    this.#code(`retry.upstream_rq_${classNames[Math.floor(status / 100)] ?? 'unknown'}`).inc();
+    this.#code(`retry.upstream_rq_${status}`).inc();
+  }
+
+  recordRequestTimeMs(timeMs: number): void {
+    this.rqTime.record(timeMs);
+  }
+
+  countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void {
+    if (outcome === 'started') this.rqRetry.inc();
+    else if (outcome === 'success') this.rqRetrySuccess.inc();
+    else if (outcome === 'overflow') this.rqRetryOverflow.inc();
+    else if (outcome === 'limit-exceeded') this.rqRetryLimitExceeded.inc();
+    else this.rqRetryBackoffExponential.inc();
+  }
+
+  countRequestTimeout(): void {
+    this.rqTimeout.inc();
+  }
+
+  countPerTryTimeout(): void {
+    this.rqPerTryTimeout.inc();
+  }
+
+  countPerTryIdleTimeout(): void {
+    this.rqPerTryIdleTimeout.inc();
+  }
+
+  countRetryAbandoned(): void {
+    this.retryOrShadowAbandoned.inc();
+  }
+
+  countNoneHealthy(): void {
+    this.cxNoneHealthy.inc();
+  }
+
+  countPendingOverflow(): void {
+    this.rqPendingOverflow.inc();
+  }
+
+  countMaxHostSelectionExceeded(): void {
+    this.maxHostSelectionExceeded.inc();
+  }
+
+  addUpstreamBytes(sent: number, received: number): void {
+    this.cxTxBytesTotal.add(sent);
+    this.cxRxBytesTotal.add(received);
+  }
+
+  #code(suffix: string): Counter {
+    let counter = this.#codes.get(suffix);
+    if (counter === undefined) {
+      counter = this.#store.counter(this.#prefix + (suffix.startsWith('retry.') ? suffix : `upstream_rq_${suffix}`));
+      this.#codes.set(suffix, counter);
+    }
+    return counter;
+  }
+}
+
+const classNames: readonly (string | undefined)[] = [undefined, '1xx', '2xx', '3xx', '4xx', '5xx'];

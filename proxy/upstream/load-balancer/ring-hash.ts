@@ -1,0 +1,55 @@
+/**
+ * Ketama ring: each host takes places in proportion to its weight, a hash goes to the next place clockwise.
+ *
+ * Source: Envoy's ring hash balancer: places are xxHash64 of `<key>_<index>`.
+ */
+import type { LoadBalancerModel } from '../../config/model/cluster.ts';
+import type { BalancedHost } from './balanced-host.ts';
+import { normalizeWeights, randomHash, readHashKey } from './hash-key.ts';
+import { hashText } from './xxhash64.ts';
+
+export class RingHashPicker<H extends BalancedHost> {
+  readonly #hashes: BigUint64Array;
+  readonly #owners: readonly H[];
+  readonly #random: () => number;
+
+  constructor(hosts: readonly H[], model: LoadBalancerModel, random: () => number) {
+    this.#random = random;
+    const ring = buildRing(hosts, model);
+    this.#hashes = BigUint64Array.from(ring, place => place.hash);
+    this.#owners = ring.map(place => place.host);
+  }
+
+  get size(): number {
+    return this.#owners.length;
+  }
+
+  pick(hash: bigint | null): H {
+    const wanted = hash ?? randomHash(this.#random);
+    const hashes = this.#hashes;
+    let low = 0;
+    let high = hashes.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (hashes[middle] < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return this.#owners[low === hashes.length ? 0 : low];
+  }
+}
+
+function buildRing<H extends BalancedHost>(hosts: readonly H[], model: LoadBalancerModel): { hash: bigint; host: H }[] {
+  const weights = normalizeWeights(hosts);
+  const minimum = Math.min(...weights);
+  // Every host gets a whole number of places: the ring is scaled so that the lightest does, within the bounds.
+  const scale = Math.min(Math.ceil(minimum * model.minimumRingSize) / minimum, model.maximumRingSize);
+  const ring: { hash: bigint; host: H }[] = [];
+  let target = 0;
+  let placed = 0;
+  hosts.forEach((host, index) => {
+    const key = readHashKey(host, model.useHostnameForHashing);
+    target += scale * weights[index];
+    for (let i = 0; placed < target; i++, placed++) ring.push({ hash: hashText(`${key}_${i}`), host });
+  });
+  return ring.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0));
+}
