@@ -8,6 +8,8 @@ export class HeaderMap {
   method = '';
   path = '';
   authority = '';
+  /** False if the request had no host at all; an empty one counts. */
+  hasAuthority = false;
   scheme = '';
   /** Of extended CONNECT, or of an upgrade on HTTP/1. */
   protocol = '';
@@ -116,6 +118,7 @@ export class HeaderMap {
     copy.method = this.method;
     copy.path = this.path;
     copy.authority = this.authority;
+    copy.hasAuthority = this.hasAuthority;
     copy.scheme = this.scheme;
     copy.protocol = this.protocol;
     copy.status = this.status;
