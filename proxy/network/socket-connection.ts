@@ -119,6 +119,11 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     this.readDisable(false);
   }
 
+  /** The same for a client, whose socket reads from the start. */
+  startClientReading(): void {
+    if (!hasDirectReads()) this.#raw.on('data', (data: Buffer) => this.#onChunk(data));
+  }
+
   // Reading
 
   nextBuffer(): Buffer {

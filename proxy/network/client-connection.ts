@@ -1,0 +1,136 @@
+/** Opens upstream connections: TCP or Unix socket, from a chosen source address, plain or TLS. */
+import { isIPv6 } from 'node:net';
+import type { TimerWheel } from '../../common/timer-wheel.ts';
+import type { Address, SocketAddress } from '../config/model/address.ts';
+import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
+import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
+import type { Connection, ConnectionCallbacks } from './connection.ts';
+import { ConnectionRecord, unknownAddress } from './connection-record.ts';
+import { SocketConnection } from './socket-connection.ts';
+import { createSocket, type SocketSetup } from './socket-options.ts';
+import { ClientTls, type TlsOverrides } from './tls/client-handshake.ts';
+import type { SecretContexts } from './tls/secret-contexts.ts';
+import { SslStats } from './tls/ssl-stats.ts';
+
+export type { TlsOverrides } from './tls/client-handshake.ts';
+
+/** A transport socket of the configuration, ready for use: null is plain. Keep one per compiled transport socket. */
+export type ClientTransport = ClientTls | null;
+
+/** `statPrefix` is `cluster.<name>`. */
+export function createClientTransport(
+  model: UpstreamTlsModel | RawBufferModel,
+  contexts: SecretContexts,
+  stats: StatsStore,
+  statPrefix: string,
+): ClientTransport {
+  return model.kind === 'raw-buffer' ? null : new ClientTls(model, contexts, new SslStats(stats, statPrefix));
+}
+
+export interface ClientConnectionOptions {
+  /** An IP and port, or the path of a socket. */
+  readonly address: Address;
+  /** Source; port 0 lets the kernel choose. Null: no preference. */
+  readonly bindAddress: SocketAddress | null;
+  readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark'>;
+  readonly transport: ClientTransport;
+  readonly overrides?: TlsOverrides;
+  readonly keepalive?: TcpKeepaliveModel | null;
+  readonly bufferLimitBytes: number;
+  readonly callbacks: ConnectionCallbacks;
+  readonly timers: TimerWheel;
+}
+
+const noOverrides: TlsOverrides = { alpnProtocols: null, serverName: null, subjectAltNames: null };
+const errorTexts: { readonly [code: string]: string } = {
+  ECONNREFUSED: 'Connection refused',
+  ECONNRESET: 'Connection reset by peer',
+  EHOSTUNREACH: 'No route to host',
+  ENETUNREACH: 'Network is unreachable',
+  ETIMEDOUT: 'Connection timed out',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EADDRINUSE: 'Address already in use',
+  EACCES: 'Permission denied',
+  EPERM: 'Operation not permitted',
+  ENOENT: 'No such file or directory',
+  EMFILE: 'Too many open files',
+};
+
+/**
+ * Begins to connect. `callbacks.onConnected` follows, TLS included, or `onClose`: `remote-close` when the peer could not be
+ * reached, `local-close` when the source could not be bound. Never calls back before it returns.
+ */
+export function openConnection(options: ClientConnectionOptions): Connection {
+  const { address, transport } = options;
+  const connection = new SocketConnection(new ConnectionRecord(unknownAddress, address), options.timers, 'connecting');
+  connection.callbacks = options.callbacks;
+  connection.setBufferLimit(options.bufferLimitBytes);
+  let fd: number | null = null;
+  try {
+    fd = createBoundSocket(options);
+  } catch (error) {
+    const text = `failed to bind to ${options.bindAddress?.address}: ${describeError(error as Error & { code?: string })}`;
+    connection.createSocket(false, null);
+    queueMicrotask(() => connection.fail('local-close', text));
+    return connection;
+  }
+  const socket = connection.createSocket(transport === null, fd);
+  socket.prependListener('error', (error: Error & { code?: string }) => {
+    if (connection.state !== 'connecting') return;
+    connection.fail(
+      'remote-close',
+      socket.connecting || connection.info.localAddress === unknownAddress ? connectFailure(error) : '',
+    );
+  });
+  socket.once('connect', () => onSocketConnected(connection, options));
+  if (address.kind === 'pipe') socket.connect({ path: address.path });
+  else socket.connect({ host: address.address, port: address.port });
+  return connection;
+}
+
+function createBoundSocket(options: ClientConnectionOptions): number | null {
+  const { address, bindAddress, socketSetup } = options;
+  if (address.kind === 'pipe' || (bindAddress === null && socketSetup === undefined)) return null;
+  const family = isIPv6(address.address) ? 6 : 4;
+  const setup: SocketSetup = { ...socketSetup, bindAddressNoPort: bindAddress !== null && bindAddress.port === 0 };
+  return createSocket(family, setup, bindAddress);
+}
+
+function onSocketConnected(connection: SocketConnection, options: ClientConnectionOptions): void {
+  if (connection.state === 'closed') return;
+  const socket = connection.socket;
+  socket.setNoDelay(true);
+  if (options.keepalive) enableKeepalive(connection, options.keepalive);
+  const info = connection.info;
+  if (options.address.kind === 'socket') {
+    info.localAddress = { kind: 'socket', address: socket.localAddress ?? '', port: socket.localPort ?? 0 };
+    info.directLocalAddress = info.localAddress;
+  } else {
+    info.localAddress = { kind: 'pipe', path: '' };
+  }
+  info.transportProtocol = options.transport === null ? 'raw_buffer' : 'tls';
+  const opened = (): void => {
+    connection.state = 'open';
+    connection.callbacks.onConnected?.();
+  };
+  if (options.transport === null) {
+    connection.startClientReading();
+    opened();
+  } else {
+    options.transport.connect(connection, options.overrides ?? noOverrides, opened);
+  }
+}
+
+/** Unset values are the kernel's; Node knows the first probe's delay only. */
+function enableKeepalive(connection: SocketConnection, keepalive: TcpKeepaliveModel): void {
+  connection.socket.setKeepAlive(true, (keepalive.timeSeconds ?? 0) * 1000);
+}
+
+function connectFailure(error: Error & { code?: string }): string {
+  return `delayed connect error: ${describeError(error)}`;
+}
+
+function describeError(error: Error & { code?: string }): string {
+  return errorTexts[error.code ?? ''] ?? error.code ?? error.message;
+}

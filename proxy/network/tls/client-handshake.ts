@@ -1,0 +1,134 @@
+/** The connecting side of TLS: one ClientTls per compiled transport socket, which also owns its sessions. */
+import tls, { type TLSSocket } from 'node:tls';
+import type { UpstreamTlsModel } from '../../config/model/tls.ts';
+import type { SocketConnection } from '../socket-connection.ts';
+import { describeTlsError } from './failure-reason.ts';
+import { concludeHandshake, encodeAlpn } from './handshake-outcome.ts';
+import { compilePeerVerifier, type PeerVerifier } from './peer-verification.ts';
+import type { SecretContexts, TlsContext, TlsContextSource } from './secret-contexts.ts';
+import type { SslStats } from './ssl-stats.ts';
+
+/** Per-connection replacements; null keeps what is configured. */
+export interface TlsOverrides {
+  readonly alpnProtocols: readonly string[] | null;
+  readonly serverName: string | null;
+  readonly subjectAltNames: readonly string[] | null;
+}
+
+/** Verifiers of overridden names that are kept. */
+const maxVerifiers = 64;
+/** Server names whose sessions are kept. */
+const maxSessionNames = 64;
+
+export class ClientTls {
+  readonly #model: UpstreamTlsModel;
+  readonly #source: TlsContextSource;
+  readonly #stats: SslStats;
+  readonly #verifiers = new Map<string, PeerVerifier>();
+  /** Newest last; TLS 1.3 sessions are used once. */
+  readonly #sessions = new Map<string, Buffer[]>();
+  #context: TlsContext | null = null;
+
+  constructor(model: UpstreamTlsModel, contexts: SecretContexts, stats: SslStats) {
+    this.#model = model;
+    this.#source = contexts.source(model.common, 'client');
+    this.#stats = stats;
+  }
+
+  /** False while a secret is missing: connections fail at once. */
+  isReady(): boolean {
+    return this.#currentContext() !== null;
+  }
+
+  /** Sessions and verifiers belong to one trust; a rotation drops them. */
+  #currentContext(): TlsContext | null {
+    const context = this.#source.current();
+    if (context !== this.#context) {
+      this.#context = context;
+      this.#verifiers.clear();
+      this.#sessions.clear();
+    }
+    return context;
+  }
+
+  /** Begins when the socket below is connected. The connection becomes open, or fails with the reason in its info. */
+  connect(connection: SocketConnection, overrides: TlsOverrides, opened: () => void): void {
+    const context = this.#currentContext();
+    if (context === null) {
+      connection.fail('local-close', 'TLS error: Secret is not supplied by SDS');
+      return;
+    }
+    const serverName = overrides.serverName ?? this.#model.sni;
+    const alpn = overrides.alpnProtocols ?? this.#model.common.alpnProtocols;
+    const session = this.#takeSession(serverName);
+    const stream = tls.connect({
+      socket: connection.socket,
+      secureContext: context.secureContext,
+      allowHalfOpen: true,
+      highWaterMark: 1,
+      rejectUnauthorized: false,
+      // Names are matched for resumed sessions too, which Node would not do.
+      checkServerIdentity: () => undefined,
+      ...(serverName === '' ? {} : { servername: serverName }),
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: encodeAlpn(alpn) as unknown as string[] }),
+      ...(session === null ? {} : { session }),
+    } as tls.ConnectionOptions);
+    const verify = this.#verifier(context, overrides.subjectAltNames);
+    stream.on('session', (next: Buffer) => this.#keepSession(serverName, next, context));
+    stream.on('error', (error: Error & { code?: string }) => {
+      if (connection.state === 'connecting') this.#stats.connectionError.inc();
+      connection.fail('remote-close', describeTlsError(error));
+    });
+    stream.on('secure', () => this.#onSecure(connection, stream, context, verify, serverName, opened));
+    connection.beginTls(stream);
+  }
+
+  #onSecure(
+    connection: SocketConnection,
+    stream: TLSSocket,
+    context: TlsContext,
+    verify: PeerVerifier,
+    serverName: string,
+    opened: () => void,
+  ): void {
+    if (connection.state === 'closed') return;
+    const outcome = concludeHandshake(stream, context, verify, this.#stats, serverName);
+    if (outcome.kind === 'refused') {
+      this.#sessions.delete(serverName);
+      connection.fail('remote-close', outcome.reason);
+      return;
+    }
+    connection.info.requestedServerName = serverName;
+    connection.finishTls(outcome.info);
+    opened();
+  }
+
+  #verifier(context: TlsContext, names: readonly string[] | null): PeerVerifier {
+    const key = names === null ? '' : `=${names.join(',')}`;
+    let verifier = this.#verifiers.get(key);
+    if (verifier === undefined) {
+      if (this.#verifiers.size >= maxVerifiers) this.#verifiers.clear();
+      verifier = compilePeerVerifier(context.validation, context.verifiesChain, context.validation !== null, names);
+      this.#verifiers.set(key, verifier);
+    }
+    return verifier;
+  }
+
+  #takeSession(serverName: string): Buffer | null {
+    const sessions = this.#sessions.get(serverName);
+    if (sessions === undefined || sessions.length === 0) return null;
+    return sessions.length > 1 ? (sessions.pop() as Buffer) : sessions[0];
+  }
+
+  #keepSession(serverName: string, session: Buffer, context: TlsContext): void {
+    if (this.#model.maxSessionKeys === 0 || context !== this.#context) return;
+    let sessions = this.#sessions.get(serverName);
+    if (sessions === undefined) {
+      if (this.#sessions.size >= maxSessionNames) this.#sessions.clear();
+      sessions = [];
+      this.#sessions.set(serverName, sessions);
+    }
+    sessions.push(session);
+    if (sessions.length > this.#model.maxSessionKeys) sessions.shift();
+  }
+}

@@ -1,0 +1,79 @@
+/** What both sides do when OpenSSL says the handshake is done: verify the peer, and describe the session. */
+import { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { TlsInfo } from '../connection.ts';
+import { verificationError } from '../socket-handle.ts';
+import { describeCertificate, type ParsedCertificate } from './certificate.ts';
+import { formatTlsFailure } from './failure-reason.ts';
+import type { PeerVerifier } from './peer-verification.ts';
+import type { TlsContext } from './secret-contexts.ts';
+import type { SslStats } from './ssl-stats.ts';
+
+export type HandshakeOutcome =
+  | { readonly kind: 'accepted'; readonly info: TlsInfo }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+const ownCertificates = new WeakMap<TlsContext, ParsedCertificate | null>();
+
+export function concludeHandshake(
+  stream: TLSSocket,
+  context: TlsContext,
+  verify: PeerVerifier,
+  stats: SslStats,
+  serverName: string,
+): HandshakeOutcome {
+  const resumed = stream.isSessionReused();
+  const certificate = stream.getPeerX509Certificate();
+  const parsed = certificate === undefined ? null : describeCertificate(certificate);
+  // OpenSSL's verdict is "unspecified" where no certificate came.
+  const chainError = certificate === undefined ? null : verificationError(stream);
+  const failure = verify(certificate, parsed, chainError);
+  if (failure !== null) {
+    stats.countVerification(failure.stat);
+    stats.connectionError.inc();
+    const reason =
+      failure.stat === 'fail_verify_no_cert'
+        ? formatTlsFailure('PEER_DID_NOT_RETURN_A_CERTIFICATE')
+        : formatTlsFailure('CERTIFICATE_VERIFY_FAILED', failure.details);
+    return { kind: 'refused', reason };
+  }
+  const version = stream.getProtocol() ?? '';
+  const cipher = stream.getCipher()?.name ?? '';
+  if (certificate === undefined) stats.noCertificate.inc();
+  stats.countHandshake(version, cipher, resumed);
+  const info: TlsInfo = {
+    version,
+    cipher,
+    alpn: typeof stream.alpnProtocol === 'string' ? stream.alpnProtocol : '',
+    serverName,
+    resumed,
+    sessionId: '',
+    peerCertificatePresented: certificate !== undefined,
+    peerCertificateValidated: certificate !== undefined && context.verifiesChain,
+    peer: parsed,
+    local: describeOwnCertificate(context),
+  };
+  return { kind: 'accepted', info };
+}
+
+function describeOwnCertificate(context: TlsContext): ParsedCertificate | null {
+  let own = ownCertificates.get(context);
+  if (own === undefined) {
+    own = context.certificate === null ? null : describeCertificate(new X509Certificate(context.certificate));
+    ownCertificates.set(context, own);
+  }
+  return own;
+}
+
+const encodedProtocols = new Map<string, Buffer>();
+
+/** An ALPN list in wire form, which Node takes as it is; cached, the lists are few. */
+export function encodeAlpn(protocols: readonly string[]): Buffer {
+  const key = protocols.join();
+  let encoded = encodedProtocols.get(key);
+  if (encoded === undefined) {
+    encoded = Buffer.concat(protocols.flatMap(name => [Buffer.from([name.length]), Buffer.from(name, 'latin1')]));
+    encodedProtocols.set(key, encoded);
+  }
+  return encoded;
+}

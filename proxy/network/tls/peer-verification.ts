@@ -1,0 +1,103 @@
+/**
+ * Whether a peer is who the configuration wants: chain, names, pinned hashes. Node enforces none of this on raw sockets, and
+ * nothing at all for resumed sessions, so every handshake passes here before its first byte reaches a filter.
+ *
+ * Source: Envoy's default certificate validator.
+ */
+import { createHash, type X509Certificate } from 'node:crypto';
+import type { SubjectAltNameMatcher, ValidationModel } from '../../config/model/tls.ts';
+import { compileStringMatcher } from '../../matching/string-matcher.ts';
+import type { ParsedCertificate, SubjectAltName } from './certificate.ts';
+
+/** Why a peer was refused; `stat` is the counter below `ssl.` that Envoy raises. */
+export interface VerificationFailure {
+  readonly stat: 'fail_verify_no_cert' | 'fail_verify_error' | 'fail_verify_san' | 'fail_verify_cert_hash';
+  readonly details: string;
+}
+
+export type PeerVerifier = (
+  certificate: X509Certificate | undefined,
+  parsed: ParsedCertificate | null,
+  chainError: (Error & { code?: string }) | null,
+) => VerificationFailure | null;
+
+const chainFailureTexts: { readonly [code: string]: string } = {
+  UNABLE_TO_GET_ISSUER_CERT: 'unable to get issuer certificate',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unable to get local issuer certificate',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unable to verify the first certificate',
+  SELF_SIGNED_CERT_IN_CHAIN: 'self signed certificate in certificate chain',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'self signed certificate',
+  CERT_HAS_EXPIRED: 'certificate has expired',
+  CERT_NOT_YET_VALID: 'certificate is not yet valid',
+  CERT_REVOKED: 'certificate revoked',
+  CERT_SIGNATURE_FAILURE: 'certificate signature failure',
+  INVALID_PURPOSE: 'unsupported certificate purpose',
+  UNABLE_TO_GET_CRL: 'unable to get certificate CRL',
+};
+
+/**
+ * Compiles a validation. `requireCertificate` refuses peers without one; `expectedNames` replaces the configured names (any of
+ * them suffices).
+ */
+export function compilePeerVerifier(
+  validation: ValidationModel | null,
+  verifiesChain: boolean,
+  requireCertificate: boolean,
+  expectedNames: readonly string[] | null,
+): PeerVerifier {
+  const matchers: readonly SubjectAltNameMatcher[] =
+    expectedNames === null
+      ? (validation?.subjectAltNames ?? [])
+      : expectedNames.map(value => ({ type: 'any', matcher: { kind: 'exact', value, ignoreCase: false } }));
+  const matchName = compileNames(matchers);
+  const hashes = new Set(validation?.certificateHashes ?? []);
+  const spkis = new Set(validation?.certificateSpkis ?? []);
+  return (certificate, parsed, chainError) => {
+    if (certificate === undefined || parsed === null) {
+      return requireCertificate ? { stat: 'fail_verify_no_cert', details: 'peer did not return a certificate' } : null;
+    }
+    if (verifiesChain && chainError !== null) {
+      const text = chainFailureTexts[chainError.code ?? ''] ?? chainError.message;
+      return {
+        stat: 'fail_verify_error',
+        details: `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${text}`,
+      };
+    }
+    if (matchers.length > 0 && !parsed.names.some(matchName)) {
+      return { stat: 'fail_verify_san', details: 'verify cert failed: verify SAN list' };
+    }
+    if ((hashes.size > 0 || spkis.size > 0) && !isPinned(certificate, parsed, hashes, spkis)) {
+      return { stat: 'fail_verify_cert_hash', details: 'verify cert failed: cert hash and spki' };
+    }
+    return null;
+  };
+}
+
+function isPinned(certificate: X509Certificate, parsed: ParsedCertificate, hashes: Set<string>, spkis: Set<string>): boolean {
+  if (hashes.has(parsed.sha256)) return true;
+  if (spkis.size === 0) return false;
+  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  return spkis.has(createHash('sha256').update(key).digest('base64'));
+}
+
+function compileNames(matchers: readonly SubjectAltNameMatcher[]): (name: SubjectAltName) => boolean {
+  const compiled = matchers.map(({ type, matcher }) => {
+    const matches = compileStringMatcher(matcher);
+    const exactDns = matcher.kind === 'exact' ? matcher.value.toLowerCase() : null;
+    return (name: SubjectAltName): boolean => {
+      if (type !== 'any' && name.type !== type) return false;
+      if (name.value.includes('\0')) return false;
+      if (name.type === 'dns' && exactDns !== null) return matchesDnsName(exactDns, name.value.toLowerCase());
+      return matches(name.value);
+    };
+  });
+  return name => compiled.some(matches => matches(name));
+}
+
+/** A certificate's `*.x` stands for exactly one label. */
+export function matchesDnsName(expected: string, pattern: string): boolean {
+  if (expected === pattern) return true;
+  if (!pattern.startsWith('*.') || pattern.length < 3) return false;
+  const dot = expected.indexOf('.');
+  return dot > 0 && expected.slice(dot) === pattern.slice(1);
+}
