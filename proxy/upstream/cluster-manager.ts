@@ -43,7 +43,7 @@ export interface Host extends HostView {
   readonly cluster: Cluster;
   /** Requests in flight to this host over all workers: the balancer's load. */
   readonly activeRequests: number;
-  /** Streams carried by a pool count themselves; the TCP proxy counts through these. */
+  /** For streams that no pool carries: those of `newStream` and the connections of `connect` count themselves. */
   beginRequest(): void;
   endRequest(): void;
   /** Outlier detection's input: a response status, or a local-origin failure. */
@@ -112,6 +112,13 @@ export interface ClusterStats {
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void;
   countRequestTimeout(): void;
   countPerTryTimeout(): void;
+  countPerTryIdleTimeout(): void;
+  /** `retry_or_shadow_abandoned`: the request outgrew the buffer. */
+  countRetryAbandoned(): void;
+  /** `retry.upstream_rq_<code>`. */
+  countRetriedResponse(status: number): void;
+  /** `upstream_rq_rx_reset` and `upstream_rq_tx_reset`. */
+  countReset(origin: 'local' | 'remote'): void;
   countNoneHealthy(): void;
   countPendingOverflow(): void;
   countMaxHostSelectionExceeded(): void;

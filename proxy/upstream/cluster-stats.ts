@@ -152,6 +152,10 @@ export class WorkerClusterStats implements ClusterStats {
     this.retryOrShadowAbandoned.inc();
   }
 
+  countReset(origin: 'local' | 'remote'): void {
+    (origin === 'local' ? this.rqTxReset : this.rqRxReset).inc();
+  }
+
   countNoneHealthy(): void {
     this.cxNoneHealthy.inc();
   }

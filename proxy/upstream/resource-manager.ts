@@ -68,6 +68,11 @@ export class SharedResourceManager implements ResourceManager {
     return this.#try(priority, ClusterField.requests, this.#limits[priority].maxRequests);
   }
 
+  /** Counts a TCP connection, which no request limit holds back. */
+  forceRequest(priority: 0 | 1): void {
+    this.#cells[this.#start + priority * clusterFieldsPerPriority + ClusterField.requests]++;
+  }
+
   releaseRequest(priority: 0 | 1): void {
     this.#release(priority, ClusterField.requests);
   }

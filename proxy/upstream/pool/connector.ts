@@ -1,0 +1,31 @@
+/** How pools get connections: network/client-connection.ts opens them, tests bring their own. */
+import type { Address } from '../../config/model/address.ts';
+import type { TcpKeepaliveModel } from '../../config/model/cluster.ts';
+import type { Http1OptionsModel } from '../../config/model/http-connection-manager.ts';
+import type { RawBufferModel, UpstreamTlsModel } from '../../config/model/tls.ts';
+import type { ClientCodec, ClientConnectionCallbacks } from '../../http/codec.ts';
+import type { Connection, ConnectionCallbacks } from '../../network/connection.ts';
+
+export interface ConnectOptions {
+  readonly address: Address;
+  /** Source address; null: the kernel's choice. */
+  readonly bindAddress: Address | null;
+  readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+  /** Overrides of the transport socket for this connection; null: as configured. */
+  readonly alpnOverride: readonly string[] | null;
+  readonly serverNameOverride: string | null;
+  readonly subjectAltNameOverride: readonly string[] | null;
+  readonly keepalive: TcpKeepaliveModel | null;
+  readonly bufferLimitBytes: number;
+  /** Installed before the connection can report anything. */
+  readonly callbacks: ConnectionCallbacks;
+}
+
+/** Begins to connect. Results come by the callbacks, never during the call. */
+export type Connector = (options: ConnectOptions) => Connection;
+
+export type Http1CodecFactory = (
+  connection: Connection,
+  options: Http1OptionsModel,
+  callbacks: ClientConnectionCallbacks,
+) => ClientCodec;

@@ -1,0 +1,29 @@
+/**
+ * What makes two streams unfit for one connection, as text: ALPN, server name, expected names and source address. Streams
+ * without any of them, which is most, share the empty key.
+ */
+import { formatAddress } from '../../config/model/address.ts';
+import type { StreamOptions } from '../cluster-manager.ts';
+
+/** Overrides are arrays that live as long as their filter chain: joined once each. */
+const joined = new WeakMap<readonly string[], string>();
+
+function join(list: readonly string[]): string {
+  let text = joined.get(list);
+  if (text === undefined) {
+    text = JSON.stringify(list);
+    joined.set(list, text);
+  }
+  return text;
+}
+
+/** The key of a stream's pool within its host and priority. */
+export function readPoolKey(options: StreamOptions): string {
+  const { alpnOverride, serverNameOverride, subjectAltNameOverride, sourceAddress } = options;
+  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && sourceAddress === null)
+    return '';
+  const alpn = alpnOverride === null ? '' : join(alpnOverride);
+  const names = subjectAltNameOverride === null ? '' : join(subjectAltNameOverride);
+  const source = sourceAddress === null ? '' : formatAddress(sourceAddress);
+  return `${alpn}|${serverNameOverride ?? ''}|${names}|${source}`;
+}

@@ -1,0 +1,119 @@
+/**
+ * One upstream connection's accounting, shared by the HTTP and the TCP pool: its place in the circuit breaker, the connect
+ * timeout, and the counters of its life.
+ */
+import { Timer } from '../../../common/timer-wheel.ts';
+import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
+import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
+import { HostField } from '../shared-counters.ts';
+import type { WorkerHost } from '../worker-host.ts';
+
+/** Called at most once each, `onEstablished` before `onEnd`. */
+export interface UpstreamConnectionOwner {
+  onEstablished(): void;
+  /** `failure` is null if the connection had been established. */
+  onEnd(event: CloseEvent, failure: PoolFailureReason | null): void;
+}
+
+export class UpstreamConnection {
+  readonly connection: Connection;
+  readonly #host: WorkerHost;
+  readonly #priority: 0 | 1;
+  readonly #owner: UpstreamConnectionOwner;
+  readonly #startMs: number;
+  #connectTimer: Timer | null = null;
+  #timedOut = false;
+  #established = false;
+  #ended = false;
+  #countedTxBytes = 0;
+  #countedRxBytes = 0;
+
+  /** Takes the connection's place in the circuit breaker, which the caller has checked. */
+  constructor(host: WorkerHost, options: StreamOptions, callbacks: ConnectionCallbacks, owner: UpstreamConnectionOwner) {
+    const { cluster } = host;
+    this.#host = host;
+    this.#priority = options.priority;
+    this.#owner = owner;
+    this.#startMs = cluster.services.timers.now();
+    cluster.stats.cxTotal.inc();
+    cluster.stats.cxActive.inc();
+    host.count(HostField.connectionsTotal, 1);
+    host.count(HostField.connectionsActive, 1);
+    const { model } = cluster;
+    this.connection = cluster.services.connect({
+      address: host.address,
+      bindAddress: options.sourceAddress ?? cluster.findBindAddress(host.address),
+      transportSocket: host.transportSocket,
+      alpnOverride: options.alpnOverride,
+      serverNameOverride: options.serverNameOverride,
+      subjectAltNameOverride: options.subjectAltNameOverride,
+      keepalive: model.tcpKeepalive,
+      bufferLimitBytes: model.perConnectionBufferLimitBytes,
+      callbacks,
+    });
+    if (model.connectTimeoutMs > 0) {
+      this.#connectTimer = new Timer(() => this.#onConnectTimeout());
+      cluster.services.timers.arm(this.#connectTimer, model.connectTimeoutMs);
+    }
+  }
+
+  get isEstablished(): boolean {
+    return this.#established;
+  }
+
+  #onConnectTimeout(): void {
+    if (this.#established || this.#ended) return;
+    this.#timedOut = true;
+    this.#host.cluster.stats.cxConnectTimeout.inc();
+    this.connection.close('no-flush', 'connect_timeout');
+  }
+
+  /** The owner's connection callbacks pass these two on. */
+  onConnected(): void {
+    const { cluster } = this.#host;
+    this.#established = true;
+    if (this.#connectTimer !== null) cluster.services.timers.cancel(this.#connectTimer);
+    cluster.stats.cxConnectMs.record(Math.round(cluster.services.timers.now() - this.#startMs));
+    this.#owner.onEstablished();
+  }
+
+  onClose(event: CloseEvent, hasActiveRequest: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { cluster } = this.#host;
+    const { stats } = cluster;
+    if (this.#connectTimer !== null) cluster.services.timers.cancel(this.#connectTimer);
+    this.countBytes();
+    cluster.resources.releaseConnection(this.#priority);
+    stats.cxActive.dec();
+    this.#host.count(HostField.connectionsActive, -1);
+    if (!this.#established) {
+      stats.cxConnectFail.inc();
+      this.#host.count(HostField.connectFailures, 1);
+      this.#owner.onEnd(event, this.#failureReason(event));
+      return;
+    }
+    const isLocal = event === 'local-close' || event === 'local-reset';
+    stats.cxDestroy.inc();
+    (isLocal ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc();
+    if (hasActiveRequest) {
+      stats.cxDestroyWithActiveRequest.inc();
+      (isLocal ? stats.cxDestroyLocalWithActiveRequest : stats.cxDestroyRemoteWithActiveRequest).inc();
+    }
+    stats.cxLengthMs.record(Math.round(cluster.services.timers.now() - this.#startMs));
+    this.#owner.onEnd(event, null);
+  }
+
+  /** Adds what went over the wire since the last call to the cluster's counters. */
+  countBytes(): void {
+    const { bytesSent, bytesReceived } = this.connection;
+    this.#host.cluster.stats.addUpstreamBytes(bytesSent - this.#countedTxBytes, bytesReceived - this.#countedRxBytes);
+    this.#countedTxBytes = bytesSent;
+    this.#countedRxBytes = bytesReceived;
+  }
+
+  #failureReason(event: CloseEvent): PoolFailureReason {
+    if (this.#timedOut) return 'timeout';
+    return event === 'local-close' || event === 'local-reset' ? 'local-connection-failure' : 'remote-connection-failure';
+  }
+}

@@ -1,0 +1,24 @@
+/** Which transport socket a host gets: the first match whose criteria are all in the endpoint's metadata, else the default. */
+import type { ClusterModel } from '../config/model/cluster.ts';
+import type { Metadata } from '../config/model/matchers.ts';
+import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
+
+const namespace = 'envoy.transport_socket_match';
+
+function isEqual(a: unknown, b: unknown): boolean {
+  return a === b || (typeof a === 'object' && typeof b === 'object' && JSON.stringify(a) === JSON.stringify(b));
+}
+
+/** True if every key of `criteria` has the same value in the endpoint's metadata. */
+export function matchesCriteria(criteria: { readonly [key: string]: unknown }, metadata: Metadata, key: string): boolean {
+  const values = metadata[key] ?? {};
+  for (const name of Object.keys(criteria)) if (!isEqual(criteria[name], values[name])) return false;
+  return true;
+}
+
+export function selectTransportSocket(cluster: ClusterModel, metadata: Metadata): UpstreamTlsModel | RawBufferModel {
+  for (const { match, transportSocket } of cluster.transportSocketMatches) {
+    if (matchesCriteria(match, metadata, namespace)) return transportSocket;
+  }
+  return cluster.transportSocket;
+}

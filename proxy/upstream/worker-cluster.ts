@@ -1,0 +1,143 @@
+/** One cluster on one worker: hosts by priority and locality, the balancer over them, limits and counters. */
+import type { Address } from '../config/model/address.ts';
+import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
+import type { TimerWheel } from '../../common/timer-wheel.ts';
+import type { WorkerToMain } from '../workers/messages.ts';
+import type { Cluster, LoadBalancerContext } from './cluster-manager.ts';
+import { WorkerClusterStats } from './cluster-stats.ts';
+import type { BalancedLocality } from './load-balancer/balanced-host.ts';
+import { LoadBalancer } from './load-balancer/load-balancer.ts';
+import { OriginalDestinationHosts } from './original-destination.ts';
+import type { Connector, Http1CodecFactory } from './pool/connector.ts';
+import { SharedResourceManager } from './resource-manager.ts';
+import type { ClusterCounters, HostCounters } from './shared-counters.ts';
+import { WorkerHost } from './worker-host.ts';
+
+/** What clusters of one worker share. */
+export interface UpstreamServices {
+  readonly workerIndex: number;
+  readonly stats: StatsStore;
+  readonly timers: TimerWheel;
+  readonly hostCounters: HostCounters;
+  readonly clusterCounters: ClusterCounters;
+  readonly connect: Connector;
+  readonly createHttp1Codec: Http1CodecFactory;
+  readonly report: (message: WorkerToMain) => void;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+const defaultOverprovisioningFactor = 140;
+
+export class WorkerCluster implements Cluster {
+  readonly name: string;
+  readonly model: ClusterModel;
+  readonly services: UpstreamServices;
+  readonly resources: SharedResourceManager;
+  readonly #originalDestination: OriginalDestinationHosts | null;
+  /** As last set; null before. */
+  hostSet: HostSetModel | null = null;
+  #stats: WorkerClusterStats | null = null;
+  #hosts = new Map<string, WorkerHost>();
+  #priorities: BalancedLocality<WorkerHost>[][] = [];
+  #overprovisioningFactor = defaultOverprovisioningFactor;
+  #balancer: LoadBalancer<WorkerHost> | null = null;
+
+  constructor(model: ClusterModel, row: number, services: UpstreamServices) {
+    this.name = model.name;
+    this.model = model;
+    this.services = services;
+    this.resources = new SharedResourceManager(model.circuitBreakers, services.clusterCounters, row, services.workerIndex);
+    this.#originalDestination = model.discovery.kind === 'original-dst' ? new OriginalDestinationHosts(this) : null;
+  }
+
+  get stats(): WorkerClusterStats {
+    this.#stats ??= new WorkerClusterStats(this.services.stats, this.model.statName);
+    return this.#stats;
+  }
+
+  /** Null if no host can serve. */
+  chooseHost(context: LoadBalancerContext): WorkerHost | null {
+    if (this.#originalDestination !== null) return this.#originalDestination.choose(context);
+    const balancer = this.#balancer ?? this.#rebalance();
+    const hash = typeof context.hash === 'number' ? BigInt(context.hash) : context.hash;
+    let host: WorkerHost | null = null;
+    for (let attempt = 0; attempt <= context.hostSelectionMaxAttempts; attempt++) {
+      host = balancer.pick(hash, context.triedPriorities);
+      if (host === null) {
+        this.stats.countNoneHealthy();
+        return null;
+      }
+      if (!context.shouldSelectAnotherHost(host)) return host;
+    }
+    // All attempts met hosts that were tried before: the last one has to do.
+    this.stats.countMaxHostSelectionExceeded();
+    return host;
+  }
+
+  /** Replaces the hosts. One that stays keeps its pools and its load; one that leaves finishes what it carries. */
+  setHosts(set: HostSetModel): void {
+    const hosts = new Map<string, WorkerHost>();
+    const priorities: BalancedLocality<WorkerHost>[][] = [];
+    for (const { hosts: models, region, zone, subZone, priority, weight } of set.localities) {
+      const placement = { locality: { region, zone, subZone }, priority };
+      const members = models.map(model => {
+        const key = model.address.kind === 'pipe' ? model.address.path : `${model.address.address} ${model.address.port}`;
+        const known = this.#hosts.get(key);
+        const host = known?.update(model, placement) ? known : new WorkerHost(this, model, placement);
+        hosts.set(key, host);
+        return host;
+      });
+      while (priorities.length <= priority) priorities.push([]);
+      priorities[priority].push({ weight, hosts: members });
+    }
+    for (const [key, host] of this.#hosts) if (hosts.get(key) !== host) host.retirePools();
+    this.hostSet = set;
+    this.#hosts = hosts;
+    this.#priorities = priorities;
+    this.#overprovisioningFactor = set.overprovisioningFactor || defaultOverprovisioningFactor;
+    this.#balancer = null;
+  }
+
+  setEjected(slot: number, ejected: boolean): void {
+    for (const host of this.#hosts.values()) {
+      if (host.slot !== slot) continue;
+      host.setEjected(ejected);
+      this.#balancer = null;
+    }
+  }
+
+  /** The cluster was removed or replaced, or one of its secrets changed. */
+  retirePools(): void {
+    for (const host of this.#hosts.values()) host.retirePools();
+    this.#originalDestination?.retirePools();
+  }
+
+  /** Stops timers; the cluster is no longer found, streams in flight finish. */
+  destroy(): void {
+    this.retirePools();
+    this.#originalDestination?.stop();
+  }
+
+  /** The configured source address of the family of `target`, port 0. */
+  findBindAddress(target: Address): Address | null {
+    if (target.kind !== 'socket' || this.model.bindAddresses.length === 0) return null;
+    const isV6 = target.address.includes(':');
+    const address = this.model.bindAddresses.find(candidate => candidate.includes(':') === isV6);
+    return address === undefined ? null : { kind: 'socket', address, port: 0 };
+  }
+
+  #rebalance(): LoadBalancer<WorkerHost> {
+    this.#balancer = new LoadBalancer(
+      this.#priorities.map(localities => ({ localities })),
+      {
+        model: this.model.loadBalancer,
+        overprovisioningFactor: this.#overprovisioningFactor,
+        clock: { random: this.services.random, now: () => this.services.timers.now() },
+        onPanic: () => this.stats.lbHealthyPanic.inc(),
+      },
+    );
+    return this.#balancer;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The clusters of one worker, as the main thread last sent them. Texts are parsed when a request first needs the cluster, so
+ * that a push of a thousand clusters costs a worker nothing but memory.
+ */
+import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
+import type { CommonTlsModel } from '../config/model/tls.ts';
+import type { Cluster, ClusterManager } from './cluster-manager.ts';
+import { WorkerCluster } from './worker-cluster.ts';
+import type { UpstreamServices } from './worker-cluster.ts';
+
+interface Entry {
+  readonly row: number;
+  /** Null once parsed. */
+  model: string | null;
+  hosts: string | HostSetModel | null;
+  cluster: WorkerCluster | null;
+  readonly ejected: Set<number>;
+}
+
+export class WorkerClusters implements ClusterManager {
+  readonly #services: UpstreamServices;
+  readonly #entries = new Map<string, Entry>();
+  /** Hosts that came before their cluster. */
+  readonly #earlyHosts = new Map<string, string>();
+
+  constructor(services: UpstreamServices) {
+    this.#services = services;
+  }
+
+  find(name: string): Cluster | null {
+    const entry = this.#entries.get(name);
+    return entry === undefined ? null : (entry.cluster ?? this.#open(entry));
+  }
+
+  /** A new or changed cluster; `model` is JSON of a ClusterModel. Its hosts follow in a message of their own. */
+  onCluster(name: string, row: number, model: string): void {
+    const previous = this.#entries.get(name);
+    previous?.cluster?.destroy();
+    // Until the new ones come, the old hosts serve: a request between the two messages must not fail.
+    const hosts = this.#earlyHosts.get(name) ?? previous?.cluster?.hostSet ?? previous?.hosts ?? null;
+    this.#earlyHosts.delete(name);
+    this.#entries.set(name, { row, model, hosts, cluster: null, ejected: previous?.ejected ?? new Set() });
+  }
+
+  onRemoved(name: string): void {
+    this.#entries.get(name)?.cluster?.destroy();
+    this.#entries.delete(name);
+    this.#earlyHosts.delete(name);
+  }
+
+  /** `hosts` is JSON of a HostSetModel. */
+  onHosts(name: string, hosts: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) this.#earlyHosts.set(name, hosts);
+    else if (entry.cluster === null) entry.hosts = hosts;
+    else this.#applyHosts(entry, entry.cluster, hosts);
+  }
+
+  onEjected(name: string, slot: number, ejected: boolean): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    if (ejected) entry.ejected.add(slot);
+    else entry.ejected.delete(slot);
+    entry.cluster?.setEjected(slot, ejected);
+  }
+
+  /** New streams get new connections with the new secret; streams in flight finish on the old ones. */
+  onSecret(key: string): void {
+    for (const { cluster } of this.#entries.values()) {
+      if (cluster !== null && usesSecret(cluster.model, key)) cluster.retirePools();
+    }
+  }
+
+  #open(entry: Entry): WorkerCluster {
+    const cluster = new WorkerCluster(JSON.parse(entry.model as string) as ClusterModel, entry.row, this.#services);
+    entry.cluster = cluster;
+    entry.model = null;
+    if (entry.hosts !== null) this.#applyHosts(entry, cluster, entry.hosts);
+    entry.hosts = null;
+    return cluster;
+  }
+
+  #applyHosts(entry: Entry, cluster: WorkerCluster, hosts: string | HostSetModel): void {
+    cluster.setHosts(typeof hosts === 'string' ? (JSON.parse(hosts) as HostSetModel) : hosts);
+    for (const slot of entry.ejected) cluster.setEjected(slot, true);
+  }
+}
+
+function usesSecret(model: ClusterModel, key: string): boolean {
+  return [model.transportSocket, ...model.transportSocketMatches.map(match => match.transportSocket)].some(
+    socket => socket.kind === 'upstream-tls' && namesSecret(socket.common, key),
+  );
+}
+
+function namesSecret(common: CommonTlsModel, key: string): boolean {
+  return common.certificateSecret === key || common.validationSecret === key;
+}

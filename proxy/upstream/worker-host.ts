@@ -1,0 +1,152 @@
+/** One host on one worker: its part in the shared counters, its pools, and what outlier detection is told. */
+import { formatAddress } from '../config/model/address.ts';
+import type { Address } from '../config/model/address.ts';
+import type { SlottedHostModel } from '../config/model/cluster.ts';
+import type { Metadata } from '../config/model/matchers.ts';
+import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
+import type { ResponseDecoder } from '../http/codec.ts';
+import type { Host, HostResult, PoolCallbacks, PoolHandle, StreamOptions, TcpPoolCallbacks } from './cluster-manager.ts';
+import type { BalancedHost } from './load-balancer/balanced-host.ts';
+import { reportHostResult } from './outlier-reporter.ts';
+import { Http1Pool } from './pool/http1-pool.ts';
+import { readPoolKey } from './pool/pool-key.ts';
+import { connectTcp } from './pool/tcp-pool.ts';
+import { HostField } from './shared-counters.ts';
+import { selectTransportSocket } from './transport-socket-match.ts';
+import type { WorkerCluster } from './worker-cluster.ts';
+
+export interface HostPlacement {
+  readonly locality: WorkerHost['locality'];
+  readonly priority: number;
+}
+
+export class WorkerHost implements Host, BalancedHost {
+  readonly cluster: WorkerCluster;
+  readonly address: Address;
+  readonly addressText: string;
+  readonly hostname: string;
+  /** -1: not in the shared table; its load is known to this worker only. */
+  readonly slot: number;
+  readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+  readonly createdMs: number;
+  metadata: Metadata;
+  locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  priority: number;
+  weight: number;
+  #discoveryHealth: BalancedHost['health'];
+  #ejected = false;
+  readonly #cells: Int32Array;
+  readonly #start: number;
+  /** Pools without overrides, by priority; they carry most streams. */
+  readonly #plainPools: [Http1Pool | null, Http1Pool | null] = [null, null];
+  #keyedPools: Map<string, Http1Pool> | null = null;
+
+  constructor(cluster: WorkerCluster, model: SlottedHostModel, placement: HostPlacement) {
+    const { hostCounters, workerIndex, timers } = cluster.services;
+    this.cluster = cluster;
+    this.address = model.address;
+    this.addressText = formatAddress(model.address);
+    this.hostname = model.hostname;
+    this.slot = model.slot;
+    this.transportSocket = selectTransportSocket(cluster.model, model.metadata);
+    this.createdMs = timers.now();
+    this.metadata = model.metadata;
+    this.locality = placement.locality;
+    this.priority = placement.priority;
+    this.weight = model.weight;
+    this.#discoveryHealth = readHealth(model.health);
+    this.#cells = model.slot < 0 ? new Int32Array(8) : hostCounters.cells;
+    this.#start = model.slot < 0 ? 0 : hostCounters.indexOf(model.slot, workerIndex);
+  }
+
+  /** Takes what an update may change in place; false: this must become a new host. */
+  update(model: SlottedHostModel, placement: HostPlacement): boolean {
+    if (model.slot !== this.slot || model.hostname !== this.hostname) return false;
+    if (selectTransportSocket(this.cluster.model, model.metadata) !== this.transportSocket) return false;
+    this.metadata = model.metadata;
+    this.locality = placement.locality;
+    this.priority = placement.priority;
+    this.weight = model.weight;
+    this.#discoveryHealth = readHealth(model.health);
+    return true;
+  }
+
+  get health(): BalancedHost['health'] {
+    return this.#ejected ? 'unhealthy' : this.#discoveryHealth;
+  }
+
+  setEjected(ejected: boolean): void {
+    this.#ejected = ejected;
+  }
+
+  get activeRequests(): number {
+    return this.slot < 0 ? this.#cells[0] : this.cluster.services.hostCounters.sum(this.slot, HostField.requestsActive);
+  }
+
+  count(field: HostField, amount: number): void {
+    this.#cells[this.#start + field] += amount;
+  }
+
+  beginRequest(): void {
+    this.#cells[this.#start + HostField.requestsActive]++;
+    this.#cells[this.#start + HostField.requestsTotal]++;
+  }
+
+  endRequest(): void {
+    this.#cells[this.#start + HostField.requestsActive]--;
+  }
+
+  reportResult(result: HostResult): void {
+    reportHostResult(this, result);
+  }
+
+  newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PoolHandle | null {
+    if (this.cluster.model.protocol.kind === 'http2') {
+      callbacks.onPoolFailure('local-connection-failure', 'HTTP/2 upstream connections are not supported');
+      return null;
+    }
+    return this.#findPool(options).newStream(decoder, callbacks);
+  }
+
+  connect(options: StreamOptions, callbacks: TcpPoolCallbacks): PoolHandle | null {
+    return connectTcp(this, options, callbacks);
+  }
+
+  #findPool(options: StreamOptions): Http1Pool {
+    const key = readPoolKey(options);
+    if (key === '') {
+      let pool = this.#plainPools[options.priority];
+      if (pool === null) {
+        pool = new Http1Pool(this, options);
+        this.#plainPools[options.priority] = pool;
+      }
+      return pool;
+    }
+    this.#keyedPools ??= new Map();
+    const fullKey = `${options.priority}${key}`;
+    let pool = this.#keyedPools.get(fullKey);
+    if (pool === undefined) {
+      pool = new Http1Pool(this, options);
+      this.#keyedPools.set(fullKey, pool);
+    }
+    return pool;
+  }
+
+  /** No stream begins on today's connections any more: the host left, or its transport socket changed. */
+  retirePools(): void {
+    for (const pool of this.#plainPools) pool?.drain();
+    this.#plainPools.fill(null);
+    for (const pool of this.#keyedPools?.values() ?? []) pool.drain();
+    this.#keyedPools = null;
+  }
+
+  /** True while a pool holds a connection. */
+  get hasConnections(): boolean {
+    return this.#cells[this.#start + HostField.connectionsActive] > 0;
+  }
+}
+
+function readHealth(health: SlottedHostModel['health']): BalancedHost['health'] {
+  if (health === 'healthy' || health === 'unknown') return 'healthy';
+  return health === 'degraded' ? 'degraded' : 'unhealthy';
+}
