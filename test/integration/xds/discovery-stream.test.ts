@@ -1,16 +1,27 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, credentials } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
 import { encodeMessage } from '../../../protos/messages.ts';
+import type { ClusterModel } from '../../../proxy/config/model/cluster.ts';
 import { JitteredBackoff } from '../../../proxy/xds/backoff.ts';
 import { discoveryServices } from '../../../proxy/xds/discovery-services.ts';
 import { DiscoveryStream } from '../../../proxy/xds/discovery-stream.ts';
 import { discoveryTypeUrls } from '../../../proxy/xds/discovery-types.ts';
+import { createGrpcTarget } from '../../../proxy/xds/grpc-target.ts';
 import { accepted, type DiscoveryUpdate, type UpdateOutcome } from '../../../proxy/xds/subscription.ts';
 import { ControlPlane } from '../control-plane.ts';
 import { waitFor } from '../wait.ts';
+
+function makeCluster(path: string): ClusterModel {
+  const hosts = [{ address: { kind: 'pipe', path } }];
+  return {
+    name: 'xds',
+    transportSocket: { kind: 'raw-buffer' },
+    tcpKeepalive: null,
+    loadAssignment: { localities: [{ hosts }] },
+  } as never;
+}
 
 async function setUp(t: Test, protocol: 'delta' | 'sotw') {
   const folder = mkdtempSync(join(tmpdir(), 'xds-'));
@@ -18,7 +29,7 @@ async function setUp(t: Test, protocol: 'delta' | 'sotw') {
   const plane = new ControlPlane({ address });
   await plane.start();
   const stream = new DiscoveryStream({
-    target: { address: `unix:${address}`, open: () => new Client(`unix:${address}`, credentials.createInsecure()) },
+    target: createGrpcTarget(makeCluster(address), () => null),
     service: discoveryServices.aggregated,
     protocol,
     node: { id: 'sidecar~1.1.1.1~a.b~b.svc.cluster.local', cluster: 'a.b' },
