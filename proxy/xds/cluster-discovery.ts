@@ -4,6 +4,7 @@
  * Source: Envoy's CdsApiImpl and ClusterManagerImpl.
  */
 import { Logger } from '../../common/log.ts';
+import type { ConfigSourceModel } from '../config/model/bootstrap.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { ClusterModel, LoadAssignmentModel } from '../config/model/cluster.ts';
 import type { ClusterManagerStats } from './manager-stats.ts';
@@ -37,6 +38,8 @@ export interface CompiledCluster {
   readonly model: ClusterModel;
   /** Null unless its endpoints are discovered. */
   readonly edsServiceName: string | null;
+  /** Absent: the aggregated stream. */
+  readonly edsSource?: ConfigSourceModel;
   /** `initial_fetch_timeout` of the endpoints' config source; 0 or absent: as long as it takes. */
   readonly edsInitialFetchTimeoutMs?: number;
   readonly secrets: readonly SecretReference[];
@@ -47,8 +50,8 @@ export interface ClusterDiscoveryOptions {
   /** @throws ConfigError */
   readonly compile: (bytes: Uint8Array) => CompiledCluster;
   readonly clusters: ClusterSink;
-  /** Null where no source of endpoints is configured. */
-  readonly endpoints: () => EndpointDiscovery | null;
+  /** The discovery on a source; null if the aggregated stream is asked for and there is none. */
+  readonly endpoints: (source: ConfigSourceModel | undefined) => EndpointDiscovery | null;
   readonly secrets: SecretStore;
   readonly stats: ClusterManagerStats;
   readonly subscriptionStats: SubscriptionStats;
@@ -72,22 +75,32 @@ export class ClusterDiscovery implements DiscoveryHandler {
     return [...this.#warming].map(([name, { init }]) => ({ name, targets: init.pending }));
   }
 
-  /** @throws ConfigError */
-  addStatic(name: string, bytes: Buffer, onWarm: () => void): void {
+  /**
+   * Compiles a cluster of the bootstrap; the returned function puts it into effect.
+   * @throws ConfigError
+   */
+  prepareStatic(bytes: Buffer): { readonly model: ClusterModel; readonly usesEds: boolean; accept(onWarm: () => void): void } {
+    const compiled = this.#options.compile(bytes);
+    const { name } = compiled.model;
+    if (this.#options.resources.get('cluster', name) !== undefined)
+      throw new Error(`cluster manager: duplicate cluster '${name}'`);
     this.#options.resources.ensure('cluster', name, true);
-    this.#accept(name, this.#options.compile(bytes), { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm);
+    return {
+      model: compiled.model,
+      usesEds: compiled.edsServiceName !== null,
+      accept: onWarm => this.#accept(name, compiled, { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm),
+    };
   }
 
-  /** Calls back when the first update, whatever became of it, and all clusters it brought are done with. */
-  whenInitialized(callback: () => void): void {
-    if (this.#initialized) callback();
-    else this.#onInitialized = callback;
-  }
-
-  /** The first update will not come in time. */
-  onFetchTimeout(): void {
-    this.#options.subscriptionStats.countFetchTimeout();
-    this.#finishInitialization();
+  /**
+   * Calls back when the first update, whatever became of it, and all clusters it brought are done with.
+   * @param timeoutMs for the first update; 0: as long as it takes.
+   */
+  whenInitialized(timeoutMs: number, callback: () => void): void {
+    const fetch = new InitManager(callback);
+    this.#onInitialized = fetch.add('cds', timeoutMs, () => this.#options.subscriptionStats.countFetchTimeout());
+    fetch.seal();
+    if (this.#initialized) this.#onInitialized();
   }
 
   onUpdateAttempt(): void {
@@ -165,7 +178,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
 
   #watchEndpoints(compiled: CompiledCluster, init: InitManager, onAssignment: (model: LoadAssignmentModel) => void): () => void {
     const { model, edsServiceName } = compiled;
-    const endpoints = this.#options.endpoints();
+    const endpoints = this.#options.endpoints(compiled.edsSource);
     if (endpoints === null) throw new Error(`cluster ${model.name}: no source of endpoints is configured`);
     let refreshTimer: NodeJS.Timeout | null = null;
     const ready = init.add(`endpoints ${edsServiceName}`, compiled.edsInitialFetchTimeoutMs);

@@ -15,11 +15,14 @@ export class SubscriptionStats {
   readonly #time: Gauge;
   readonly #version: Gauge;
   readonly #duration: Histogram;
-  /** The version text, for `version_text`; empty before the first update. */
-  versionText = '';
+  readonly #onVersion: (text: string) => void;
 
-  /** @param scope with its final dot: `cluster_manager.cds.`. */
-  constructor(stats: StatsStore, scope: string) {
+  /**
+   * @param scope with its final dot: `cluster_manager.cds.`.
+   * @param onVersion takes the version text of each accepted update.
+   */
+  constructor(stats: StatsStore, scope: string, onVersion: (text: string) => void = () => {}) {
+    this.#onVersion = onVersion;
     this.#attempt = stats.counter(`${scope}update_attempt`);
     this.#success = stats.counter(`${scope}update_success`);
     this.#failure = stats.counter(`${scope}update_failure`);
@@ -47,7 +50,7 @@ export class SubscriptionStats {
     this.#time.set(Date.now());
     this.#version.set(hashVersion(versionInfo));
     this.#duration.record(durationMs);
-    this.versionText = versionInfo;
+    this.#onVersion(versionInfo);
   }
 }
 

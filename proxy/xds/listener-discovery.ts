@@ -4,6 +4,7 @@
  * Source: Envoy's LdsApiImpl and ListenerManagerImpl.
  */
 import { Logger } from '../../common/log.ts';
+import type { ConfigSourceModel } from '../config/model/bootstrap.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
@@ -27,6 +28,8 @@ export interface ListenerSink {
 export interface CompiledListener {
   readonly model: ListenerModel;
   readonly routeNames: readonly string[];
+  /** By name of the route configuration; absent: the aggregated stream, without a time limit. */
+  readonly routeSources?: { readonly [name: string]: ConfigSourceModel };
   readonly secrets: readonly SecretReference[];
 }
 
@@ -35,8 +38,8 @@ export interface ListenerDiscoveryOptions {
   /** @throws ConfigError */
   readonly compile: (bytes: Uint8Array) => CompiledListener;
   readonly listeners: ListenerSink;
-  /** Null where no source of routes is configured. */
-  readonly routes: () => RouteDiscovery | null;
+  /** The discovery on a source; null if the aggregated stream is asked for and there is none. */
+  readonly routes: (source: ConfigSourceModel | undefined) => RouteDiscovery | null;
   readonly secrets: SecretStore;
   readonly stats: ListenerManagerStats;
   readonly subscriptionStats: SubscriptionStats;
@@ -58,21 +61,27 @@ export class ListenerDiscovery implements DiscoveryHandler {
     return [...this.#warming].map(([name, { init }]) => ({ name, targets: init.pending }));
   }
 
-  /** @throws ConfigError */
-  addStatic(name: string, bytes: Buffer, onWarm: () => void): void {
+  /**
+   * Compiles a listener of the bootstrap; the returned function puts it into effect.
+   * @throws ConfigError
+   */
+  prepareStatic(bytes: Buffer): (onWarm: () => void) => void {
+    const compiled = this.#options.compile(bytes);
+    const { name } = compiled.model;
+    if (this.#options.resources.get('listener', name) !== undefined) throw new Error(`duplicate listener ${name} found`);
     this.#options.resources.ensure('listener', name, true);
-    this.#accept(name, this.#options.compile(bytes), { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm);
+    return onWarm => this.#accept(name, compiled, { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm);
   }
 
-  /** Calls back when the first update, whatever became of it, and all listeners it brought are done with. */
-  whenInitialized(callback: () => void): void {
-    if (this.#initialized) callback();
-    else this.#onInitialized = callback;
-  }
-
-  onFetchTimeout(): void {
-    this.#options.subscriptionStats.countFetchTimeout();
-    this.#finishInitialization();
+  /**
+   * Calls back when the first update, whatever became of it, and all listeners it brought are done with.
+   * @param timeoutMs for the first update; 0: as long as it takes.
+   */
+  whenInitialized(timeoutMs: number, callback: () => void): void {
+    const fetch = new InitManager(callback);
+    this.#onInitialized = fetch.add('lds', timeoutMs, () => this.#options.subscriptionStats.countFetchTimeout());
+    fetch.seal();
+    if (this.#initialized) this.#onInitialized();
   }
 
   onUpdateAttempt(): void {
@@ -140,9 +149,12 @@ export class ListenerDiscovery implements DiscoveryHandler {
   }
 
   #watchRoutes(compiled: CompiledListener, init: InitManager): (() => void)[] {
-    const routes = this.#options.routes();
-    if (routes === null) throw new Error(`listener ${compiled.model.name}: no source of routes is configured`);
-    return compiled.routeNames.map(name => routes.watch(name, init.add(`routes ${name}`)));
+    return compiled.routeNames.map(name => {
+      const source = compiled.routeSources?.[name];
+      const routes = this.#options.routes(source);
+      if (routes === null) throw new Error(`listener ${compiled.model.name}: no source of routes is configured`);
+      return routes.watch(name, init.add(`routes ${name}`, source?.initialFetchTimeoutMs));
+    });
   }
 
   #activate(name: string, model: ListenerModel, onWarm: () => void): void {

@@ -29,7 +29,7 @@ export interface SecretStoreOptions {
   /** @throws ConfigError; also if the key does not fit the certificate. */
   readonly compile: (bytes: Uint8Array, reference: SecretReference) => SecretModel;
   /** The aggregated stream, shared by all secrets that come over it; null if there is none. */
-  readonly aggregated: DiscoverySource | null;
+  readonly aggregated: () => DiscoverySource | null;
   /** A source of its own for one secret. */
   readonly openSource: (reference: SecretReference) => DiscoverySource & { stop(): void };
   readonly onSecret: (secret: SecretModel) => void;
@@ -47,7 +47,7 @@ export class SecretStore {
   readonly #options: SecretStoreOptions;
   readonly #secrets = new Map<string, StoredSecret>();
   /** Of the aggregated stream, made with its first secret. */
-  #aggregated: Subscription | null = null;
+  #shared: Subscription | null = null;
 
   constructor(options: SecretStoreOptions) {
     this.#options = options;
@@ -72,7 +72,7 @@ export class SecretStore {
   /** Takes in a secret that the configuration itself holds. */
   addInline(secret: SecretModel): void {
     const known = this.#secrets.get(secret.key);
-    const reference: SecretReference = { key: secret.key, name: secret.key, source: 'ads', kind: 'certificate' };
+    const reference: SecretReference = { key: secret.key, name: secret.key, source: 'static', kind: 'certificate' };
     const stored = known ?? { reference, waiting: new Set(), users: 1, model: null, stop: () => {} };
     this.#secrets.set(secret.key, stored);
     this.#accept(stored, secret);
@@ -110,17 +110,18 @@ export class SecretStore {
   }
 
   #subscribe(reference: SecretReference): () => void {
+    if (reference.source === 'static') throw new Error(`Unknown static secret: ${reference.name}`);
     const typeUrl = discoveryTypeUrls.secret;
     if (reference.source !== 'ads') {
       const source = this.#options.openSource(reference);
       source.subscribe({ typeUrl, names: [reference.name], handler: this.#handler(() => [reference.key]) });
       return () => source.stop();
     }
-    const { aggregated } = this.#options;
+    const aggregated = this.#options.aggregated();
     if (aggregated === null) throw new Error(`secret ${reference.name} comes over ADS, which is not configured`);
-    this.#aggregated ??= aggregated.subscribe({ typeUrl, names: [], handler: this.#handler(name => this.#aggregatedKeys(name)) });
-    this.#aggregated.updateNames([reference.name], []);
-    return () => this.#aggregated?.updateNames([], [reference.name]);
+    this.#shared ??= aggregated.subscribe({ typeUrl, names: [], handler: this.#handler(name => this.#aggregatedKeys(name)) });
+    this.#shared.updateNames([reference.name], []);
+    return () => this.#shared?.updateNames([], [reference.name]);
   }
 
   #aggregatedKeys(name: string): string[] {

@@ -1,0 +1,225 @@
+/**
+ * The whole of discovery: opens the sources that the bootstrap names and brings resources in the order that warming needs:
+ * static clusters, CDS with EDS, then static listeners and LDS with RDS.
+ */
+import type { SecretReference } from '../config/compile/scope.ts';
+import type { BootstrapModel, ConfigSourceModel } from '../config/model/bootstrap.ts';
+import type { ClusterModel, LoadAssignmentModel } from '../config/model/cluster.ts';
+import type { RouteConfigModel } from '../config/model/route.ts';
+import type { SecretModel } from '../config/model/tls.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
+import { ClusterDiscovery, type ClusterSink, type CompiledCluster } from './cluster-discovery.ts';
+import { ConfigSources, type ConfigSourcesOptions } from './config-sources.ts';
+import { discoveryServices } from './discovery-services.ts';
+import { SubscriptionStats } from './discovery-stats.ts';
+import { discoveryTypeUrls } from './discovery-types.ts';
+import { EndpointDiscovery } from './endpoint-discovery.ts';
+import { InitManager } from './init-manager.ts';
+import { type CompiledListener, ListenerDiscovery, type ListenerSink } from './listener-discovery.ts';
+import { ClusterManagerStats, ListenerManagerStats } from './manager-stats.ts';
+import type { ResourceStore } from './resource-store.ts';
+import { RouteDiscovery, type RouteSink } from './route-discovery.ts';
+import { SecretStore } from './secret-store.ts';
+import type { DiscoverySource } from './subscription.ts';
+
+/** Message bytes to models. Each throws ConfigError. */
+export interface Compilers {
+  cluster(bytes: Uint8Array): CompiledCluster;
+  endpoints(bytes: Uint8Array): LoadAssignmentModel;
+  listener(bytes: Uint8Array): CompiledListener;
+  route(bytes: Uint8Array): RouteConfigModel;
+  secret(bytes: Uint8Array, key: string): SecretModel;
+}
+
+export interface DiscoveryOptions {
+  readonly bootstrap: BootstrapModel;
+  readonly node: ConfigSourcesOptions['node'];
+  readonly stats: StatsStore;
+  readonly resources: ResourceStore;
+  readonly compilers: Compilers;
+  readonly clusters: ClusterSink;
+  readonly listeners: ListenerSink;
+  readonly routes: RouteSink;
+  readonly onSecret: (secret: SecretModel) => void;
+  readonly decodeFile: ConfigSourcesOptions['decodeFile'];
+  /** Takes the version texts of `cluster_manager.cds` and `listener_manager.lds`. */
+  readonly onVersionText: (statName: string, text: string) => void;
+  /** Everything that the server waits for before it serves is there. */
+  readonly onInitialized: () => void;
+}
+
+export class Discovery {
+  readonly #options: DiscoveryOptions;
+  readonly sources: ConfigSources;
+  readonly secrets: SecretStore;
+  readonly clusters: ClusterDiscovery;
+  readonly listeners: ListenerDiscovery;
+  readonly #staticModels = new Map<string, ClusterModel>();
+  readonly #endpoints = new Map<string, EndpointDiscovery>();
+  readonly #routes = new Map<string, RouteDiscovery>();
+  readonly #subscriptionStats = new Map<string, SubscriptionStats>();
+  #startListeners: readonly ((onWarm: () => void) => void)[] = [];
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = options;
+    const { resources, compilers, stats } = options;
+    this.sources = new ConfigSources({
+      node: options.node,
+      stats,
+      findCluster: name => this.#staticModels.get(name) ?? null,
+      findSecret: key => this.secrets.get(key),
+      decodeFile: options.decodeFile,
+    });
+    this.secrets = new SecretStore({
+      resources,
+      compile: (bytes, { key }) => compilers.secret(bytes, key),
+      aggregated: () => this.sources.aggregated,
+      openSource: reference => this.#openSecretSource(reference),
+      onSecret: options.onSecret,
+    });
+    this.clusters = new ClusterDiscovery({
+      resources,
+      compile: bytes => compilers.cluster(bytes),
+      clusters: options.clusters,
+      endpoints: source => this.#endpointsOn(source),
+      secrets: this.secrets,
+      stats: new ClusterManagerStats(stats),
+      subscriptionStats: this.#namedStats('cluster_manager.cds.'),
+    });
+    this.listeners = new ListenerDiscovery({
+      resources,
+      compile: bytes => compilers.listener(bytes),
+      listeners: options.listeners,
+      routes: source => this.#routesOn(source),
+      secrets: this.secrets,
+      stats: new ListenerManagerStats(stats),
+      subscriptionStats: this.#namedStats('listener_manager.lds.'),
+    });
+  }
+
+  /**
+   * Compiles everything static, and nothing else: what `--mode validate` asks for.
+   * @throws ConfigError or Error
+   */
+  compileStatic(): { startClusters: (init: InitManager) => void } {
+    const { bootstrap, compilers } = this.#options;
+    for (const { name, bytes } of bootstrap.staticSecrets) this.secrets.addInline(compilers.secret(bytes, name));
+    const prepared = bootstrap.staticClusters.map(({ bytes }) => this.clusters.prepareStatic(Buffer.from(bytes)));
+    for (const { model } of prepared) this.#staticModels.set(model.name, model);
+    this.#startListeners = bootstrap.staticListeners.map(({ bytes }) => this.listeners.prepareStatic(Buffer.from(bytes)));
+    const startClusters = (init: InitManager): void => {
+      // Clusters with discovered endpoints may depend on the others for their source.
+      for (const usesEds of [false, true]) {
+        for (const cluster of prepared) {
+          if (cluster.usesEds === usesEds) cluster.accept(init.add(`cluster ${cluster.model.name}`));
+        }
+      }
+    };
+    return { startClusters };
+  }
+
+  /** @throws ConfigError or Error for what is wrong with the bootstrap. */
+  start(): void {
+    const { bootstrap } = this.#options;
+    const { startClusters } = this.compileStatic();
+    if (bootstrap.ads !== null) this.sources.openAggregated(bootstrap.ads);
+    const primary = new InitManager(() => this.#startClusterDiscovery());
+    startClusters(primary);
+    primary.seal();
+  }
+
+  stop(): void {
+    this.sources.stop();
+  }
+
+  /** What is waited for, by the name of the waiting resource. */
+  get pending(): { readonly name: string; readonly targets: readonly string[] }[] {
+    return [...this.clusters.pending, ...this.listeners.pending];
+  }
+
+  #startClusterDiscovery(): void {
+    const { cds } = this.#options.bootstrap;
+    if (cds === null) {
+      this.#startListenerDiscovery();
+      return;
+    }
+    const source = this.sources.open(cds.source, 'cluster');
+    source.subscribe({ typeUrl: discoveryTypeUrls.cluster, names: 'wildcard', handler: this.clusters });
+    this.clusters.whenInitialized(cds.initialFetchTimeoutMs, () => this.#startListenerDiscovery());
+  }
+
+  #startListenerDiscovery(): void {
+    const { lds } = this.#options.bootstrap;
+    const init = new InitManager(() => this.#options.onInitialized());
+    for (const [index, start] of this.#startListeners.entries()) start(init.add(`static listener ${index}`));
+    if (lds !== null) {
+      const source = this.sources.open(lds.source, 'listener');
+      source.subscribe({ typeUrl: discoveryTypeUrls.listener, names: 'wildcard', handler: this.listeners });
+      this.listeners.whenInitialized(lds.initialFetchTimeoutMs, init.add('lds'));
+    }
+    init.seal();
+  }
+
+  #endpointsOn(source: ConfigSourceModel | undefined): EndpointDiscovery | null {
+    const { resources, compilers } = this.#options;
+    return this.#shared(
+      this.#endpoints,
+      source,
+      opened => {
+        const statsOf = (statName: string): SubscriptionStats => this.#namedStats(`cluster.${statName}.`);
+        return new EndpointDiscovery({ resources, source: opened, compile: bytes => compilers.endpoints(bytes), statsOf });
+      },
+      'endpoints',
+    );
+  }
+
+  #routesOn(source: ConfigSourceModel | undefined): RouteDiscovery | null {
+    const { resources, compilers, routes } = this.#options;
+    return this.#shared(
+      this.#routes,
+      source,
+      opened => {
+        const statsOf = (name: string): SubscriptionStats => this.#namedStats(`rds.${name}.`);
+        return new RouteDiscovery({ resources, source: opened, compile: bytes => compilers.route(bytes), routes, statsOf });
+      },
+      'route',
+    );
+  }
+
+  /** One discovery per source, made when it is first needed. */
+  #shared<T>(
+    made: Map<string, T>,
+    model: ConfigSourceModel | undefined,
+    make: (source: DiscoverySource) => T,
+    kind: 'endpoints' | 'route',
+  ): T | null {
+    const source = model?.source ?? { kind: 'ads' };
+    const key = JSON.stringify(source);
+    let discovery = made.get(key);
+    if (discovery === undefined) {
+      if (source.kind === 'ads' && this.sources.aggregated === null) return null;
+      discovery = make(this.sources.open(source, kind));
+      made.set(key, discovery);
+    }
+    return discovery;
+  }
+
+  #openSecretSource({ source, protocol }: SecretReference): DiscoverySource & { stop(): void } {
+    if (typeof source === 'string') throw new Error(`a secret of source ${source} has no stream of its own`);
+    if ('path' in source) return this.sources.openFile(source.path, source.watchedDirectory);
+    // Like Envoy: one stream per secret.
+    const service = { protocol: protocol ?? 'sotw', cluster: source.cluster, nodeOnFirstMessageOnly: false, initialMetadata: [] };
+    return this.sources.openGrpc(service, discoveryServices.secret, null);
+  }
+
+  #namedStats(scope: string): SubscriptionStats {
+    let stats = this.#subscriptionStats.get(scope);
+    if (stats === undefined) {
+      stats = new SubscriptionStats(this.#options.stats, scope, text =>
+        this.#options.onVersionText(`${scope}version_text`, text),
+      );
+      this.#subscriptionStats.set(scope, stats);
+    }
+    return stats;
+  }
+}
