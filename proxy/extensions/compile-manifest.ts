@@ -8,12 +8,16 @@ import { FieldChecker, type FieldTable } from '../config/compile/field-table.ts'
 import { coreFields } from '../config/compile/core-fields.ts';
 import { fileAccessLogger } from './access-loggers/file/config.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/config.ts';
+import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
+import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
+import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
+import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
 
 export const extensions: Extensions = {
-  httpFilters: [routerFilter],
-  networkFilters: [tcpProxyFilter],
+  httpFilters: [istioStatsHttpFilter, peerMetadataFilter, routerFilter],
+  networkFilters: [istioStatsNetworkFilter, metadataExchangeFilter, tcpProxyFilter],
   listenerFilters: [],
   accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger],
 };

@@ -2,11 +2,21 @@
  * Every extension that runs on the request path, by the `kind` of its compiled model. Nothing registers itself by being
  * imported: what is not listed here does not exist.
  */
+import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
+import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
+import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
+import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
 import type { HttpFilterBuilders } from '../http/filter.ts';
 import type { NetworkFilterBuilders } from '../network/filter.ts';
 
 /** Network filters, downstream and upstream. */
-export const networkFilters: NetworkFilterBuilders = {};
+export const networkFilters: NetworkFilterBuilders = {
+  'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
+  'istio.stats': createIstioStatsTcpFilter,
+};
 
 /** HTTP filters. */
-export const httpFilters: HttpFilterBuilders = {};
+export const httpFilters: HttpFilterBuilders = {
+  'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
+  'istio.stats': createIstioStatsFilter,
+};
