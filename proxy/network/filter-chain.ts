@@ -49,15 +49,20 @@ export class NetworkFilterChain implements ConnectionCallbacks {
         this.#inner.readDisable(true);
         return;
       }
-      if (this.#inner.state === 'closed') return;
+      if (this.#isClosed()) return;
     }
   }
 
+  /** Asked again after a filter ran: it may have closed. */
+  #isClosed(): boolean {
+    return this.#inner.state === 'closed';
+  }
+
   #continueReading(index: number): void {
-    if (!this.#stopped || index !== this.#initialized - 1 || this.#inner.state === 'closed') return;
+    if (!this.#stopped || index !== this.#initialized - 1 || this.#isClosed()) return;
     this.#stopped = false;
     this.start();
-    if (this.#stopped || this.#inner.state === 'closed') return;
+    if (this.#stopped || this.#isClosed()) return;
     const held = this.#held;
     this.#held = [];
     for (const [i, data] of held.entries()) this.#passRead(0, data, this.#heldEnd && i === held.length - 1);

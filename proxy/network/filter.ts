@@ -39,6 +39,15 @@ export interface NetworkFilterCallbacks {
 /** Made once per filter chain (push time); makes one filter per connection. */
 export type NetworkFilterFactory = (callbacks: NetworkFilterCallbacks) => NetworkFilter;
 
+/** The listener and chain a filter belongs to. */
+export interface ListenerScope {
+  readonly name: string;
+  /** `listener.<address>`, the prefix of the listener's counters. */
+  readonly statName: string;
+  readonly metadata: Metadata;
+  readonly filterChainMetadata: Metadata;
+}
+
 /** What the builder of a network filter gets: one per filter chain and worker. */
 export interface NetworkFactoryContext {
   readonly stats: StatsStore;
@@ -46,7 +55,7 @@ export interface NetworkFactoryContext {
   readonly trafficDirection: 'unspecified' | 'inbound' | 'outbound';
   readonly services: WorkerServices;
   /** Null for upstream network filters. */
-  readonly listener: { readonly name: string; readonly metadata: Metadata; readonly filterChainMetadata: Metadata } | null;
+  readonly listener: ListenerScope | null;
 }
 
 /** Compiled configuration to factory: at push time, on the worker; cannot fail. */
