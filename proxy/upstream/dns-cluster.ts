@@ -1,0 +1,108 @@
+/**
+ * Keeps the hosts of a STRICT_DNS or LOGICAL_DNS cluster resolved. A failure keeps the last addresses; the time until the next
+ * query is the refresh rate, or the TTL where the cluster respects it, plus jitter.
+ */
+import { isIP } from 'node:net';
+import type { ClusterModel, HostModel, LoadAssignmentModel } from '../config/model/cluster.ts';
+import type { DnsFamily, NameResolver, ResolvedAddress } from './dns-resolver.ts';
+
+/** A TTL of 0 or 1 must not become a storm of queries. */
+const minimumTtlMs = 1000;
+
+export interface DnsClusterOptions {
+  readonly resolve: NameResolver;
+  readonly onHosts: (assignment: LoadAssignmentModel) => void;
+  readonly onAttempt: (outcome: 'success' | 'failure' | 'empty') => void;
+  /** The first query of every name is done, successful or not. */
+  readonly onWarm: () => void;
+}
+
+type DnsDiscovery = Extract<ClusterModel['discovery'], { kind: 'strict-dns' | 'logical-dns' }>;
+
+export class DnsCluster {
+  readonly #discovery: DnsDiscovery;
+  readonly #assignment: LoadAssignmentModel;
+  readonly #options: DnsClusterOptions;
+  /** By name; a name that has not resolved yet is absent. */
+  readonly #addresses = new Map<string, readonly ResolvedAddress[]>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #unresolved: number;
+  #stopped = false;
+
+  constructor(discovery: DnsDiscovery, assignment: LoadAssignmentModel, options: DnsClusterOptions) {
+    this.#discovery = discovery;
+    this.#assignment = assignment;
+    this.#options = options;
+    const names = new Set<string>();
+    for (const { hosts } of assignment.localities)
+      for (const { address } of hosts) if (needsResolving(address)) names.add(address.address);
+    this.#unresolved = names.size;
+    if (names.size === 0) {
+      this.#publish();
+      options.onWarm();
+    }
+    for (const name of names) void this.#refresh(name, true);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  async #refresh(name: string, isFirst: boolean): Promise<void> {
+    let delayMs = this.#discovery.refreshRateMs;
+    try {
+      const resolved = await this.#options.resolve(name, this.#discovery.family as DnsFamily);
+      if (this.#stopped) return;
+      this.#options.onAttempt(resolved.length === 0 ? 'empty' : 'success');
+      if (this.#discovery.respectTtl && resolved.length > 0) {
+        const ttlMs = Math.min(...resolved.map(record => record.ttlMs));
+        if (ttlMs !== Number.POSITIVE_INFINITY) delayMs = Math.max(minimumTtlMs, ttlMs);
+      }
+      if (this.#accept(name, resolved)) this.#publish();
+    } catch {
+      if (this.#stopped) return;
+      this.#options.onAttempt('failure');
+    }
+    const jitterMs = Math.random() * this.#discovery.jitterMs;
+    this.#timers.set(name, setTimeout(() => void this.#refresh(name, false), delayMs + jitterMs).unref());
+    if (isFirst && --this.#unresolved === 0) this.#options.onWarm();
+  }
+
+  /** True if the name's addresses changed. LOGICAL_DNS keeps the last address when a name resolves to nothing. */
+  #accept(name: string, resolved: readonly ResolvedAddress[]): boolean {
+    const isLogical = this.#discovery.kind === 'logical-dns';
+    if (isLogical && resolved.length === 0) return false;
+    const previous = this.#addresses.get(name);
+    const next = isLogical ? resolved.slice(0, 1) : resolved;
+    this.#addresses.set(name, next);
+    return previous === undefined || describe(previous) !== describe(next);
+  }
+
+  #publish(): void {
+    const localities = this.#assignment.localities.map(locality => ({
+      ...locality,
+      hosts: locality.hosts.flatMap(host => this.#expand(host)),
+    }));
+    this.#options.onHosts({ ...this.#assignment, localities });
+  }
+
+  #expand(host: HostModel): HostModel[] {
+    const { address } = host;
+    if (!needsResolving(address)) return [host];
+    const resolved = this.#addresses.get(address.address) ?? [];
+    const hostname = host.hostname === '' ? address.address : host.hostname;
+    return resolved.map(record => ({ ...host, hostname, address: { ...address, address: record.address } }));
+  }
+}
+
+function needsResolving(address: HostModel['address']): address is Extract<HostModel['address'], { kind: 'socket' }> {
+  return address.kind === 'socket' && isIP(address.address) === 0;
+}
+
+function describe(addresses: readonly ResolvedAddress[]): string {
+  return addresses
+    .map(({ address }) => address)
+    .sort()
+    .join(' ');
+}
