@@ -15,7 +15,7 @@ export type HttpDetection = 'http/1.0' | 'http/1.1' | 'h2c' | 'incomplete' | 'no
 
 /** What the bytes received so far begin. */
 export function detectHttp(bytes: Buffer): HttpDetection {
-  const start = bytes.latin1Slice(0, Math.min(bytes.length, preface.length));
+  const start = bytes.toString('latin1', 0, Math.min(bytes.length, preface.length));
   if (preface.startsWith(start)) return bytes.length >= preface.length ? 'h2c' : 'incomplete';
   const line = firstLine(bytes);
   if (line === null) {
@@ -33,7 +33,7 @@ function firstLine(bytes: Buffer): string | null {
   const cr = bytes.indexOf(13);
   const lf = bytes.indexOf(10);
   const end = cr < 0 ? lf : lf < 0 ? cr : Math.min(cr, lf);
-  return end < 0 ? null : bytes.latin1Slice(0, end);
+  return end < 0 ? null : bytes.toString('latin1', 0, end);
 }
 
 interface HttpInspectorStats {

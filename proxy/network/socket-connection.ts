@@ -102,6 +102,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   beginTls(stream: TLSSocket): void {
     this.#stream = stream;
     this.#isTls = true;
+    this.#readDisabled = 0;
     stream.on('error', error => this.onTransportError(error));
     this.#listen(stream);
   }
@@ -115,8 +116,24 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
 
   /** Delivers plain bytes by 'data' events where direct reads are not supported. */
   startReading(): void {
-    if (!hasDirectReads() && !this.#isTls) this.#raw.on('data', (data: Buffer) => this.#onChunk(data));
+    if (!hasDirectReads() && !this.#isTls && this.#raw.listenerCount('data') === 0) {
+      this.#raw.on('data', (data: Buffer) => {
+        if (!this.#isTls) this.#onChunk(data);
+      });
+    }
     this.readDisable(false);
+  }
+
+  /** False once it was closed. */
+  get isOpen(): boolean {
+    return this.state !== 'closed';
+  }
+
+  /** Delivers bytes that were read before the callbacks were set; they are counted already. */
+  deliverPeeked(data: Buffer): void {
+    beginDispatch();
+    this.callbacks.onData(data, false);
+    endDispatch();
   }
 
   /** The same for a client, whose socket reads from the start. */

@@ -104,6 +104,7 @@ class ServerHandshake implements ConnectionCallbacks {
     if (timeoutMs > 0) this.#services.timers.arm(this.#timer, timeoutMs);
     this.#peeked = peeked;
     this.#tryHello();
+    if (!this.#started) this.#connection.startReading();
   }
 
   onData(data: Buffer): void {
