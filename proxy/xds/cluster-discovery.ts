@@ -168,12 +168,18 @@ export class ClusterDiscovery implements DiscoveryHandler {
     if (compiled.edsServiceName !== null) {
       releases.push(
         this.#watchEndpoints(compiled, init, model => {
+          const repeated = assignment === model;
           assignment = model;
-          if (this.#warming.get(name)?.init !== init) this.#options.clusters.setLoadAssignment(name, model);
+          if (!repeated && this.#warming.get(name)?.init !== init) this.#setLoadAssignment(name, model);
         }),
       );
     }
     init.seal();
+  }
+
+  #setLoadAssignment(name: string, model: LoadAssignmentModel): void {
+    this.#options.stats.countUpdated();
+    this.#options.clusters.setLoadAssignment(name, model);
   }
 
   #watchEndpoints(compiled: CompiledCluster, init: InitManager, onAssignment: (model: LoadAssignmentModel) => void): () => void {
@@ -207,7 +213,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
     entry.active = warming.version;
     entry.warming = null;
     clusters.update(model);
-    if (assignment !== null) clusters.setLoadAssignment(name, assignment);
+    if (assignment !== null) this.#setLoadAssignment(name, assignment);
     stats.setWarming(this.#warming.size);
     stats.setActive(this.#active.size);
     clusters.onWarm(name, onWarm);

@@ -103,7 +103,7 @@ export class Discovery {
    */
   compileStatic(): { startClusters: (init: InitManager) => void } {
     const { bootstrap, compilers } = this.#options;
-    for (const { name, bytes } of bootstrap.staticSecrets) this.secrets.addInline(compilers.secret(bytes, name));
+    for (const { name, bytes } of bootstrap.staticSecrets) this.secrets.addInline(compilers.secret(bytes, `static/${name}`));
     const prepared = bootstrap.staticClusters.map(({ bytes }) => this.clusters.prepareStatic(Buffer.from(bytes)));
     for (const { model } of prepared) this.#staticModels.set(model.name, model);
     this.#startListeners = bootstrap.staticListeners.map(({ bytes }) => this.listeners.prepareStatic(Buffer.from(bytes)));

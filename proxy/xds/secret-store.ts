@@ -101,12 +101,16 @@ export class SecretStore {
       if (--own.users > 0) return;
       own.stop();
       this.#secrets.delete(reference.key);
-      this.#options.resources.delete('secret', reference.key);
+      if (!this.#isNamed(reference.name)) this.#options.resources.delete('secret', reference.name);
     };
   }
 
   stop(): void {
     for (const { stop } of this.#secrets.values()) stop();
+  }
+
+  #isNamed(name: string): boolean {
+    return [...this.#secrets.values()].some(({ reference }) => reference.name === name);
   }
 
   #subscribe(reference: SecretReference): () => void {
@@ -146,9 +150,8 @@ export class SecretStore {
         for (const key of keysOf(resource.name)) this.#apply(key, resource, update.versionInfo);
       },
       (resource, details) => {
-        for (const key of keysOf(resource.name)) {
-          noteFailure(this.#options.resources, 'secret', { ...resource, name: key }, update.versionInfo, details);
-        }
+        if (keysOf(resource.name).length > 0)
+          noteFailure(this.#options.resources, 'secret', resource, update.versionInfo, details);
       },
     );
   }
@@ -157,9 +160,10 @@ export class SecretStore {
     const stored = this.#secrets.get(key);
     if (stored === undefined) return;
     const { resources, compile } = this.#options;
-    if (isUnchanged(resources.get('secret', key), resource)) return;
+    // Two sources may have a secret of the same name, and then share the entry.
+    if (isUnchanged(resources.get('secret', resource.name), resource) && stored.model !== null) return;
     const model = compile(resource.bytes, stored.reference);
-    const entry = resources.ensure('secret', key);
+    const entry = resources.ensure('secret', resource.name);
     entry.active = { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() };
     entry.failure = null;
     this.#accept(stored, { ...model, key });

@@ -1,0 +1,131 @@
+import t from 'tap';
+import { SubscriptionStats } from '../../../../proxy/xds/discovery-stats.ts';
+import { type CompiledListener, ListenerDiscovery } from '../../../../proxy/xds/listener-discovery.ts';
+import { ListenerManagerStats } from '../../../../proxy/xds/manager-stats.ts';
+import { ResourceStore } from '../../../../proxy/xds/resource-store.ts';
+import { RouteDiscovery } from '../../../../proxy/xds/route-discovery.ts';
+import { SecretStore } from '../../../../proxy/xds/secret-store.ts';
+import { FakeSource, makeStats } from './fakes.ts';
+
+/** A text lists the names of its routes, or is `bad`. */
+function compile(bytes: Uint8Array): CompiledListener {
+  const [name, text] = Buffer.from(bytes).toString().split('=');
+  if (text === 'bad') throw new Error('address: value is required');
+  return { model: { name, hash: text } as never, routeNames: text.split(',').filter(Boolean), secrets: [] };
+}
+
+function setUp(update: (name: string) => void = () => {}) {
+  const stats = makeStats();
+  const resources = new ResourceStore();
+  const events: string[] = [];
+  const routeSource = new FakeSource();
+  const routes = new RouteDiscovery({
+    resources,
+    source: routeSource,
+    compile: bytes => {
+      const name = Buffer.from(bytes).toString();
+      if (name === 'bad') throw new Error('virtual_hosts[0].domains: value is required');
+      return { name } as never;
+    },
+    routes: { update: model => events.push(`routes ${model.name}`), remove: name => events.push(`forget routes ${name}`) },
+    statsOf: name => new SubscriptionStats(stats, `rds.${name}.`),
+  });
+  const secrets = new SecretStore({
+    resources,
+    compile: () => {
+      throw new Error('no secrets here');
+    },
+    aggregated: () => null,
+    openSource: () => new FakeSource(),
+    onSecret: () => {},
+  });
+  const discovery = new ListenerDiscovery({
+    resources,
+    compile,
+    listeners: {
+      update: model => {
+        update(model.name);
+        events.push(`update ${model.name} ${model.hash}`);
+      },
+      remove: name => events.push(`remove ${name}`),
+    },
+    routes: () => routes,
+    secrets,
+    stats: new ListenerManagerStats(stats),
+    subscriptionStats: new SubscriptionStats(stats, 'listener_manager.lds.'),
+  });
+  const source = new FakeSource();
+  source.subscribe({ typeUrl: '', names: 'wildcard', handler: discovery });
+  const give = (listeners: { readonly [name: string]: string }, removed: readonly string[] = []): string | null =>
+    source.give(Object.fromEntries(Object.entries(listeners).map(([name, text]) => [name, `${name}=${text}`])), removed);
+  return { discovery, events, resources, stats, routeSource, give };
+}
+
+t.test('a listener waits for its routes, and the old one serves meanwhile', async t => {
+  const { give, events, routeSource, resources } = setUp();
+  give({ a: '' });
+  give({ a: '80,81' });
+  t.strictSame(events, ['update a ']);
+  t.strictSame([...routeSource.names], ['80', '81']);
+  routeSource.give({ '80': '80' });
+  t.equal(events.at(-1), 'routes 80');
+  t.ok(resources.get('listener', 'a')?.warming);
+  routeSource.give({ '81': '81' });
+  t.strictSame(events.slice(2), ['routes 81', 'update a 80,81']);
+});
+
+t.test('routes that no listener uses are unsubscribed and forgotten', async t => {
+  const { give, events, routeSource, resources } = setUp();
+  give({ a: '80', b: '80' });
+  routeSource.give({ '80': '80' });
+  give({}, ['a']);
+  t.ok(routeSource.names.has('80'));
+  give({ b: '' });
+  t.notOk(routeSource.names.has('80'));
+  t.ok(events.includes('forget routes 80'));
+  t.equal(resources.get('route', '80'), undefined);
+});
+
+t.test('bad routes are refused by name, and the last good ones stay', async t => {
+  const { give, events, routeSource, resources } = setUp();
+  give({ a: '80' });
+  routeSource.give({ '80': '80' });
+  const error = routeSource.give({ '80': 'bad' });
+  t.match(error, /80: virtual_hosts\[0\].domains/);
+  t.equal(resources.get('route', '80')?.active?.bytes.toString(), '80');
+  t.equal(events.filter(event => event.startsWith('routes')).length, 1);
+});
+
+t.test('the NACK names each bad listener; good ones apply', async t => {
+  const { give, events, stats } = setUp();
+  const error = give({ a: 'bad', b: '', c: 'bad' });
+  t.equal(error, 'Error adding/updating listener(s) a: address: value is required\nc: address: value is required\n');
+  t.strictSame(events, ['update b ']);
+  t.equal(stats.counter('listener_manager.listener_create_failure').value, 2);
+});
+
+t.test('an address that cannot be bound is a failure of the listener and holds nothing back', async t => {
+  const { give, discovery, resources } = setUp(name => {
+    if (name === 'a') throw new Error("cannot bind '0.0.0.0:80': Permission denied");
+  });
+  let initialized = 0;
+  discovery.whenInitialized(0, () => initialized++);
+  t.equal(give({ a: '', b: '' }), null);
+  t.equal(initialized, 1);
+  t.match(resources.get('listener', 'a')?.failure?.details, /Permission denied/);
+  t.equal(resources.get('listener', 'a')?.active, null);
+});
+
+t.test('a removal while warming gives up the routes', async t => {
+  const { give, events, routeSource } = setUp();
+  give({ a: '80' });
+  give({}, ['a']);
+  t.equal(routeSource.names.size, 0);
+  t.notOk(events.some(event => event.startsWith('update')));
+});
+
+t.test('the first update may be late: then the time limit initializes', async t => {
+  const { discovery, stats } = setUp();
+  await new Promise<void>(resolve => discovery.whenInitialized(1, resolve));
+  t.equal(stats.counter('listener_manager.lds.init_fetch_timeout').value, 1);
+});
