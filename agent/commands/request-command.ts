@@ -1,0 +1,41 @@
+/** `request`: one HTTP request to a port of the sidecar, for people and for exec hooks. */
+import { request } from 'node:http';
+import { parseFlags } from './flags.ts';
+
+const allowedPorts = [15000, 15004, 15020, 15021] as const;
+const timeoutMs = 60_000;
+
+/** @throws if the request cannot be made or fails. */
+export async function runRequest(argv: readonly string[]): Promise<number> {
+  const { flags, positional } = parseFlags({ 'debug-port': { kind: 'int', default: 15000 } } as const, argv);
+  if (positional.length < 2) throw new Error(`requires at least 2 arg(s), only received ${positional.length}`);
+  const port = flags['debug-port'];
+  if (!(allowedPorts as readonly number[]).includes(port)) {
+    throw new Error(`debug port ${port} is not in allowed list [${allowedPorts.join(' ')}]`);
+  }
+  const [method, path, body = ''] = positional;
+  const url = `http://localhost:${port}/${path.replace(/^\//, '')}`;
+  const response = await send(method, url, body);
+  if (response.status > 399 && response.status !== 404) {
+    throw new Error(`received unsuccessful status code ${response.status}: ${response.body.toString()}`);
+  }
+  // What is printed may be megabytes: wait until it is out.
+  await new Promise<void>(resolve => process.stdout.write(Buffer.concat([response.body, Buffer.from('\n')]), () => resolve()));
+  return 0;
+}
+
+function send(method: string, url: string, body: string): Promise<{ readonly status: number; readonly body: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const verb = `${method.charAt(0).toUpperCase()}${method.slice(1).toLowerCase()}`;
+    const fail = (error: Error): void => reject(new Error(`${verb} "${url}": ${error.message || String(error)}`));
+    const options = { method: method.toUpperCase(), agent: false, signal: AbortSignal.timeout(timeoutMs) };
+    const exchange = request(url, options, response => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', fail);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+    });
+    exchange.on('error', fail);
+    exchange.end(body);
+  });
+}

@@ -1,0 +1,52 @@
+/** `wait`: returns when the proxy is ready, to hold back the application's start. */
+import { get } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentLogger } from '../log.ts';
+import { type FlagTable, parseFlags } from './flags.ts';
+
+const log = new AgentLogger('default');
+
+export const waitFlags = {
+  timeoutSeconds: { kind: 'int', default: 60 },
+  requestTimeoutMillis: { kind: 'int', default: 500 },
+  periodMillis: { kind: 'int', default: 500 },
+  url: { kind: 'string', default: 'http://localhost:15021/healthz/ready' },
+} as const satisfies FlagTable;
+
+/** @throws if the proxy is not ready in time. */
+export async function runWait(argv: readonly string[]): Promise<number> {
+  const { flags } = parseFlags(waitFlags, argv);
+  log.info(`Waiting for Envoy proxy to be ready (timeout: ${flags.timeoutSeconds} seconds)...`);
+  const deadline = Date.now() + flags.timeoutSeconds * 1000;
+  let lastError = '<nil>';
+  for (;;) {
+    const leftMs = deadline - Date.now();
+    await sleep(Math.max(0, Math.min(flags.periodMillis, leftMs)));
+    if (leftMs <= flags.periodMillis) {
+      throw new Error(`timeout waiting for Envoy proxy to become ready. Last error: ${lastError}`);
+    }
+    try {
+      await check(flags.url, flags.requestTimeoutMillis);
+      log.info('Envoy is ready!');
+      return 0;
+    } catch (error) {
+      lastError = (error as Error).message;
+      log.debug(`Not ready yet: ${lastError}`);
+    }
+  }
+}
+
+function check(url: string, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error): void => reject(new Error(`Get "${url}": ${error.message || String(error)}`));
+    const exchange = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, response => {
+      response.resume();
+      response.on('error', fail);
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve();
+        else reject(new Error(`HTTP status code ${response.statusCode}`));
+      });
+    });
+    exchange.on('error', fail);
+  });
+}

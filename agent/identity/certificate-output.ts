@@ -1,0 +1,32 @@
+/** Writes the workload's certificate to a directory (OUTPUT_CERTS), for applications that use it themselves. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Secret } from './secret.ts';
+
+/**
+ * Replaces the files whose content changed, each atomically. In a cluster other containers of the pod may read them.
+ * @throws if the directory is not writable.
+ */
+export function writeCertificates(directory: string, secret: Secret, inCluster: boolean): void {
+  const mode = inCluster ? 0o644 : 0o600;
+  if (secret.kind === 'roots') replaceFile(join(directory, 'root-cert.pem'), secret.rootsPem, mode);
+  else {
+    replaceFile(join(directory, 'key.pem'), secret.keyPem, mode);
+    replaceFile(join(directory, 'cert-chain.pem'), secret.chainPem, mode);
+  }
+}
+
+function replaceFile(path: string, content: string, mode: number): void {
+  if (readExisting(path) === content) return;
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, content, { mode });
+  renameSync(temporary, path);
+}
+
+function readExisting(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}

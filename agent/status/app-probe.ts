@@ -1,0 +1,162 @@
+/**
+ * Runs the application's probes as the kubelet would, from an address that the traffic redirection lets pass.
+ *
+ * Source: istio.io/istio pilot/cmd/pilot-agent/status/server.go.
+ */
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { connect } from 'node:net';
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { splitHostPort } from '../config/proxy-config-validation.ts';
+import { AgentLogger } from '../log.ts';
+import type { AppProbe, GrpcProbe, HttpProbe, TcpProbe } from './app-probe-config.ts';
+
+const log = new AgentLogger('probes');
+
+const maxBodyBytes = 10 * 1024;
+const maxRedirects = 10;
+
+export type ProbeTarget = {
+  /** The pod's address, or `localhost` for old meshes. */
+  readonly destination: string;
+  readonly sourceAddress: string;
+  readonly statusPort: number;
+};
+
+export type ProbeRequest = { readonly host: string; readonly headers: IncomingHttpHeaders };
+export type ProbeResult = { readonly status: number; readonly body?: Buffer };
+
+/** Probes once; never rejects. */
+export async function runAppProbe(probe: AppProbe, target: ProbeTarget, incoming: ProbeRequest): Promise<ProbeResult> {
+  try {
+    switch (probe.kind) {
+      case 'http':
+        return await probeHttp(probe, target, incoming);
+      case 'tcp':
+        return await probeTcp(probe, target);
+      case 'grpc':
+        return await probeGrpc(probe, target, incoming);
+    }
+  } catch (error) {
+    log.error(`Request to probe app failed: ${(error as Error).message}, ${JSON.stringify(probe)}`);
+    return { status: 500 };
+  }
+}
+
+/** Zero is no limit, as in Go. */
+function deadlineOf({ timeoutMs }: AppProbe): AbortSignal | undefined {
+  return timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
+}
+
+async function probeHttp(probe: HttpProbe, target: ProbeTarget, incoming: ProbeRequest): Promise<ProbeResult> {
+  const host = target.destination.includes(':') ? `[${target.destination}]` : target.destination;
+  const first = new URL(`${probe.tls ? 'https' : 'http'}://${host}:${probe.port}${probe.path}`);
+  const headers = { ...incoming.headers, host: chooseHost(incoming.host, probe.port, target.statusPort) };
+  const signal = deadlineOf(probe);
+  let url = first;
+  for (let redirects = 0; ; redirects++) {
+    const response = await fetchOnce(url, headers, target.sourceAddress, signal);
+    if (!isRedirect(response.status)) return { status: response.status, body: response.body };
+    const next = response.location === undefined ? null : URL.parse(response.location, url);
+    // Another host is not this application's; a redirect as such counts as success.
+    if (next === null || next.hostname !== first.hostname) return { status: 200 };
+    if (redirects >= maxRedirects) throw new Error('stopped after 10 redirects');
+    headers.host = next.host;
+    url = next;
+  }
+}
+
+/** The kubelet addressed the agent's port; the application expects its own. */
+function chooseHost(host: string, port: number, statusPort: number): string {
+  const parts = splitHostPort(host);
+  if (parts === null || Number(parts.port) !== statusPort) return host;
+  return parts.host.includes(':') ? `[${parts.host}]:${port}` : `${parts.host}:${port}`;
+}
+
+function isRedirect(code: number): boolean {
+  return code >= 300 && code < 400;
+}
+
+type Fetched = { readonly status: number; readonly body: Buffer; readonly location: string | undefined };
+
+function fetchOnce(url: URL, headers: IncomingHttpHeaders, localAddress: string, signal?: AbortSignal): Promise<Fetched> {
+  const { connection: _connection, ...forwarded } = headers;
+  // A connection for each probe, as the kubelet's: a kept one would hide an application that accepts no more.
+  const options = { method: 'GET', headers: forwarded, localAddress: bindable(url, localAddress), agent: false as const, signal };
+  return new Promise((resolve, reject) => {
+    const onResponse = (response: IncomingMessage): void => {
+      collect(response, maxBodyBytes).then(
+        body => resolve({ status: response.statusCode ?? 0, body, location: response.headers.location }),
+        reject,
+      );
+    };
+    const exchange =
+      url.protocol === 'https:'
+        ? requestHttps(url, { ...options, rejectUnauthorized: false }, onResponse)
+        : requestHttp(url, options, onResponse);
+    exchange.on('error', reject);
+    exchange.end();
+  });
+}
+
+/** `localhost` may be of either family, and a source address must be of the same one. */
+function bindable(url: URL, localAddress: string): string | undefined {
+  if (url.hostname === 'localhost') return undefined;
+  return url.hostname.startsWith('[') === localAddress.includes(':') ? localAddress : undefined;
+}
+
+async function collect(response: IncomingMessage, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    chunks.push((chunk as Buffer).subarray(0, Math.max(0, limit - length)));
+    length += (chunk as Buffer).length;
+    if (length >= limit) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+function probeTcp(probe: TcpProbe, target: ProbeTarget): Promise<ProbeResult> {
+  const sameFamily = target.destination.includes(':') === target.sourceAddress.includes(':');
+  const source = target.destination !== 'localhost' && sameFamily ? { localAddress: target.sourceAddress } : {};
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: target.destination, port: probe.port, ...source });
+    const signal = deadlineOf(probe);
+    signal?.addEventListener('abort', () => socket.destroy(new Error(`timeout after ${probe.timeoutMs}ms`)), { once: true });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve({ status: 200 });
+    });
+    socket.once('error', reject);
+  });
+}
+
+const servingStatus = 1;
+
+function probeGrpc(probe: GrpcProbe, target: ProbeTarget, incoming: ProbeRequest): Promise<ProbeResult> {
+  const host = target.destination.includes(':') ? `[${target.destination}]` : target.destination;
+  // Differs from pilot-agent: grpc-js cannot bind the source address; the probe leaves from the pod's own address, which
+  // the redirection sends to the inbound listener only if the destination is not the pod itself.
+  const client = new Client(`${host}:${probe.port}`, credentials.createInsecure(), {
+    'grpc.primary_user_agent': incoming.headers['user-agent'] ?? 'istio-probe/1.0',
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  const service = Buffer.from(probe.service);
+  const message = service.length === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x0a, service.length]), service]);
+  const passBytes = (bytes: Buffer): Buffer => bytes;
+  return new Promise<ProbeResult>((resolve, reject) => {
+    const onResult = (error: ServiceError | null, bytes?: Buffer): void => {
+      if (error !== null) reject(new Error(describeGrpcFailure(error)));
+      // HealthCheckResponse{status=1}: a varint after the tag.
+      else resolve({ status: bytes?.[0] === 0x08 && bytes[1] === servingStatus ? 200 : 500 });
+    };
+    const options = probe.timeoutMs > 0 ? { deadline: Date.now() + probe.timeoutMs } : {};
+    client.makeUnaryRequest('/grpc.health.v1.Health/Check', passBytes, passBytes, message, new Metadata(), options, onResult);
+  }).finally(() => client.close());
+}
+
+function describeGrpcFailure(error: ServiceError): string {
+  if (error.code === status.UNIMPLEMENTED) return 'server does not implement the grpc health protocol (grpc.health.v1.Health)';
+  if (error.code === status.DEADLINE_EXCEEDED) return 'grpc request not finished within timeout';
+  return `grpc probe failed: ${error.message}`;
+}

@@ -1,0 +1,159 @@
+/**
+ * The agent's HTTP server on 15020.
+ *
+ * Source: istio.io/istio pilot/cmd/pilot-agent/status/server.go.
+ */
+import { createServer } from 'node:net';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { JsonObject } from '../config/proto-json.ts';
+import { AgentLogger } from '../log.ts';
+import type { AppProbe } from './app-probe-config.ts';
+import { type ProbeTarget, runAppProbe } from './app-probe.ts';
+import { type MergeOptions, mergeMetrics } from './metrics-merge.ts';
+import type { ReadinessCheck } from './readiness.ts';
+
+const log = new AgentLogger('default');
+const compress = promisify(gzip);
+
+/** Smaller bodies are not worth it. */
+const minCompressedBytes = 1024;
+
+export type StatusServerOptions = {
+  readonly port: number;
+  readonly checks: readonly ReadinessCheck[];
+  readonly probes: ReadonlyMap<string, AppProbe>;
+  readonly probeTarget: ProbeTarget;
+  readonly metrics: MergeOptions;
+  readonly metricsLocalhostOnly: boolean;
+  readonly profiling: boolean;
+  /** The name table of the DNS proxy; null if there is none. */
+  readonly fetchNameTable: () => JsonObject | null;
+  readonly onQuit: () => void;
+  readonly onDrain: () => void;
+};
+
+export class StatusServer {
+  readonly #options: StatusServerOptions;
+  readonly #app: FastifyInstance = fastify({ exposeHeadRoutes: true, forceCloseConnections: true });
+  #wasReady = false;
+
+  constructor(options: StatusServerOptions) {
+    this.#options = options;
+    const app = this.#app;
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume();
+      payload.on('end', () => done(null));
+    });
+    app.addHook('onSend', compressReply);
+    app.all('/healthz/ready', (_request, reply) => this.#answerReadiness(reply));
+    for (const path of ['/stats/prometheus', '/metrics']) app.all(path, (request, reply) => this.#answerMetrics(request, reply));
+    app.all('/quitquitquit', (request, reply) => this.#answerCommand(request, reply, '/quitquitquit', options.onQuit));
+    app.all('/drain', (request, reply) => this.#answerCommand(request, reply, '/drain', options.onDrain));
+    for (const path of ['/app-health/*', '/app-lifecycle/*'])
+      app.all(path, (request, reply) => this.#answerProbe(request, reply));
+    app.all('/debug/ndsz', (request, reply) => this.#answerNameTable(request, reply));
+    if (options.profiling) {
+      app.all('/debug/pprof/*', (request, reply) =>
+        isLocal(request) ? reply.type('application/json').send(describeProcess()) : refuse(reply),
+      );
+    }
+    app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n'));
+  }
+
+  /** Resolves to the port once it listens, on every address of both families. */
+  async listen(): Promise<number> {
+    const { port } = this.#options;
+    log.info(`Opening status port ${port}`);
+    await this.#app.listen({ port, host: (await hasIpv6()) ? '::' : '0.0.0.0' });
+    return (this.#app.server.address() as { readonly port: number }).port;
+  }
+
+  async close(): Promise<void> {
+    await this.#app.close();
+  }
+
+  async #answerReadiness(reply: FastifyReply): Promise<FastifyReply> {
+    for (const check of this.#options.checks) {
+      const reason = await check();
+      if (reason === null) continue;
+      log.warn(`Envoy proxy is NOT ready: ${reason}`);
+      this.#wasReady = false;
+      return reply.code(503).send();
+    }
+    if (!this.#wasReady) log.info('Envoy proxy is ready');
+    this.#wasReady = true;
+    return reply.code(200).send();
+  }
+
+  async #answerMetrics(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    if (this.#options.metricsLocalhostOnly && !isLocal(request)) return refuse(reply);
+    const query = request.url.split('?').slice(1).join('?');
+    const merged = await mergeMetrics(this.#options.metrics, query, request.headers);
+    return reply.header('content-type', merged.contentType).send(merged.body);
+  }
+
+  /** The answer goes out before the command takes effect. */
+  #answerCommand(request: FastifyRequest, reply: FastifyReply, path: string, run: () => void): FastifyReply {
+    if (!isLocal(request)) return refuse(reply);
+    if (request.method !== 'POST') return reply.code(405).type('text/plain; charset=utf-8').send('Method Not Allowed\n');
+    reply.raw.once('finish', () => {
+      log.info(`handling ${path}`);
+      run();
+    });
+    return reply.type('text/plain; charset=utf-8').send('OK');
+  }
+
+  async #answerProbe(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const path = request.url.split('?')[0];
+    const probe = this.#options.probes.get(path);
+    if (probe === undefined) {
+      log.error(`Prober does not exists url ${path}`);
+      return reply.code(400).type('text/plain; charset=utf-8').send(`app prober config does not exists for ${path}`);
+    }
+    const incoming = { host: request.headers.host ?? '', headers: request.headers };
+    const result = await runAppProbe(probe, this.#options.probeTarget, incoming);
+    return reply.code(result.status).type('text/plain; charset=utf-8').send(result.body);
+  }
+
+  #answerNameTable(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (!isLocal(request)) return refuse(reply);
+    const table = this.#options.fetchNameTable();
+    return reply
+      .code(table === null ? 404 : 200)
+      .type('application/json')
+      .send(JSON.stringify(table ?? {}));
+  }
+}
+
+function refuse(reply: FastifyReply): FastifyReply {
+  return reply.code(403).type('text/plain; charset=utf-8').send('Only requests from localhost are allowed\n');
+}
+
+function isLocal(request: FastifyRequest): boolean {
+  const address = request.socket.remoteAddress ?? '';
+  return address === '::1' || address.replace('::ffff:', '').startsWith('127.');
+}
+
+async function compressReply(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const accepts = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+  const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
+  if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
+  reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding').removeHeader('content-length');
+  return compress(body);
+}
+
+function describeProcess(): string {
+  return JSON.stringify({ versions: process.versions, memory: process.memoryUsage(), uptimeS: process.uptime() });
+}
+
+/** Kernels may be booted without IPv6. */
+function hasIpv6(): Promise<boolean> {
+  return new Promise(resolve => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(0, '::', () => server.close(() => resolve(true)));
+  });
+}

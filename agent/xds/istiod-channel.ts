@@ -1,0 +1,53 @@
+/** A connection to istiod's discovery service. Each stream has its own, so that it sees renewed roots and another istiod. */
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import type { Environment } from '../config/environment.ts';
+import type { ProxyConfig } from '../config/proxy-config.ts';
+import { buildCallMetadata, buildTlsChannel, findClientCertificate, findXdsRoot } from '../identity/istiod-credentials.ts';
+
+/** A silent istiod (dropped packets) counts as unreachable after this. */
+const dialTimeoutMs = 5000;
+
+/** HTTP/2 window: a push of many megabytes must not wait for the round trips of small windows. */
+const windowBytes = 1024 * 1024;
+
+export interface IstiodChannel {
+  openStream(path: string): ClientDuplexStream<Buffer, Buffer>;
+  /** Calls back if no connection exists after the dial timeout. */
+  watchDial(onTimeout: () => void): void;
+  close(): void;
+}
+
+/** @throws if a root or client certificate cannot be read. */
+export function openIstiodChannel(environment: Environment, proxyConfig: ProxyConfig): IstiodChannel {
+  const address = proxyConfig.discoveryAddress;
+  const options = {
+    'grpc.keepalive_time_ms': environment.keepaliveIntervalMs,
+    'grpc.keepalive_timeout_ms': environment.keepaliveTimeoutMs,
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_retries': 0,
+    'grpc-node.flow_control_window': windowBytes,
+  };
+  const plaintext = proxyConfig.controlPlaneAuthPolicy !== 'MUTUAL_TLS';
+  const tls = plaintext
+    ? { credentials: credentials.createInsecure(), options: {} }
+    : buildTlsChannel(
+        address,
+        findXdsRoot(environment, proxyConfig),
+        findClientCertificate(environment, proxyConfig),
+        environment.istiodSan,
+      );
+  const client = new Client(address, tls.credentials, { ...options, ...tls.options });
+  return {
+    openStream: path => {
+      const passBytes = (bytes: Buffer): Buffer => bytes;
+      return client.makeBidiStreamRequest(path, passBytes, passBytes, buildCallMetadata(environment, environment.xdsHeaders));
+    },
+    watchDial: onTimeout =>
+      client.waitForReady(Date.now() + dialTimeoutMs, error => {
+        if (error !== undefined) onTimeout();
+      }),
+    close: () => client.close(),
+  };
+}
