@@ -1,0 +1,33 @@
+/** The cluster's name service: CoreDNS on the node's address, behind the service that pods are told of. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { apply } from './kubectl.ts';
+import { dnsIp, kubeconfig, nodeIp, state } from './layout.ts';
+import { startProcess } from './process.ts';
+
+export function startDns(): void {
+  const corefile = join(state, 'Corefile');
+  const kubernetes = `  kubernetes cluster.local in-addr.arpa {\n    kubeconfig ${kubeconfig}\n  }\n`;
+  writeFileSync(corefile, `.:53 {\n  bind ${nodeIp}\n${kubernetes}  cache 5\n}\n`);
+  startProcess('coredns', 'coredns', ['-conf', corefile]);
+  const ports = [
+    { name: 'dns', port: 53, protocol: 'UDP' },
+    { name: 'dns-tcp', port: 53, protocol: 'TCP' },
+  ];
+  apply([
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'kube-dns', namespace: 'kube-system' },
+      spec: { clusterIP: dnsIp, ports },
+    },
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'kube-dns-1', namespace: 'kube-system', labels: { 'kubernetes.io/service-name': 'kube-dns' } },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: [nodeIp], conditions: { ready: true } }],
+      ports,
+    },
+  ]);
+}

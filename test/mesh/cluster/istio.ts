@@ -1,0 +1,56 @@
+/** istiod, in one of two modes, and the switch between them. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, tryRun, waitFor } from './command.ts';
+import { importSupport } from './images.ts';
+import { getObject } from './kubectl.ts';
+import { images, state } from './layout.ts';
+
+/** `default`: Istio's default installation. `bare`: without the filters of its own data plane, which a stock Envoy lacks. */
+export type Mode = 'default' | 'bare';
+
+const bareSettings = [
+  'telemetry.enabled=false',
+  'pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false',
+  'pilot.env.PILOT_ENABLE_ALPN_FILTER=false',
+];
+const settings = [
+  'global.hub=localhost',
+  'global.tag=lab',
+  'global.imagePullPolicy=Never',
+  `pilot.image=${images.pilot}`,
+  'pilot.autoscaleEnabled=false',
+  'pilot.env.PILOT_ENABLE_GATEWAY_API=false',
+  'pilot.resources.requests.cpu=10m',
+  'pilot.resources.requests.memory=64Mi',
+  `global.proxy.image=${images.envoy}`,
+  `global.proxy_init.image=${images.envoy}`,
+  'global.proxy.resources.requests.cpu=10m',
+  'global.proxy.resources.requests.memory=32Mi',
+];
+
+/** Installs istiod, or changes the mode of the one that is there, and waits until it serves. */
+export async function installIstio(mode: Mode, extra: readonly string[] = []): Promise<void> {
+  importSupport();
+  const values = [...settings, ...(mode === 'bare' ? bareSettings : [])].flatMap(setting => ['--set', `values.${setting}`]);
+  const manifest = run('istioctl', ['manifest', 'generate', '--set', 'profile=minimal', ...values, ...extra]);
+  writeFileSync(join(state, 'istio.yaml'), manifest);
+  tryRun('kubectl', ['create', 'namespace', 'istio-system']);
+  // The definitions come first in the file, but take a moment until objects of their kinds are accepted.
+  await waitFor(
+    'istiod to be applied',
+    () => tryRun('kubectl', ['apply', '-f', '-'], { input: manifest }).code === 0,
+    60_000,
+    2000,
+  );
+  run('kubectl', ['-n', 'istio-system', 'rollout', 'status', 'deployment/istiod', '--timeout=120s']);
+}
+
+/** The mode of the running istiod, or null if there is none. */
+export function currentMode(): Mode | null {
+  if (tryRun('kubectl', ['-n', 'istio-system', 'get', 'deployment', 'istiod']).code !== 0) return null;
+  const deployment = getObject('-n', 'istio-system', 'deployment', 'istiod');
+  const variables: { name: string; value?: string }[] = deployment.spec.template.spec.containers[0].env;
+  const exchange = variables.find(variable => variable.name === 'PILOT_ENABLE_METADATA_EXCHANGE');
+  return exchange?.value === 'false' ? 'bare' : 'default';
+}

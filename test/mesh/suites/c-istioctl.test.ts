@@ -1,0 +1,73 @@
+/** What istioctl shows: every type is in sync, and a proxy's configuration reads as its Envoy twin's. */
+import t from 'tap';
+import { run, tryRun, waitFor } from '../cluster/command.ts';
+import { removedPaths } from '../fixtures/config-differences.ts';
+import { deploy, istioctl, makeNamespace, podIp, requireMode, skipUnless } from '../fixtures/mesh.ts';
+import { type App, istioObject, service } from '../fixtures/pods.ts';
+import { normalizeConfig } from '../fixtures/proxy-config.ts';
+import { subject } from '../fixtures/subject.ts';
+
+const mode = requireMode();
+t.comment(`mode: ${mode}, subject: ${subject}`);
+const namespace = makeNamespace(t, 'mesh-istioctl');
+const ours: App = { name: 'twin-a', label: 'twin', sidecar: subject };
+const twin: App = { name: 'twin-b', label: 'twin', sidecar: mode === 'bare' ? 'envoy' : subject };
+deploy(
+  namespace,
+  [ours, twin],
+  [
+    service(namespace, 'twin'),
+    istioObject('networking', 'DestinationRule', namespace, 'twin', {
+      host: 'twin',
+      subsets: [{ name: 'v1', labels: { version: 'v1' } }],
+    }),
+    istioObject('networking', 'VirtualService', namespace, 'twin', {
+      hosts: ['twin'],
+      http: [
+        { match: [{ uri: { prefix: '/v1' } }], route: [{ destination: { host: 'twin', subset: 'v1' } }] },
+        { route: [{ destination: { host: 'twin' } }] },
+      ],
+    }),
+  ],
+);
+
+type Status = { [type: string]: unknown };
+
+t.test('proxy-status shows every type as SYNCED', async t => {
+  const state = await waitFor('every type to be in sync', () => {
+    const text = run('istioctl', ['proxy-status', `${ours.name}.${namespace}`, '-o', 'json']);
+    return /SYNCED/.test(text) && !/STALE|ERROR/.test(text) ? text : null;
+  });
+  const parsed: Status = JSON.parse(state);
+  t.ok(parsed, state.slice(0, 400));
+  for (const type of ['CDS', 'LDS', 'EDS', 'RDS']) t.match(JSON.stringify(parsed).toUpperCase(), new RegExp(type), type);
+});
+
+t.test('proxy-status of the pod reports a match', { skip: mode === 'default' ? false : 'default mode only' }, async t => {
+  const { stdout, code } = tryRun('istioctl', ['proxy-status', `${ours.name}.${namespace}`]);
+  t.equal(code, 0);
+  for (const type of ['Clusters', 'Listeners', 'Routes']) t.match(stdout, new RegExp(`${type} Match`));
+});
+
+for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const) {
+  t.test(`proxy-config ${section} equals the Envoy twin's`, { skip: skipUnless('bare') }, async t => {
+    const context = (app: App): Parameters<typeof normalizeConfig>[1] => ({
+      podName: app.name,
+      podIp: podIp(namespace, app.name),
+      removed: removedPaths[section] ?? [],
+    });
+    const read = (app: App): unknown =>
+      normalizeConfig(istioctl('proxy-config', section, `${app.name}.${namespace}`), context(app));
+    t.same(read(ours), read(twin), 'JSON');
+    if (section === 'bootstrap') return;
+    const table = (app: App): string[] =>
+      run('istioctl', ['proxy-config', section, `${app.name}.${namespace}`])
+        .replaceAll(podIp(namespace, app.name), '<ip>')
+        .split('\n')
+        .map(line => line.replace(/\s+$/, '').replace(/\s{2,}/g, '  '))
+        // Serial numbers and times of the certificates.
+        .filter(line => (section !== 'secret' && section !== 'all' ? true : !/\d{4}-\d\d-\d\dT/.test(line)))
+        .sort();
+    t.same(table(ours), table(twin), 'table');
+  });
+}
