@@ -7,6 +7,7 @@ import { Logger } from '../../common/log.ts';
 import type { ConfigSourceModel } from '../config/model/bootstrap.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { ClusterModel, LoadAssignmentModel } from '../config/model/cluster.ts';
+import type { SecretModel } from '../config/model/tls.ts';
 import type { ClusterManagerStats } from './manager-stats.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
 import type { EndpointDiscovery } from './endpoint-discovery.ts';
@@ -43,6 +44,8 @@ export interface CompiledCluster {
   /** `initial_fetch_timeout` of the endpoints' config source; 0 or absent: as long as it takes. */
   readonly edsInitialFetchTimeoutMs?: number;
   readonly secrets: readonly SecretReference[];
+  /** Given in the resource itself, under the keys that its model uses. */
+  readonly inlineSecrets: readonly SecretModel[];
 }
 
 export interface ClusterDiscoveryOptions {
@@ -157,7 +160,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
     entry.failure = null;
     if (entry.active === null) stats.countAdded();
     else stats.countModified();
-    const releases: (() => void)[] = [];
+    const releases = compiled.inlineSecrets.map(secret => secrets.addInline(secret));
     let assignment: LoadAssignmentModel | null = null;
     const init = new InitManager(() => this.#activate(name, compiled.model, assignment, onWarm));
     this.#warming.set(name, { version, init, release: () => runAll(releases) });

@@ -7,6 +7,7 @@ import { Logger } from '../../common/log.ts';
 import type { ConfigSourceModel } from '../config/model/bootstrap.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
+import type { SecretModel } from '../config/model/tls.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
 import { InitManager } from './init-manager.ts';
 import type { ListenerManagerStats } from './manager-stats.ts';
@@ -31,6 +32,8 @@ export interface CompiledListener {
   /** By name of the route configuration; absent: the aggregated stream, without a time limit. */
   readonly routeSources?: { readonly [name: string]: ConfigSourceModel };
   readonly secrets: readonly SecretReference[];
+  /** Given in the resource itself, under the keys that its model uses. */
+  readonly inlineSecrets: readonly SecretModel[];
 }
 
 export interface ListenerDiscoveryOptions {
@@ -137,7 +140,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
     entry.failure = null;
     if (entry.active === null) stats.countAdded();
     else stats.countModified();
-    const releases: (() => void)[] = [];
+    const releases = compiled.inlineSecrets.map(secret => secrets.addInline(secret));
     const init = new InitManager(() => this.#activate(name, compiled.model, onWarm));
     this.#warming.set(name, { version, init, release: () => runAll(releases) });
     stats.setWarming(this.#warming.size);

@@ -69,13 +69,14 @@ export class SecretStore {
     );
   }
 
-  /** Takes in a secret that the configuration itself holds. */
-  addInline(secret: SecretModel): void {
-    const known = this.#secrets.get(secret.key);
+  /** Takes in a secret that the configuration itself holds; the returned function gives it up. */
+  addInline(secret: SecretModel): () => void {
     const reference: SecretReference = { key: secret.key, name: secret.key, source: 'static', kind: 'certificate' };
-    const stored = known ?? { reference, waiting: new Set(), users: 1, model: null, stop: () => {} };
+    const known = this.#secrets.get(secret.key);
+    const stored = known ?? { reference, waiting: new Set(), users: 0, model: null, stop: () => {} };
     this.#secrets.set(secret.key, stored);
-    this.#accept(stored, secret);
+    if (known === undefined) this.#accept(stored, secret);
+    return this.#use(stored);
   }
 
   /**
@@ -89,19 +90,24 @@ export class SecretStore {
       stored = { reference, waiting: new Set(), users: 0, model: null, stop: this.#subscribe(reference) };
       this.#secrets.set(reference.key, stored);
     }
-    const own = stored;
-    own.users++;
-    if (own.model !== null) onReady();
-    else own.waiting.add(onReady);
+    const release = this.#use(stored, onReady);
+    if (stored.model !== null) onReady();
+    else stored.waiting.add(onReady);
+    return release;
+  }
+
+  #use(stored: StoredSecret, onReady: () => void = () => {}): () => void {
+    stored.users++;
     let released = false;
     return () => {
       if (released) return;
       released = true;
-      own.waiting.delete(onReady);
-      if (--own.users > 0) return;
-      own.stop();
-      this.#secrets.delete(reference.key);
-      if (!this.#isNamed(reference.name)) this.#options.resources.delete('secret', reference.name);
+      stored.waiting.delete(onReady);
+      if (--stored.users > 0) return;
+      stored.stop();
+      const { key, name } = stored.reference;
+      this.#secrets.delete(key);
+      if (!this.#isNamed(name)) this.#options.resources.delete('secret', name);
     };
   }
 

@@ -15,6 +15,7 @@ function compile(bytes: Uint8Array): CompiledCluster {
     model: { name, statName: name, hash: text } as never,
     edsServiceName: text.startsWith('eds') ? name : null,
     secrets: text.startsWith('secret') ? [{ key: 'k', name: 'default', source: { cluster: 'sds' }, kind: 'certificate' }] : [],
+    inlineSecrets: [],
   };
 }
 

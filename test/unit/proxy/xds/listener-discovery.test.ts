@@ -11,7 +11,7 @@ import { FakeSource, makeStats } from './fakes.ts';
 function compile(bytes: Uint8Array): CompiledListener {
   const [name, text] = Buffer.from(bytes).toString().split('=');
   if (text === 'bad') throw new Error('address: value is required');
-  return { model: { name, hash: text } as never, routeNames: text.split(',').filter(Boolean), secrets: [] };
+  return { model: { name, hash: text } as never, routeNames: text.split(',').filter(Boolean), secrets: [], inlineSecrets: [] };
 }
 
 function setUp(update: (name: string) => void = () => {}) {
