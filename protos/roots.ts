@@ -12,6 +12,7 @@ export const rootMessages = [
   'envoy.config.bootstrap.v3.Bootstrap',
   'envoy.config.listener.v3.Listener',
   'envoy.config.route.v3.RouteConfiguration',
+  'envoy.config.route.v3.FilterConfig',
   'envoy.config.cluster.v3.Cluster',
   'envoy.config.endpoint.v3.ClusterLoadAssignment',
   'envoy.config.core.v3.TypedExtensionConfig',

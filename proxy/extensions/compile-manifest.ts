@@ -13,12 +13,16 @@ import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
 import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
 import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
+import { httpInspectorFilter } from './filters/listener/http-inspector/config.ts';
+import { originalDstFilter } from './filters/listener/original-dst/config.ts';
+import { tlsInspectorFilter } from './filters/listener/tls-inspector/config.ts';
+import { httpConnectionManagerFilter } from './filters/network/http-connection-manager/config.ts';
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
 
 export const extensions: Extensions = {
   httpFilters: [istioStatsHttpFilter, peerMetadataFilter, routerFilter],
-  networkFilters: [istioStatsNetworkFilter, metadataExchangeFilter, tcpProxyFilter],
-  listenerFilters: [],
+  networkFilters: [istioStatsNetworkFilter, metadataExchangeFilter, httpConnectionManagerFilter, tcpProxyFilter],
+  listenerFilters: [originalDstFilter, tlsInspectorFilter, httpInspectorFilter],
   accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger],
 };
 

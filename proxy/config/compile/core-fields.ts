@@ -1,7 +1,7 @@
 /** The field table of the resources themselves; extensions bring the lines of their own messages. */
 import type { FieldTable } from './field-table.ts';
 import { accessLogFields } from './fields/access-log.ts';
-import { clusterFields } from './fields/cluster.ts';
+import { clusterFields, resolverFields } from './fields/cluster.ts';
 import { configSourceFields, coreTypeFields } from './fields/core.ts';
 import { httpProtocolFields } from './fields/http-protocol.ts';
 import { listenerFields } from './fields/listener.ts';
@@ -15,6 +15,7 @@ export const coreFields: FieldTable = {
   ...listenerFields,
   ...routeFields,
   ...clusterFields,
+  ...resolverFields,
   ...httpProtocolFields,
   ...tlsFields,
 };

@@ -29,10 +29,13 @@ export interface HttpFilterDefinition extends ExtensionDefinition<unknown> {
   readonly perRoute: readonly ExtensionDefinition<unknown>[];
   /** It must be the last filter; only the router is. */
   readonly terminal: boolean;
+  /** A security filter that is not implemented: it is accepted and lets nothing pass. */
+  readonly denies: boolean;
 }
 
 export interface NetworkFilterDefinition extends ExtensionDefinition<unknown> {
   readonly terminal: boolean;
+  readonly denies: boolean;
 }
 
 /** Checks a definition's types against its message. */
@@ -52,8 +55,9 @@ export function defineHttpFilter<N extends MessageName>(definition: {
   fields: FieldTable;
   perRoute?: readonly ExtensionDefinition<unknown>[];
   terminal?: boolean;
+  denies?: boolean;
 }): HttpFilterDefinition {
-  return { perRoute: [], terminal: false, ...definition } as HttpFilterDefinition;
+  return { perRoute: [], terminal: false, denies: false, ...definition } as HttpFilterDefinition;
 }
 
 export function defineNetworkFilter<N extends MessageName>(definition: {
@@ -62,8 +66,9 @@ export function defineNetworkFilter<N extends MessageName>(definition: {
   compile: CompileMessage<MessageTypes[N], unknown>;
   fields: FieldTable;
   terminal?: boolean;
+  denies?: boolean;
 }): NetworkFilterDefinition {
-  return { terminal: false, ...definition } as NetworkFilterDefinition;
+  return { terminal: false, denies: false, ...definition } as NetworkFilterDefinition;
 }
 
 /** Everything that can stand in a `typed_config`, by category. */

@@ -19,8 +19,12 @@ export interface SecretReference {
   /** Unique per source and name: the key of the SecretModel, as transport sockets refer to it. */
   readonly key: string;
   readonly name: string;
-  /** Where it comes from: the aggregated stream, a gRPC service on a cluster, or a file. */
-  readonly source: 'ads' | { readonly cluster: string } | { readonly path: string };
+  /** Where it comes from: the aggregated stream, the bootstrap, a gRPC service on a cluster, or a file. */
+  readonly source:
+    | 'ads'
+    | 'static'
+    | { readonly cluster: string }
+    | { readonly path: string; readonly watchedDirectory: string | null };
   readonly kind: 'certificate' | 'validation';
   /** `initial_fetch_timeout` of its config source; 0 or absent: as long as it takes. */
   readonly initialFetchTimeoutMs?: number;
@@ -59,6 +63,10 @@ export class CompileScope {
   noteUnknown(path: string, count: number): void {
     if (this.context.rejectUnknownFields) throw new ConfigError(path, 'has unknown fields');
     this.unknownFieldCount += count;
+  }
+
+  findings(): CompileFindings {
+    return { warnings: this.warnings, denials: this.denials, unknownFieldCount: this.unknownFieldCount };
   }
 
   /** Adds a warning, once per `subject`. */

@@ -24,3 +24,8 @@ export function formatAddress(address: Address): string {
   if (address.kind === 'pipe') return address.path;
   return address.address.includes(':') ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
+
+/** `address/length`. */
+export function formatCidr(range: CidrRange): string {
+  return `${range.address}/${range.prefixLength}`;
+}

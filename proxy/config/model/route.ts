@@ -140,7 +140,7 @@ export interface DirectResponseAction {
 }
 
 export interface RetryPolicyModel {
-  /** Members of `retry_on`, lower case; a number became a member of `statusCodes`. */
+  /** Members of `retry_on`. Unknown ones have no effect. */
   readonly retryOn: readonly string[];
   readonly numRetries: number;
   /** 0: the route's timeout only. */

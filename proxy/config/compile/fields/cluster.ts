@@ -6,11 +6,12 @@ const cluster: FieldTable = {
     implemented: `transport_socket_matches name alt_stat_name type eds_cluster_config connect_timeout
       per_connection_buffer_limit_bytes lb_policy load_assignment max_requests_per_connection circuit_breakers
       upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
-      typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
+      typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
       typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config maglev_lb_config
       original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata
-      upstream_connection_options filters load_balancing_policy protocol_selection`,
+      upstream_connection_options filters protocol_selection`,
     ignored: {
+      dns_failure_refresh_rate: 'a failed lookup is repeated at the refresh rate',
       use_tcp_for_dns_lookups: 'the system resolver decides',
       wait_for_warm_on_init: 'a cluster of the bootstrap is always waited for',
       lrs_server: 'load reports are not sent',
@@ -21,7 +22,7 @@ const cluster: FieldTable = {
       close_connections_on_host_health_failure: 'there is no active health check',
       ignore_health_on_host_removal: 'there is no active health check: a host that is gone is removed at once',
     },
-    rejected: `cluster_type health_checks dns_resolvers dns_resolution_config lb_subset_config upstream_config
+    rejected: `load_balancing_policy cluster_type health_checks dns_resolvers dns_resolution_config lb_subset_config upstream_config
       connection_pool_per_downstream_connection`,
   }),
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': classify({ implemented: 'name match transport_socket' }),
@@ -30,7 +31,6 @@ const cluster: FieldTable = {
     implemented: 'use_http_header http_header_name upstream_port_override',
     rejected: 'metadata_key',
   }),
-  'envoy.config.cluster.v3.Cluster.RefreshRate': classify({ implemented: 'base_interval max_interval' }),
   'envoy.config.cluster.v3.Filter': classify({ implemented: 'name typed_config', rejected: 'config_discovery' }),
   'envoy.config.cluster.v3.UpstreamConnectionOptions': classify({
     implemented: 'tcp_keepalive happy_eyeballs_config',
@@ -59,11 +59,10 @@ const cluster: FieldTable = {
       enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor
       consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
       consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold
-      enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time
-      enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin max_ejection_time_jitter
-      always_eject_one_host`,
+      enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time`,
     ignored: { successful_active_health_check_uneject_host: 'there is no active health check' },
-    rejected: 'monitors',
+    rejected: `monitors enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin max_ejection_time_jitter
+      always_eject_one_host`,
   }),
 };
 
@@ -78,25 +77,26 @@ const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': classify({ implemented: 'slow_start_config' }),
   'envoy.config.cluster.v3.Cluster.SlowStartConfig': classify({ implemented: 'slow_start_window aggression min_weight_percent' }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': classify({
-    implemented: `healthy_panic_threshold zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config
-      override_host_status`,
+    implemented: `healthy_panic_threshold zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config`,
     ignored: {
+      override_host_status: 'no filter here chooses a host by itself',
       update_merge_window: 'updates apply at once, which is what they would be merged into',
       ignore_new_hosts_until_first_hc: 'there is no active health check',
     },
     rejected: 'close_connections_on_host_set_change',
   }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': classify({
-    implemented: 'routing_enabled min_cluster_size fail_traffic_on_panic',
+    ignored: {
+      routing_enabled: 'the defaults hold',
+      min_cluster_size: 'the defaults hold',
+      fail_traffic_on_panic: 'the defaults hold',
+    },
   }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig': classify({}),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig': classify({
     implemented: 'use_hostname_for_hashing',
     rejected: 'hash_balance_factor',
   }),
-  'envoy.config.core.v3.HealthStatusSet': classify({ implemented: 'statuses' }),
-  'envoy.config.cluster.v3.LoadBalancingPolicy': classify({ implemented: 'policies' }),
-  'envoy.config.cluster.v3.LoadBalancingPolicy.Policy': classify({ implemented: 'typed_extension_config' }),
 };
 
 const endpoints: FieldTable = {
@@ -105,9 +105,10 @@ const endpoints: FieldTable = {
     ignored: { named_endpoints: 'nothing can refer to them' },
   }),
   'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy': classify({
-    implemented: 'overprovisioning_factor drop_overloads endpoint_stale_after weighted_priority_health',
+    implemented: 'overprovisioning_factor',
+    ignored: { endpoint_stale_after: 'endpoints stay until they are replaced' },
+    rejected: 'drop_overloads weighted_priority_health',
   }),
-  'envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload': classify({ rejected: 'category drop_percentage' }),
   'envoy.config.endpoint.v3.LocalityLbEndpoints': classify({
     implemented: 'locality lb_endpoints load_balancing_weight priority',
     ignored: { metadata: 'no balancer here reads it', proximity: 'Envoy does not read it either' },
@@ -125,3 +126,19 @@ const endpoints: FieldTable = {
 };
 
 export const clusterFields: FieldTable = { ...cluster, ...loadBalancing, ...endpoints };
+
+/** Resolvers of DNS clusters: names are resolved by the system, whatever the library asked for. */
+export const resolverFields: FieldTable = {
+  'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig': classify({
+    ignored: {
+      use_resolvers_as_fallback: 'the system resolver is used',
+      filter_unroutable_families: 'the system resolver filters them',
+      dns_resolver_options: 'the system resolver has its own',
+      udp_max_queries: 'the system resolver has its own',
+      query_timeout_seconds: 'the system resolver has its own',
+      query_tries: 'the system resolver has its own',
+      rotate_nameservers: 'the system resolver has its own',
+    },
+    rejected: 'resolvers',
+  }),
+};

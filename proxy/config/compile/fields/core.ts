@@ -94,8 +94,9 @@ export const configSourceFields: FieldTable = {
     rejected: 'google_grpc retry_policy',
   }),
   'envoy.config.core.v3.GrpcService.EnvoyGrpc': classify({
-    implemented: 'cluster_name authority',
+    implemented: 'cluster_name',
     ignored: {
+      authority: 'the authority is the name of the cluster, which is the default',
       max_receive_message_length: 'messages of any size are received',
       skip_envoy_headers: 'no x-envoy headers are sent on this channel',
     },

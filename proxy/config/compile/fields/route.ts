@@ -7,8 +7,11 @@ const headerEdits = 'request_headers_to_add request_headers_to_remove response_h
 const routeLevels: FieldTable = {
   'envoy.config.route.v3.RouteConfiguration': classify({
     implemented: `name virtual_hosts ${headerEdits} most_specific_header_mutations_wins max_direct_response_body_size_bytes
-      ignore_port_in_host_matching validate_clusters typed_per_filter_config request_mirror_policies`,
-    ignored: { metadata: 'no extension here reads it' },
+      ignore_port_in_host_matching typed_per_filter_config request_mirror_policies`,
+    ignored: {
+      metadata: 'no extension here reads it',
+      validate_clusters: 'an unknown cluster is answered as cluster_not_found_response_code says',
+    },
     rejected: 'vhds internal_only_headers cluster_specifier_plugins ignore_path_parameters_in_path_matching',
   }),
   'envoy.config.route.v3.VirtualHost': classify({
@@ -67,11 +70,13 @@ const actions: FieldTable = {
     ignored: { trace_sampled: noTracer },
   }),
   'envoy.config.route.v3.WeightedCluster': classify({
-    implemented: 'clusters total_weight runtime_key_prefix',
+    implemented: 'clusters',
+    ignored: { total_weight: 'the sum of the weights counts', runtime_key_prefix: 'weights come from the route only' },
     rejected: 'header_name',
   }),
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': classify({
-    implemented: `name weight ${headerEdits} typed_per_filter_config host_rewrite_literal metadata_match`,
+    implemented: `name weight ${headerEdits} typed_per_filter_config host_rewrite_literal`,
+    ignored: { metadata_match: 'load balancing by subset is not implemented: a cluster that asks for it is refused' },
     rejected: 'cluster_header',
   }),
   'envoy.config.route.v3.RouteAction.HashPolicy': classify({

@@ -1,0 +1,77 @@
+/** How a cluster comes to its endpoints. */
+import type { protos } from '../../../protos/messages.ts';
+import type { ClusterModel } from '../model/cluster.ts';
+import { ConfigError } from './config-error.ts';
+import { requireAds } from './config-source.ts';
+import { positiveDurationMs, requireRange, unwrap } from './scalars.ts';
+import type { CompileScope } from './scope.ts';
+import { openExpected, typeNameOf } from './typed-config.ts';
+
+type Cluster = protos.envoy.config.cluster.v3.Cluster;
+
+const lookupFamilies = ['auto', 'v4-only', 'v6-only', 'v4-preferred', 'all'] as const;
+const caresType = 'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig';
+const systemResolverType = 'envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig';
+const originalDstHeader = 'x-envoy-original-dst-host';
+const defaultRefreshRateMs = 5000;
+const defaultCleanupIntervalMs = 5000;
+
+export function compileDiscovery(
+  message: Cluster,
+  scope: CompileScope,
+): { discovery: ClusterModel['discovery']; edsInitialFetchTimeoutMs: number } {
+  switch (message.type ?? 0) {
+    case 1:
+      return { discovery: compileDns('strict-dns', message, scope), edsInitialFetchTimeoutMs: 0 };
+    case 2:
+      return { discovery: compileDns('logical-dns', message, scope), edsInitialFetchTimeoutMs: 0 };
+    case 3: {
+      const config = message.eds_cluster_config;
+      if (config === null)
+        throw new ConfigError('eds_cluster_config', "cannot create an EDS cluster: 'eds_cluster_config' is required");
+      const source = requireAds(config.eds_config, 'eds_cluster_config.eds_config');
+      return {
+        discovery: { kind: 'eds', serviceName: config.service_name || message.name },
+        edsInitialFetchTimeoutMs: source.initialFetchTimeoutMs,
+      };
+    }
+    case 4:
+      return { discovery: compileOriginalDst(message), edsInitialFetchTimeoutMs: 0 };
+    default:
+      if (message.eds_cluster_config !== null) {
+        throw new ConfigError('eds_cluster_config', 'eds_cluster_config set in a non-EDS cluster');
+      }
+      return { discovery: { kind: 'static' }, edsInitialFetchTimeoutMs: 0 };
+  }
+}
+
+function compileDns(kind: 'strict-dns' | 'logical-dns', message: Cluster, scope: CompileScope): ClusterModel['discovery'] {
+  const resolver = message.typed_dns_resolver_config?.typed_config ?? null;
+  if (resolver !== null && typeNameOf(resolver, 'typed_dns_resolver_config.typed_config') !== systemResolverType) {
+    openExpected(resolver, caresType, 'typed_dns_resolver_config.typed_config', scope);
+  }
+  return {
+    kind,
+    refreshRateMs: positiveDurationMs(message.dns_refresh_rate, defaultRefreshRateMs, 'dns_refresh_rate'),
+    jitterMs: 0,
+    respectTtl: message.respect_dns_ttl,
+    family: lookupFamilies[message.dns_lookup_family],
+  };
+}
+
+function compileOriginalDst(message: Cluster): ClusterModel['discovery'] {
+  const config = message.original_dst_lb_config;
+  const path = 'original_dst_lb_config';
+  if (config?.http_header_name && !config.use_http_header) {
+    throw new ConfigError(
+      `${path}.http_header_name`,
+      'ORIGINAL_DST cluster: invalid config http_header_name with use_http_header set to false',
+    );
+  }
+  return {
+    kind: 'original-dst',
+    portOverride: requireRange(unwrap(config?.upstream_port_override ?? null, 0), 0, 65_535, `${path}.upstream_port_override`),
+    useHttpHeader: config?.use_http_header ? (config.http_header_name || originalDstHeader).toLowerCase() : '',
+    cleanupIntervalMs: positiveDurationMs(message.cleanup_interval, defaultCleanupIntervalMs, 'cleanup_interval'),
+  };
+}

@@ -1,0 +1,138 @@
+/** `envoy.config.cluster.v3.Cluster`. */
+import { createHash } from 'node:crypto';
+import type { protos } from '../../../protos/messages.ts';
+import { type StructMessage, structToJson } from '../../../protos/struct.ts';
+import type { ClusterModel, LoadAssignmentModel, TcpKeepaliveModel, TransportSocketMatch } from '../model/cluster.ts';
+import type { SecretModel } from '../model/tls.ts';
+import { compileSocketAddress } from './address.ts';
+import { compileDiscovery } from './cluster-discovery.ts';
+import { ConfigError } from './config-error.ts';
+import { compileAssignmentMessage } from './endpoints.ts';
+import { compileUpstreamFilters } from './filter-list.ts';
+import { compileCircuitBreakers, compileLoadBalancer, compileOutlierDetection } from './load-balancer.ts';
+import { compileMetadata } from './metadata.ts';
+import { positiveDurationMs, requireText, unwrap } from './scalars.ts';
+import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
+import { compileUpstreamSocket } from './tls.ts';
+import { decodeChecked } from './typed-config.ts';
+import { compileUpstreamProtocol } from './upstream-protocol.ts';
+
+type Cluster = protos.envoy.config.cluster.v3.Cluster;
+
+const defaultConnectTimeoutMs = 5000;
+const defaultBufferLimitBytes = 1024 * 1024;
+const defaultOverprovisioningFactor = 140;
+
+export interface CompiledCluster extends CompileFindings {
+  readonly model: ClusterModel;
+  /** The EDS resource to subscribe to; null where the endpoints are known otherwise. */
+  readonly edsServiceName: string | null;
+  /** Milliseconds to wait for the endpoints; 0: as long as it takes. */
+  readonly edsInitialFetchTimeoutMs: number;
+  readonly secrets: readonly SecretReference[];
+  /** Certificates given in the cluster itself, under the keys that its model uses. */
+  readonly inlineSecrets: readonly SecretModel[];
+}
+
+/** @throws ConfigError */
+export function compileCluster(bytes: Uint8Array, context: CompileContext): CompiledCluster {
+  const scope = new CompileScope(context, 'cluster');
+  const message = decodeChecked('envoy.config.cluster.v3.Cluster', bytes, '', scope) as Cluster;
+  const { discovery, edsInitialFetchTimeoutMs } = compileDiscovery(message, scope);
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  return {
+    model: compileMessage(message, hash, discovery, scope),
+    edsServiceName: discovery.kind === 'eds' ? discovery.serviceName : null,
+    edsInitialFetchTimeoutMs,
+    secrets: [...scope.secrets.values()],
+    inlineSecrets: [...scope.inlineSecrets.values()],
+    ...scope.findings(),
+  };
+}
+
+function compileMessage(message: Cluster, hash: string, discovery: ClusterModel['discovery'], scope: CompileScope): ClusterModel {
+  const name = requireText(message.name, 'name');
+  const loadAssignment = compileLoadAssignment(message, discovery);
+  const factor = loadAssignment?.overprovisioningFactor ?? defaultOverprovisioningFactor;
+  return {
+    name,
+    statName: message.alt_stat_name || name,
+    hash,
+    discovery,
+    loadAssignment,
+    connectTimeoutMs: positiveDurationMs(message.connect_timeout, defaultConnectTimeoutMs, 'connect_timeout'),
+    loadBalancer: compileLoadBalancer(message, factor),
+    circuitBreakers: compileCircuitBreakers(message.circuit_breakers),
+    outlierDetection: compileOutlierDetection(message.outlier_detection),
+    transportSocketMatches: message.transport_socket_matches.map((match, i) =>
+      compileSocketMatch(match, `transport_socket_matches[${i}]`, scope),
+    ),
+    transportSocket: compileUpstreamSocket(message.transport_socket, 'transport_socket', scope),
+    protocol: compileUpstreamProtocol(message, scope),
+    filters: compileUpstreamFilters(message.filters, 'filters', scope),
+    bindAddresses: compileBindAddresses(message.upstream_bind_config, 'upstream_bind_config'),
+    tcpKeepalive: compileKeepalive(message.upstream_connection_options?.tcp_keepalive ?? null),
+    maxRequestsPerConnection: unwrap(message.max_requests_per_connection, 0),
+    perConnectionBufferLimitBytes: unwrap(message.per_connection_buffer_limit_bytes, defaultBufferLimitBytes),
+    metadata: compileMetadata(message.metadata),
+  };
+}
+
+function compileLoadAssignment(message: Cluster, discovery: ClusterModel['discovery']): LoadAssignmentModel | null {
+  const assignment = message.load_assignment;
+  if (assignment === null) {
+    if (discovery.kind === 'static' || discovery.kind === 'strict-dns' || discovery.kind === 'logical-dns') {
+      return { clusterName: message.name, localities: [], overprovisioningFactor: defaultOverprovisioningFactor };
+    }
+    return null;
+  }
+  if (discovery.kind === 'original-dst') {
+    throw new ConfigError('load_assignment', 'ORIGINAL_DST clusters must have no load assignment configured');
+  }
+  if (discovery.kind === 'eds') return null;
+  const model = compileAssignmentMessage(assignment, 'load_assignment', discovery.kind === 'static' ? 'ip' : 'host');
+  if (discovery.kind === 'logical-dns' && (model.localities.length !== 1 || model.localities[0].hosts.length !== 1)) {
+    throw new ConfigError(
+      'load_assignment',
+      'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint',
+    );
+  }
+  return model;
+}
+
+function compileSocketMatch(
+  message: protos.envoy.config.cluster.v3.Cluster.TransportSocketMatch,
+  path: string,
+  scope: CompileScope,
+): TransportSocketMatch {
+  return {
+    name: requireText(message.name, `${path}.name`),
+    match: structToJson(message.match as StructMessage | null),
+    transportSocket: compileUpstreamSocket(message.transport_socket, `${path}.transport_socket`, scope),
+  };
+}
+
+function compileBindAddresses(message: protos.envoy.config.core.v3.BindConfig | null, path: string): readonly string[] {
+  if (message === null) return [];
+  if (message.freebind?.value) throw new ConfigError(`${path}.freebind`, 'is not implemented');
+  const given = [
+    { address: message.source_address, at: `${path}.source_address` },
+    ...message.extra_source_addresses.map(({ address }, i) => ({ address, at: `${path}.extra_source_addresses[${i}].address` })),
+    ...message.additional_source_addresses.map((address, i) => ({ address, at: `${path}.additional_source_addresses[${i}]` })),
+  ];
+  return given.flatMap(({ address, at }) => {
+    if (address === null) return [];
+    const model = compileSocketAddress(address, at);
+    if (model.port !== 0) throw new ConfigError(`${at}.port_value`, 'only 0, any port, is implemented');
+    return [model.address];
+  });
+}
+
+function compileKeepalive(message: protos.envoy.config.core.v3.TcpKeepalive | null): TcpKeepaliveModel | null {
+  if (message === null) return null;
+  return {
+    probes: unwrap(message.keepalive_probes, null),
+    timeSeconds: unwrap(message.keepalive_time, null),
+    intervalSeconds: unwrap(message.keepalive_interval, null),
+  };
+}

@@ -1,0 +1,105 @@
+/** Lists of network and HTTP filters. */
+import type { protos } from '../../../protos/messages.ts';
+import type { FilterModel } from '../model/listener.ts';
+import { ConfigError } from './config-error.ts';
+import type { HttpFilterDefinition, NetworkFilterDefinition } from './extension.ts';
+import { requireText } from './scalars.ts';
+import type { CompileScope } from './scope.ts';
+import { compileTypedConfig, typeNameOf, unknownExtension } from './typed-config.ts';
+
+type Definition = HttpFilterDefinition | NetworkFilterDefinition;
+
+interface NamedConfig {
+  readonly name: string;
+  readonly typed_config: protos.google.protobuf.Any | null;
+}
+
+interface CompiledFilter {
+  readonly model: FilterModel;
+  readonly terminal: boolean;
+}
+
+function compileFilter(
+  message: NamedConfig,
+  definitions: readonly Definition[],
+  what: string,
+  path: string,
+  scope: CompileScope,
+): CompiledFilter | null {
+  const compiled = compileTypedConfig(definitions, message.typed_config, `${path}.typed_config`, scope);
+  if (compiled === null) return null;
+  const { definition, config } = compiled;
+  if (definition.denies) scope.denials.push(`${path}: ${what} ${definition.kind} is not implemented and denies everything`);
+  const name = requireText(message.name, `${path}.name`);
+  return { model: { kind: definition.kind, name, config }, terminal: definition.terminal };
+}
+
+/** Exactly the last filter may be terminal. */
+function requireTerminalLast(filters: readonly CompiledFilter[], what: string, path: string): void {
+  for (const [i, { model, terminal }] of filters.entries()) {
+    const isLast = i === filters.length - 1;
+    if (terminal && !isLast) {
+      throw new ConfigError(
+        path,
+        `Error: terminal filter named ${model.name} of type ${model.kind} must be the last filter in a ${what} filter chain.`,
+      );
+    }
+    if (!terminal && isLast) {
+      throw new ConfigError(
+        path,
+        `Error: non-terminal filter named ${model.name} of type ${model.kind} is the last filter in a ${what} filter chain.`,
+      );
+    }
+  }
+}
+
+/** Of a filter chain: the last one is terminal. An empty list closes every connection. */
+export function compileNetworkFilters(
+  messages: readonly NamedConfig[],
+  path: string,
+  scope: CompileScope,
+): readonly FilterModel[] {
+  const filters = messages.map((message, i) => compileNetworkFilter(message, `${path}[${i}]`, scope));
+  requireTerminalLast(filters, 'network', path);
+  return filters.map(({ model }) => model);
+}
+
+function compileNetworkFilter(message: NamedConfig, path: string, scope: CompileScope): CompiledFilter {
+  const filter = compileFilter(message, scope.context.extensions.networkFilters, 'network filter', path, scope);
+  if (filter === null) throw unknownExtension('network filter', message.name, message.typed_config, path);
+  return filter;
+}
+
+/** Of a cluster: none is terminal. */
+export function compileUpstreamFilters(
+  messages: readonly NamedConfig[],
+  path: string,
+  scope: CompileScope,
+): readonly FilterModel[] {
+  return messages.map((message, i) => {
+    const { model, terminal } = compileNetworkFilter(message, `${path}[${i}]`, scope);
+    if (terminal) throw new ConfigError(`${path}[${i}]`, `${model.kind} cannot be an upstream network filter`);
+    return model;
+  });
+}
+
+/** Of a connection manager or an upgrade. An optional filter of unknown type is left out. */
+export function compileHttpFilters(
+  messages: readonly protos.envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter[],
+  path: string,
+  scope: CompileScope,
+): readonly FilterModel[] {
+  const filters: CompiledFilter[] = [];
+  for (const [i, message] of messages.entries()) {
+    const at = `${path}[${i}]`;
+    const filter = compileFilter(message, scope.context.extensions.httpFilters, 'HTTP filter', at, scope);
+    if (filter !== null) filters.push(filter);
+    else if (!message.is_optional) throw unknownExtension('HTTP filter', message.name, message.typed_config, at);
+    else {
+      const type = message.typed_config === null ? '' : typeNameOf(message.typed_config, at);
+      scope.warn(at, `optional HTTP filter ${message.name} of unknown type ${type} is left out`);
+    }
+  }
+  requireTerminalLast(filters, 'http', path);
+  return filters.map(({ model }) => model);
+}

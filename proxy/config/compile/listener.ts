@@ -1,0 +1,155 @@
+/** `envoy.config.listener.v3.Listener`. */
+import { createHash } from 'node:crypto';
+import type { protos } from '../../../protos/messages.ts';
+import { formatAddress } from '../model/address.ts';
+import type { FilterChainModel, ListenerFilterModel, ListenerFilterPredicate, ListenerModel } from '../model/listener.ts';
+import type { SecretModel } from '../model/tls.ts';
+import { compileAccessLogs } from './access-log.ts';
+import { compileAddress } from './address.ts';
+import { ConfigError } from './config-error.ts';
+import { compileFilterChainMatch, requireDistinctMatches } from './filter-chain-match.ts';
+import { compileNetworkFilters } from './filter-list.ts';
+import { compileMetadata } from './metadata.ts';
+import { durationMs, requireText, unwrap } from './scalars.ts';
+import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
+import { compileDownstreamSocket } from './tls.ts';
+import { compileTypedConfig, decodeChecked, unknownExtension } from './typed-config.ts';
+
+type Listener = protos.envoy.config.listener.v3.Listener;
+type Predicate = protos.envoy.config.listener.v3.ListenerFilterChainMatchPredicate;
+
+const directions = ['unspecified', 'inbound', 'outbound'] as const;
+const defaultFiltersTimeoutMs = 15_000;
+const defaultBufferLimitBytes = 1024 * 1024;
+/** More than any kernel's `net.core.somaxconn`, which then is the limit. */
+const defaultBacklog = 65_535;
+
+export interface CompiledListener extends CompileFindings {
+  readonly model: ListenerModel;
+  /** RDS names that must be known before the listener is ready. */
+  readonly routeNames: readonly string[];
+  readonly secrets: readonly SecretReference[];
+  /** Certificates given in the listener itself, under the keys that its model uses. */
+  readonly inlineSecrets: readonly SecretModel[];
+}
+
+/** @throws ConfigError */
+export function compileListener(bytes: Uint8Array, context: CompileContext): CompiledListener {
+  const scope = new CompileScope(context, 'listener');
+  const message = decodeChecked('envoy.config.listener.v3.Listener', bytes, '', scope) as Listener;
+  scope.trafficDirection = directions[message.traffic_direction];
+  const model = compileMessage(message, createHash('sha256').update(bytes).digest('hex'), scope);
+  return {
+    model,
+    routeNames: [...scope.routeNames],
+    secrets: [...scope.secrets.values()],
+    inlineSecrets: [...scope.inlineSecrets.values()],
+    ...scope.findings(),
+  };
+}
+
+function compileMessage(message: Listener, hash: string, scope: CompileScope): ListenerModel {
+  const addresses = [
+    compileAddress(message.address, 'address'),
+    ...message.additional_addresses.map(({ address }, i) => compileAddress(address, `additional_addresses[${i}].address`)),
+  ];
+  return {
+    name: message.name || formatAddress(addresses[0]),
+    hash,
+    addresses,
+    bindToPort: unwrap(message.bind_to_port ?? message.deprecated_v1?.bind_to_port ?? null, true),
+    useOriginalDst: unwrap(message.use_original_dst, false),
+    transparent: unwrap(message.transparent, false),
+    freebind: unwrap(message.freebind, false),
+    trafficDirection: directions[message.traffic_direction],
+    statPrefix: message.stat_prefix,
+    listenerFilters: message.listener_filters.map((filter, i) => compileListenerFilter(filter, `listener_filters[${i}]`, scope)),
+    listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, defaultFiltersTimeoutMs, 'listener_filters_timeout'),
+    continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
+    ...compileChains(message, scope),
+    perConnectionBufferLimitBytes: unwrap(message.per_connection_buffer_limit_bytes, defaultBufferLimitBytes),
+    maxConnectionsToAcceptPerSocketEvent: compileAcceptLimit(message),
+    tcpBacklogSize: unwrap(message.tcp_backlog_size, defaultBacklog),
+    ignoreGlobalConnectionLimit: message.ignore_global_conn_limit,
+    exactBalance: message.connection_balance_config?.exact_balance != null,
+    accessLogs: compileAccessLogs(message.access_log, 'access_log', scope),
+    metadata: compileMetadata(message.metadata),
+  };
+}
+
+function compileAcceptLimit(message: Listener): number {
+  const limit = unwrap(message.max_connections_to_accept_per_socket_event, 0xffff_ffff);
+  if (limit === 0) throw new ConfigError('max_connections_to_accept_per_socket_event', 'value must be greater than 0');
+  return limit;
+}
+
+function compileChains(message: Listener, scope: CompileScope): Pick<ListenerModel, 'filterChains' | 'defaultFilterChain'> {
+  const { filter_chains, default_filter_chain } = message;
+  if (filter_chains.length === 0 && default_filter_chain === null) {
+    throw new ConfigError('filter_chains', 'no filter chains specified');
+  }
+  const filterChains = filter_chains.map((chain, i) => compileChain(chain, `filter_chains[${i}]`, scope));
+  requireDistinctMatches(filterChains, 'filter_chains');
+  return {
+    filterChains,
+    defaultFilterChain: default_filter_chain === null ? null : compileChain(default_filter_chain, 'default_filter_chain', scope),
+  };
+}
+
+function compileChain(message: protos.envoy.config.listener.v3.FilterChain, path: string, scope: CompileScope): FilterChainModel {
+  const chain = {
+    name: message.name,
+    match: compileFilterChainMatch(message.filter_chain_match, `${path}.filter_chain_match`),
+    transportSocket: compileDownstreamSocket(message.transport_socket, `${path}.transport_socket`, scope),
+    transportSocketConnectTimeoutMs: durationMs(
+      message.transport_socket_connect_timeout,
+      0,
+      `${path}.transport_socket_connect_timeout`,
+    ),
+    filters: compileNetworkFilters(message.filters, `${path}.filters`, scope),
+    metadata: compileMetadata(message.metadata),
+  };
+  return { ...chain, hash: createHash('sha256').update(JSON.stringify(chain)).digest('hex') };
+}
+
+function compileListenerFilter(
+  message: protos.envoy.config.listener.v3.ListenerFilter,
+  path: string,
+  scope: CompileScope,
+): ListenerFilterModel {
+  const definitions = scope.context.extensions.listenerFilters;
+  const compiled = compileTypedConfig(definitions, message.typed_config, `${path}.typed_config`, scope);
+  if (compiled === null) throw unknownExtension('listener filter', message.name, message.typed_config, path);
+  const disabled = message.filter_disabled;
+  return {
+    kind: compiled.definition.kind,
+    name: requireText(message.name, `${path}.name`),
+    config: compiled.config,
+    disabled: disabled === null ? null : compilePredicate(disabled, `${path}.filter_disabled`),
+  };
+}
+
+function compilePredicate(message: Predicate, path: string): ListenerFilterPredicate {
+  switch (message.rule) {
+    case 'any_match':
+      if (!message.any_match) throw new ConfigError(`${path}.any_match`, 'value must equal true');
+      return { kind: 'any' };
+    case 'destination_port_range': {
+      const { start, end } = message.destination_port_range!;
+      return { kind: 'destination-port-range', start, end };
+    }
+    case 'not_match':
+      return { kind: 'not', rule: compilePredicate(message.not_match!, `${path}.not_match`) };
+    case 'and_match':
+    case 'or_match': {
+      const rules = message[message.rule]!.rules;
+      if (rules.length < 2) throw new ConfigError(`${path}.${message.rule}.rules`, 'value must contain at least 2 item(s)');
+      return {
+        kind: message.rule === 'and_match' ? 'and' : 'or',
+        rules: rules.map((rule, i) => compilePredicate(rule, `${path}.${message.rule}.rules[${i}]`)),
+      };
+    }
+    default:
+      throw new ConfigError(path, 'rule is required');
+  }
+}

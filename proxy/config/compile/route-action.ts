@@ -1,0 +1,242 @@
+/** What a route does: forward, redirect or answer by itself. */
+import type { protos } from '../../../protos/messages.ts';
+import type {
+  DirectResponseAction,
+  ForwardAction,
+  HashPolicy,
+  MaxStreamDuration,
+  MirrorPolicy,
+  RedirectAction,
+  WeightedCluster,
+} from '../model/route.ts';
+import { ConfigError } from './config-error.ts';
+import { readDataSource } from './data-source.ts';
+import { compileHeaderMutations } from './header-mutations.ts';
+import { compileRegex, requireHeaderName } from './matchers.ts';
+import { compileMetadata } from './metadata.ts';
+import { compilePerFilter } from './per-filter.ts';
+import { compileRetryPolicy } from './retry-policy.ts';
+import { durationMs, requireRange, requireText, runtimeFraction, unwrap } from './scalars.ts';
+import type { CompileScope } from './scope.ts';
+
+type RouteActionMessage = protos.envoy.config.route.v3.RouteAction;
+
+const defaultTimeoutMs = 15_000;
+const notFoundStatuses = [503, 404, 500] as const;
+const redirectStatuses = [301, 302, 303, 307, 308] as const;
+
+export function compileForward(message: RouteActionMessage, path: string, scope: CompileScope): ForwardAction {
+  const regexRewrite = compileRewrite(message.regex_rewrite, `${path}.regex_rewrite`, scope);
+  if (message.prefix_rewrite !== '' && regexRewrite !== null) {
+    throw new ConfigError(path, 'Specify only one of prefix_rewrite, regex_rewrite or path_rewrite_policy');
+  }
+  const optionalMs = (field: 'idle_timeout' | 'max_grpc_timeout'): number | null =>
+    durationMs(message[field], null, `${path}.${field}`);
+  return {
+    kind: 'forward',
+    cluster: compileClusterChoice(message, path, scope),
+    clusterNotFoundStatus: notFoundStatuses[message.cluster_not_found_response_code],
+    prefixRewrite: message.prefix_rewrite,
+    regexRewrite,
+    hostRewrite: compileHostRewrite(message, path, scope),
+    appendXForwardedHost: message.append_x_forwarded_host,
+    timeoutMs: durationMs(message.timeout, defaultTimeoutMs, `${path}.timeout`),
+    idleTimeoutMs: optionalMs('idle_timeout'),
+    maxStreamDuration: compileMaxStreamDuration(message.max_stream_duration, `${path}.max_stream_duration`),
+    maxGrpcTimeoutMs: optionalMs('max_grpc_timeout'),
+    grpcTimeoutOffsetMs: durationMs(message.grpc_timeout_offset, 0, `${path}.grpc_timeout_offset`),
+    retryPolicy: compileRetryPolicy(message.retry_policy, `${path}.retry_policy`, scope),
+    mirrors: compileMirrors(message.request_mirror_policies, `${path}.request_mirror_policies`),
+    hashPolicies: message.hash_policy.map((policy, i) => compileHashPolicy(policy, `${path}.hash_policy[${i}]`)),
+    priority: message.priority === 1 ? 'high' : 'default',
+    upgrades: compileUpgrades(message, path),
+    metadataMatch: compileMetadata(message.metadata_match),
+  };
+}
+
+function compileClusterChoice(message: RouteActionMessage, path: string, scope: CompileScope): ForwardAction['cluster'] {
+  switch (message.cluster_specifier) {
+    case 'cluster':
+      return { kind: 'name', name: requireText(message.cluster!, `${path}.cluster`) };
+    case 'cluster_header': {
+      const header = requireHeaderName(message.cluster_header!, `${path}.cluster_header`);
+      return { kind: 'header', header: header.toLowerCase() };
+    }
+    case 'weighted_clusters':
+      return compileWeighted(message.weighted_clusters!, `${path}.weighted_clusters`, scope);
+    default:
+      throw new ConfigError(path, 'cluster_specifier is required');
+  }
+}
+
+function compileWeighted(
+  message: protos.envoy.config.route.v3.WeightedCluster,
+  path: string,
+  scope: CompileScope,
+): ForwardAction['cluster'] {
+  if (message.clusters.length === 0) throw new ConfigError(`${path}.clusters`, 'value must contain at least 1 item(s)');
+  const clusters = message.clusters.map((cluster, i): WeightedCluster => {
+    const at = `${path}.clusters[${i}]`;
+    return {
+      name: requireText(cluster.name, `${at}.name`),
+      weight: unwrap(cluster.weight, 0),
+      headers: compileHeaderMutations(cluster, at),
+      hostRewriteLiteral: cluster.host_rewrite_literal ?? '',
+      perFilter: compilePerFilter(cluster.typed_per_filter_config, `${at}.typed_per_filter_config`, scope),
+    };
+  });
+  const totalWeight = clusters.reduce((sum, cluster) => sum + cluster.weight, 0);
+  if (totalWeight === 0) throw new ConfigError(path, 'Sum of weights in the weighted_cluster must be greater than 0.');
+  if (totalWeight > 0xffff_ffff) {
+    throw new ConfigError(path, 'The sum of weights of all weighted clusters of route exceeds 4294967295');
+  }
+  return { kind: 'weighted', clusters, totalWeight };
+}
+
+export function compileRewrite(
+  message: protos.envoy.type.matcher.v3.RegexMatchAndSubstitute | null,
+  path: string,
+  scope: CompileScope,
+): { pattern: string; substitution: string } | null {
+  if (message === null) return null;
+  if (message.pattern === null) throw new ConfigError(`${path}.pattern`, 'value is required');
+  const pattern = compileRegex(message.pattern, `${path}.pattern`, scope);
+  const { substitution } = message;
+  // RE2 accepts a backslash only before a digit or another backslash.
+  if (/\\(?![\d\\])/.test(substitution.replaceAll('\\\\', ''))) {
+    throw new ConfigError(`${path}.substitution`, 'Rewrite schema error: "\\" must be followed by a digit or "\\".');
+  }
+  return { pattern, substitution };
+}
+
+function compileHostRewrite(message: RouteActionMessage, path: string, scope: CompileScope): ForwardAction['hostRewrite'] {
+  switch (message.host_rewrite_specifier) {
+    case 'host_rewrite_literal':
+      return message.host_rewrite_literal === '' ? null : { kind: 'literal', value: message.host_rewrite_literal! };
+    case 'auto_host_rewrite':
+      return message.auto_host_rewrite!.value ? { kind: 'auto' } : null;
+    case 'host_rewrite_header':
+      return message.host_rewrite_header === ''
+        ? null
+        : { kind: 'header', value: requireHeaderName(message.host_rewrite_header!, `${path}.host_rewrite_header`).toLowerCase() };
+    case 'host_rewrite_path_regex': {
+      const rewrite = compileRewrite(message.host_rewrite_path_regex, `${path}.host_rewrite_path_regex`, scope)!;
+      return { kind: 'path-regex', ...rewrite };
+    }
+    default:
+      return null;
+  }
+}
+
+function compileMaxStreamDuration(
+  message: protos.envoy.config.route.v3.RouteAction.MaxStreamDuration | null,
+  path: string,
+): MaxStreamDuration | null {
+  if (message === null) return null;
+  return {
+    maxMs: durationMs(message.max_stream_duration, null, `${path}.max_stream_duration`),
+    grpcTimeoutHeaderMaxMs: durationMs(message.grpc_timeout_header_max, null, `${path}.grpc_timeout_header_max`),
+    grpcTimeoutHeaderOffsetMs: durationMs(message.grpc_timeout_header_offset, 0, `${path}.grpc_timeout_header_offset`),
+  };
+}
+
+/** `path` is that of the list. */
+export function compileMirrors(
+  messages: readonly protos.envoy.config.route.v3.RouteAction.RequestMirrorPolicy[],
+  path: string,
+): readonly MirrorPolicy[] {
+  return messages.map((message, i) => {
+    const at = `${path}[${i}]`;
+    if ((message.cluster === '') === (message.cluster_header === '')) {
+      throw new ConfigError(at, 'Exactly one of cluster or cluster_header can be specified');
+    }
+    return {
+      cluster: message.cluster,
+      clusterHeader: message.cluster_header.toLowerCase(),
+      fraction: runtimeFraction(message.runtime_fraction, `${at}.runtime_fraction`),
+      disableShadowHostSuffix: message.disable_shadow_host_suffix_append,
+    };
+  });
+}
+
+function compileHashPolicy(message: protos.envoy.config.route.v3.RouteAction.HashPolicy, path: string): HashPolicy {
+  const terminal = message.terminal;
+  switch (message.policy_specifier) {
+    case 'header':
+      return {
+        kind: 'header',
+        name: requireHeaderName(message.header!.header_name, `${path}.header.header_name`).toLowerCase(),
+        terminal,
+      };
+    case 'cookie': {
+      const cookie = message.cookie!;
+      return {
+        kind: 'cookie',
+        name: requireText(cookie.name, `${path}.cookie.name`),
+        ttlMs: durationMs(cookie.ttl, null, `${path}.cookie.ttl`),
+        path: cookie.path,
+        attributes: cookie.attributes.map(({ name, value }) => ({ name, value })),
+        terminal,
+      };
+    }
+    case 'connection_properties':
+      if (!message.connection_properties!.source_ip) {
+        throw new ConfigError(`${path}.connection_properties`, 'source_ip is required');
+      }
+      return { kind: 'source-ip', terminal };
+    case 'query_parameter':
+      return {
+        kind: 'query-parameter',
+        name: requireText(message.query_parameter!.name, `${path}.query_parameter.name`),
+        terminal,
+      };
+    default:
+      throw new ConfigError(path, 'policy_specifier is required');
+  }
+}
+
+function compileUpgrades(message: RouteActionMessage, path: string): ForwardAction['upgrades'] {
+  const seen = new Set<string>();
+  return message.upgrade_configs.map((upgrade, i) => {
+    const type = requireText(upgrade.upgrade_type, `${path}.upgrade_configs[${i}].upgrade_type`).toLowerCase();
+    if (seen.has(type)) throw new ConfigError(`${path}.upgrade_configs[${i}]`, `Duplicate upgrade ${upgrade.upgrade_type}`);
+    seen.add(type);
+    return { type, enabled: unwrap(upgrade.enabled, true) };
+  });
+}
+
+export function compileRedirect(
+  message: protos.envoy.config.route.v3.RedirectAction,
+  path: string,
+  scope: CompileScope,
+): RedirectAction {
+  const scheme = message.https_redirect ? 'https' : message.scheme_redirect || null;
+  if (scheme !== null && scheme !== 'http' && scheme !== 'https') {
+    throw new ConfigError(`${path}.scheme_redirect`, `only http and https are implemented, not '${scheme}'`);
+  }
+  return {
+    kind: 'redirect',
+    status: redirectStatuses[message.response_code],
+    scheme,
+    host: message.host_redirect,
+    port: requireRange(message.port_redirect, 0, 65_535, `${path}.port_redirect`),
+    path: message.path_redirect ?? '',
+    prefixRewrite: message.prefix_rewrite ?? '',
+    regexRewrite: compileRewrite(message.regex_rewrite, `${path}.regex_rewrite`, scope),
+    stripQuery: message.strip_query,
+  };
+}
+
+/** `maxBodyBytes` is the route configuration's limit. */
+export function compileDirectResponse(
+  message: protos.envoy.config.route.v3.DirectResponseAction,
+  path: string,
+  maxBodyBytes: number,
+): DirectResponseAction {
+  const status = requireRange(message.status, 200, 599, `${path}.status`);
+  const body = readDataSource(message.body, `${path}.body`);
+  if (body !== null && body.length > maxBodyBytes) {
+    throw new ConfigError(`${path}.body`, `response body size is ${body.length} bytes; maximum is ${maxBodyBytes}`);
+  }
+  return { kind: 'direct-response', status, body: body?.toString('utf8') ?? '' };
+}
