@@ -47,6 +47,7 @@ function readMessage(type: protobuf.Type, json: unknown, path: string, options: 
   if (!isObject(json)) throw new ProtoJsonError(path, `expected an object for ${type.fullName.slice(1)}`);
   const message = type.create() as { [field: string]: unknown };
   const fields = fieldsByJsonName(type);
+  const given = new Set<protobuf.Field>();
   for (const key in json) {
     const value = json[key];
     const field = fields.get(key);
@@ -59,9 +60,10 @@ function readMessage(type: protobuf.Type, json: unknown, path: string, options: 
       continue;
     }
     if (value === null && field.resolvedType?.fullName !== '.google.protobuf.Value') continue;
-    if (Object.hasOwn(message, field.name)) throw new ProtoJsonError(fieldPath, 'is given twice');
+    if (given.has(field)) throw new ProtoJsonError(fieldPath, 'is given twice');
+    given.add(field);
     const others = field.partOf;
-    const rival = others?.fieldsArray.find(other => other !== field && Object.hasOwn(message, other.name));
+    const rival = others?.fieldsArray.find(other => other !== field && given.has(other));
     if (rival !== undefined)
       throw new ProtoJsonError(fieldPath, `oneof field '${others!.name}' is already set by '${rival.name}'`);
     message[field.name] = readField(field, value, fieldPath, options, depth);

@@ -32,6 +32,8 @@ export interface SecretReference {
   readonly protocol?: 'delta' | 'sotw';
 }
 
+const maxIgnoredNotes = 20;
+
 /** Collects the references and findings of one resource while it is compiled. */
 export class CompileScope {
   readonly context: CompileContext;
@@ -43,10 +45,12 @@ export class CompileScope {
   readonly secrets = new Map<string, SecretReference>();
   /** Secrets given in the resource itself, by key. */
   readonly inlineSecrets = new Map<string, SecretModel>();
-  /** Texts worth a warning in the log: fields and sinks without effect. */
+  /** Texts worth a warning in the log: sinks and optional filters without effect. */
   readonly warnings: string[] = [];
   /** Texts worth an error in the log: security filters that deny everything. */
   readonly denials: string[] = [];
+  /** Set fields without effect, with the reason, for the debug log; the first ones only. */
+  readonly ignoredFields: string[] = [];
   unknownFieldCount = 0;
   readonly #warned = new Set<string>();
 
@@ -56,7 +60,7 @@ export class CompileScope {
   }
 
   noteIgnored(path: string, reason: string): void {
-    this.warn(path, `has no effect: ${reason}`);
+    if (this.ignoredFields.length < maxIgnoredNotes) this.ignoredFields.push(`${path} has no effect: ${reason}`);
   }
 
   /** @throws ConfigError if unknown fields are to be refused. */
@@ -66,7 +70,8 @@ export class CompileScope {
   }
 
   findings(): CompileFindings {
-    return { warnings: this.warnings, denials: this.denials, unknownFieldCount: this.unknownFieldCount };
+    const { warnings, denials, ignoredFields, unknownFieldCount } = this;
+    return { warnings, denials, ignoredFields, unknownFieldCount };
   }
 
   /** Adds a warning, once per `subject`. */
@@ -81,5 +86,6 @@ export class CompileScope {
 export interface CompileFindings {
   readonly warnings: readonly string[];
   readonly denials: readonly string[];
+  readonly ignoredFields: readonly string[];
   readonly unknownFieldCount: number;
 }
