@@ -1,0 +1,338 @@
+/** One request and its response on a downstream connection. */
+import type { CloseEvent, Connection } from '../network/connection.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { StreamInfo } from '../telemetry/stream-info.ts';
+import type { RequestDecoder, ResponseEncoder, StreamResetReason } from './codec.ts';
+import type { ConnectionManager } from './connection-manager.ts';
+import type { LocalReply, RouteMatchView } from './filter.ts';
+import { type ChainStream, FilterChain, type NamedFactory } from './filter-chain.ts';
+import type { HeaderMap } from './header-map.ts';
+import { renderLocalReply } from './local-reply.ts';
+import { RequestPreparation } from './request-preparation.ts';
+import { applyResponseHeaders } from './response-headers.ts';
+import { StreamTimers } from './stream-timers.ts';
+
+/** Envoy's `per_connection_buffer_limit_bytes` by default. */
+const defaultBufferLimitBytes = 1024 * 1024;
+
+export class ActiveStream implements RequestDecoder, ChainStream {
+  readonly manager: ConnectionManager;
+  readonly streamInfo: StreamInfo;
+  readonly #encoder: ResponseEncoder;
+  readonly #timers: StreamTimers;
+  readonly bufferLimitBytes = defaultBufferLimitBytes;
+  #chain: FilterChain | null = null;
+  requestHeaders: HeaderMap | null = null;
+  responseHeaders: HeaderMap | null = null;
+  #responseTrailers: HeaderMap | null = null;
+  #route: RouteMatchView | null = null;
+  #routeKnown = false;
+  requestComplete = false;
+  /** The terminal filter or a local reply began to answer. */
+  #responseBegun = false;
+  #responseWritten = false;
+  #ended = false;
+  #isUpgraded = false;
+  /** Of the route's decorator, for a response header on inbound. */
+  decoratedOperation = '';
+  /** HTTP/1.0 asked for keep-alive and gets it confirmed. */
+  confirmsKeepAlive = false;
+
+  constructor(manager: ConnectionManager, encoder: ResponseEncoder, connectionInfo: StreamInfo) {
+    this.manager = manager;
+    this.#encoder = encoder;
+    this.streamInfo = new StreamInfo(manager.connection.info, Date.now(), performance.now());
+    this.streamInfo.connectionFilterState = connectionInfo.filterState;
+    this.streamInfo.protocol = manager.protocol === '' ? 'HTTP/1.1' : manager.protocol;
+    this.#timers = new StreamTimers(this, manager.context);
+  }
+
+  get connection(): Connection {
+    return this.manager.connection;
+  }
+
+  // Request
+
+  onRequestHeaders(headers: HeaderMap, endStream: boolean): void {
+    this.requestHeaders = headers;
+    this.requestComplete = endStream;
+    this.#touch();
+    this.#timers.onHeaders();
+    this.streamInfo.protocol = this.manager.protocol as StreamInfo['protocol'];
+    this.manager.context.stats.requestsHttp1.inc();
+    const filters = new RequestPreparation(this, this.manager).prepare(headers);
+    if (filters === null || this.#ended) return;
+    if (endStream) this.#timers.onRequestComplete();
+    this.#timers.onRoute(this.#route);
+    this.#createChain(filters).passRequestHeaders(headers, endStream);
+  }
+
+  #createChain(filters: readonly NamedFactory[]): FilterChain {
+    this.#chain ??= new FilterChain(this, filters);
+    return this.#chain;
+  }
+
+  onRequestData(data: Buffer, endStream: boolean): void {
+    if (this.#ended) return;
+    this.streamInfo.bytesReceived += data.length;
+    this.requestComplete = endStream;
+    this.#touch();
+    if (endStream) this.#timers.onRequestComplete();
+    this.#chain?.passRequestData(data, endStream);
+    if (endStream) this.#endIfDone();
+  }
+
+  onRequestTrailers(trailers: HeaderMap): void {
+    if (this.#ended) return;
+    this.requestComplete = true;
+    this.#touch();
+    this.#timers.onRequestComplete();
+    this.#chain?.passRequestTrailers(trailers);
+    this.#endIfDone();
+  }
+
+  #touch(): void {
+    if (this.requestComplete || this.manager.context.accessLogs.length > 0)
+      this.streamInfo.lastDownstreamRxByteMs = performance.now();
+    this.#timers.onActivity();
+  }
+
+  /** The codec's local reply: the request broke the protocol. */
+  sendLocalReply(reply: LocalReply): void;
+  sendLocalReply(status: number, body: string, details: string): void;
+  sendLocalReply(first: LocalReply | number, body = '', details = ''): void {
+    if (typeof first !== 'number') {
+      this.#reply(first);
+      return;
+    }
+    this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
+    this.manager.closing = true;
+    this.#reply({ status: first, body, details, flags: 0, grpcStatus: null });
+  }
+
+  // Route
+
+  getRoute(): RouteMatchView | null {
+    if (!this.#routeKnown && this.requestHeaders !== null) {
+      this.#routeKnown = true;
+      this.#route = this.manager.context.routes.current?.match(this.requestHeaders, this.streamInfo) ?? null;
+      this.streamInfo.route = this.#route?.route ?? null;
+      this.streamInfo.routeName = this.#route?.route.name ?? '';
+      this.streamInfo.virtualHostName = this.#route?.virtualHostName ?? '';
+    }
+    return this.#route;
+  }
+
+  clearRouteCache(): void {
+    this.#routeKnown = false;
+  }
+
+  /** The request is refused before routing: filters see no route. */
+  forgoRoute(): void {
+    this.#routeKnown = true;
+  }
+
+  // Response
+
+  #reply(reply: LocalReply): void {
+    if (this.#ended) return;
+    const info = this.streamInfo;
+    info.setFlag(reply.flags);
+    if (this.#responseBegun) {
+      // A response is under way: the client must see that it broke off.
+      if (reply.details !== '') info.responseCodeDetails = reply.details;
+      this.resetStream('local-reset');
+      return;
+    }
+    info.responseCodeDetails = reply.details;
+    const { headers, body } = renderLocalReply(reply, this.requestHeaders);
+    if (this.requestHeaders === null) this.forgoRoute();
+    const chain = this.#createChain(this.manager.context.filters);
+    chain.abortRequest();
+    this.beginResponse(headers, body === '');
+    if (body !== '') chain.passResponseData(Buffer.from(body), true);
+  }
+
+  beginResponse(headers: HeaderMap, endStream: boolean): void {
+    if (this.#ended) return;
+    this.#responseBegun = true;
+    this.responseHeaders = headers;
+    this.#timers.onActivity();
+    this.#chain?.passResponseHeaders(headers, endStream);
+  }
+
+  write1xxHeaders(headers: HeaderMap): void {
+    if (this.#ended || this.#responseBegun) return;
+    if (headers.status === 100 && this.manager.context.model.proxy100Continue) this.#encoder.encode1xxHeaders(headers);
+  }
+
+  writeHeaders(headers: HeaderMap, endStream: boolean): void {
+    const { model, stats, services, trafficDirection } = this.manager.context;
+    const info = this.streamInfo;
+    applyResponseHeaders(headers, this.requestHeaders, model);
+    if (!this.manager.closing && services.drain.isDraining(trafficDirection)) {
+      this.manager.closing = true;
+      stats.counter('downstream_cx_drain_close').inc();
+    }
+    if (!this.requestComplete) {
+      if (headers.status !== 101) this.manager.closing = true;
+      stats.counter('downstream_rq_response_before_rq_complete').inc();
+    }
+    this.#isUpgraded = headers.status === 101 || (this.requestHeaders?.method === 'CONNECT' && headers.status < 300);
+    if (this.#isUpgraded) this.#onUpgrade();
+    else if (this.manager.closing) headers.set('connection', 'close');
+    else if (this.confirmsKeepAlive) headers.set('connection', 'keep-alive');
+    this.#passDecorator(headers);
+    info.responseCode = headers.status;
+    stats.countResponse(headers.status);
+    if (info.firstDownstreamTxByteMs === 0) info.firstDownstreamTxByteMs = performance.now();
+    this.#responseWritten = true;
+    this.#encoder.encodeHeaders(headers, endStream);
+    if (endStream) this.#onResponseEnd();
+  }
+
+  #onUpgrade(): void {
+    this.manager.context.stats.counter('downstream_cx_upgrades_total').inc();
+    this.manager.context.stats.gauge('downstream_cx_upgrades_active').inc();
+  }
+
+  /** Tracing: inbound tells the client its operation, outbound keeps what the server told to itself. */
+  #passDecorator(headers: HeaderMap): void {
+    const { model, trafficDirection } = this.manager.context;
+    if (model.tracing === null) return;
+    if (trafficDirection === 'outbound') headers.remove('x-envoy-decorator-operation');
+    else if (this.decoratedOperation !== '') headers.set('x-envoy-decorator-operation', this.decoratedOperation);
+  }
+
+  writeData(data: Buffer, endStream: boolean): void {
+    if (this.#ended) return;
+    if (this.requestHeaders?.method !== 'HEAD') this.streamInfo.bytesSent += data.length;
+    this.#timers.onActivity();
+    this.#encoder.encodeData(data, endStream);
+    if (endStream) this.#onResponseEnd();
+  }
+
+  writeTrailers(trailers: HeaderMap): void {
+    if (this.#ended) return;
+    this.#responseTrailers = trailers;
+    this.#encoder.encodeTrailers(trailers);
+    this.#onResponseEnd();
+  }
+
+  #responseEnded = false;
+
+  #onResponseEnd(): void {
+    this.streamInfo.lastDownstreamTxByteMs = performance.now();
+    this.#responseEnded = true;
+    if (this.#isUpgraded && !this.requestComplete) {
+      // Both directions of a tunnel end for themselves; HTTP/1 cannot half close, so the connection ends.
+      this.#end(true);
+      return;
+    }
+    this.#end(!this.requestComplete);
+  }
+
+  #endIfDone(): void {
+    if (this.#responseEnded) this.#end(false);
+  }
+
+  // Ends
+
+  resetStream(_reason: StreamResetReason): void {
+    if (this.#ended) return;
+    this.manager.context.stats.counter('downstream_rq_tx_reset').inc();
+    this.#end(true);
+  }
+
+  /** From the codec: the stream is gone. */
+  onReset(_reason: StreamResetReason): void {
+    if (this.#ended) return;
+    this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
+    if (this.streamInfo.responseCodeDetails === '' || !this.#responseEnded) {
+      this.streamInfo.setFlag(ResponseFlag.downstreamConnectionTermination);
+      this.streamInfo.responseCodeDetails = 'downstream_remote_disconnect';
+    }
+    this.#end(false);
+  }
+
+  onConnectionClose(event: CloseEvent): void {
+    if (this.#ended) return;
+    const info = this.streamInfo;
+    const isLocal = event === 'local-close' || event === 'local-reset';
+    if (isLocal) info.responseCodeDetails ||= 'downstream_local_disconnect';
+    else {
+      info.responseCodeDetails = 'downstream_remote_disconnect';
+      info.setFlag(ResponseFlag.downstreamConnectionTermination);
+    }
+    this.#end(false);
+  }
+
+  onProtocolError(details: string): void {
+    if (this.#ended) return;
+    this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
+    this.streamInfo.responseCodeDetails = details;
+    this.#end(true);
+  }
+
+  #end(abandoned: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const info = this.streamInfo;
+    const { stats } = this.manager.context;
+    this.#timers.cancel();
+    info.endMonotonicMs = performance.now();
+    info.wireBytesReceived = this.#encoder.wireBytesReceived;
+    info.wireBytesSent = this.#encoder.wireBytesSent;
+    stats.requestTimeMs.record(info.endMonotonicMs - info.startMonotonicMs);
+    if (this.#isUpgraded) stats.gauge('downstream_cx_upgrades_active').dec();
+    this.#chain?.complete();
+    for (const logger of this.manager.context.accessLogs) {
+      logger.log(info, this.requestHeaders, this.#responseWritten ? this.responseHeaders : null, this.#responseTrailers);
+    }
+    this.#chain?.destroy();
+    this.manager.onStreamEnd(this, abandoned);
+  }
+
+  // Flow control
+
+  pauseRequest(pause: boolean): void {
+    if (this.#ended) return;
+    const { stats } = this.manager.context;
+    stats.counter(`downstream_flow_control_${pause ? 'paused' : 'resumed'}_reading_total`).inc();
+    this.#encoder.readDisable(pause);
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    this.#chain?.watermarks?.onAboveHighWatermark();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    this.#chain?.watermarks?.onBelowLowWatermark();
+  }
+
+  onRequestOverflow(): void {
+    this.manager.context.stats.counter('downstream_rq_too_large').inc();
+    this.#reply({ status: 413, body: 'Payload Too Large', details: 'request_payload_too_large', flags: 0, grpcStatus: null });
+  }
+
+  onResponseOverflow(): void {
+    this.manager.context.stats.counter('rs_too_large').inc();
+    if (this.#responseWritten) {
+      this.resetStream('local-reset');
+      return;
+    }
+    this.#responseBegun = false;
+    this.#reply({
+      status: 500,
+      body: 'Internal Server Error',
+      details: 'response_payload_too_large',
+      flags: 0,
+      grpcStatus: null,
+    });
+  }
+
+  /** Answers `100 Continue` by itself, unless the upstream is to do so. */
+  sendContinue(headers: HeaderMap): void {
+    this.#encoder.encode1xxHeaders(headers);
+  }
+}

@@ -1,0 +1,44 @@
+/** Answers that the proxy makes itself: plain text, or trailers-only gRPC for a gRPC request. */
+import type { LocalReply } from './filter.ts';
+import { HeaderMap } from './header-map.ts';
+import { grpcStatusOf } from './status-text.ts';
+
+/** `application/grpc` and its subtypes. */
+export function isGrpcContentType(value: string | undefined): boolean {
+  return (
+    value !== undefined && value.startsWith('application/grpc') && (value.length === 16 || value[16] === '+' || value[16] === ';')
+  );
+}
+
+export interface RenderedReply {
+  readonly headers: HeaderMap;
+  /** Empty: the headers end the response. */
+  readonly body: string;
+}
+
+/** Percent-encodes what a grpc-message may not hold. */
+export function encodeGrpcMessage(message: string): string {
+  return Buffer.from(message, 'utf8')
+    .toString('latin1')
+    .replace(/[^ -$&-~]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
+
+/** Makes the response to `requestHeaders`, which are null when there was no request to speak of. */
+export function renderLocalReply(reply: LocalReply, requestHeaders: HeaderMap | null): RenderedReply {
+  const headers = new HeaderMap();
+  if (requestHeaders !== null && isGrpcContentType(requestHeaders.get('content-type'))) {
+    headers.status = 200;
+    headers.add('content-type', 'application/grpc');
+    headers.add('grpc-status', String(reply.grpcStatus ?? grpcStatusOf(reply.status)));
+    if (reply.body !== '') headers.add('grpc-message', encodeGrpcMessage(reply.body));
+    reply.modifyHeaders?.(headers);
+    return { headers, body: '' };
+  }
+  headers.status = reply.status;
+  if (reply.body !== '') {
+    headers.add('content-length', String(Buffer.byteLength(reply.body)));
+    headers.add('content-type', 'text/plain');
+  }
+  reply.modifyHeaders?.(headers);
+  return { headers, body: requestHeaders?.method === 'HEAD' ? '' : reply.body };
+}
