@@ -66,9 +66,12 @@ function onRead(sink: ReadSink): { buffer: () => Buffer; callback: (bytes: numbe
   return { buffer: () => sink.nextBuffer(), callback: (bytes, buffer) => sink.onRead(bytes, buffer as Buffer) };
 }
 
-/** Listens on a descriptor and gives every accepted handle to `accept`; the net.Socket Node would make is left out. */
+/**
+ * Listens on a descriptor or bound socket, which it then owns, and gives every accepted handle to `accept`; the net.Socket
+ * Node would make is left out.
+ */
 export function listenOn(
-  fd: number,
+  source: number | net.BoundSocket,
   backlog: number,
   accept: (handle: SocketHandle) => void,
   fail: (error: Error) => void,
@@ -76,7 +79,8 @@ export function listenOn(
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   server.on('error', fail);
   server.on('connection', socket => accept(takeHandle(socket)));
-  server.listen({ fd, backlog });
+  if (typeof source === 'number') server.listen({ fd: source, backlog });
+  else server.listen(source as unknown as net.ListenOptions, backlog);
   const handle = (server as unknown as WithHandle)._handle;
   if (directReads && handle !== null) {
     handle.onconnection = (status: number, client: SocketHandle | undefined) => {

@@ -20,6 +20,8 @@ export interface WorkerStart {
   /** Row tables of shared counters; upstream/shared-counters.ts knows their layout. */
   readonly hostCounters: SharedArrayBuffer;
   readonly clusterCounters: SharedArrayBuffer;
+  /** Open downstream connections per worker, 32 bits each. */
+  readonly connectionCounts: SharedArrayBuffer;
   readonly runtime: { readonly [key: string]: string | number | boolean };
   readonly logLevel: string;
   readonly componentLogLevels: { readonly [component: string]: string };
@@ -48,16 +50,16 @@ export type MainToWorker =
   /** JSON of a ListenerModel; the same name replaces, connections of unchanged filter chains stay. */
   | { readonly type: 'listener'; readonly name: string; readonly model: string }
   | { readonly type: 'listener-removed'; readonly name: string }
-  /** Accept on a dup of the main thread's listening socket. */
+  /** Accept on a dup of the main thread's listening socket, which the worker then owns. */
   | { readonly type: 'listen'; readonly listener: string; readonly fd: number; readonly addressIndex: number }
   | { readonly type: 'stop-listening'; readonly listener: string }
   /** An accepted socket from a busier worker. */
   | { readonly type: 'adopt'; readonly listener: string; readonly socket: unknown }
-  /** Connection counts of all workers, for balancing accepts. */
   | { readonly type: 'drain'; readonly inboundOnly: boolean; readonly graceful: boolean; readonly drainTimeMs: number }
   | { readonly type: 'log-level'; readonly level: string; readonly components: { readonly [component: string]: string } }
   | { readonly type: 'runtime'; readonly values: { readonly [key: string]: string | number | boolean } }
-  | { readonly type: 'host-ejected' | 'host-returned'; readonly cluster: string; readonly slot: number }
+  | { readonly type: 'host-ejected'; readonly cluster: string; readonly slot: number }
+  | { readonly type: 'host-returned'; readonly cluster: string; readonly slot: number }
   | { readonly type: 'reopen-logs' | 'flush-logs' }
   | { readonly type: 'shutdown' }
   /** Answered by `done` with the same id, after everything before it was handled. */

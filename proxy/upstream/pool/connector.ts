@@ -17,6 +17,8 @@ export interface ConnectOptions {
   readonly subjectAltNameOverride: readonly string[] | null;
   readonly keepalive: TcpKeepaliveModel | null;
   readonly bufferLimitBytes: number;
+  /** `cluster.<name>`, for the counters of TLS. */
+  readonly statPrefix: string;
   /** Installed before the connection can report anything. */
   readonly callbacks: ConnectionCallbacks;
 }

@@ -49,6 +49,7 @@ export class UpstreamConnection {
       subjectAltNameOverride: options.subjectAltNameOverride,
       keepalive: model.tcpKeepalive,
       bufferLimitBytes: model.perConnectionBufferLimitBytes,
+      statPrefix: `cluster.${model.statName}`,
       callbacks,
     });
     if (model.connectTimeoutMs > 0) {

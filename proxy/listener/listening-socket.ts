@@ -1,0 +1,65 @@
+/** Listening sockets of the main thread: bound once per address, shared with the workers by duplicated descriptors. */
+import { rmSync } from 'node:fs';
+import net from 'node:net';
+import { type Address, formatAddress } from '../config/model/address.ts';
+import { closeDescriptor, createSocket, duplicateDescriptor } from '../network/socket-options.ts';
+
+export interface ListeningSocketOptions {
+  readonly transparent: boolean;
+  readonly freebind: boolean;
+}
+
+/** Bound, not listening: the first worker that listens on a duplicate opens the door. */
+export class ListeningSocket {
+  /** With the port the kernel chose, if 0 was asked for. */
+  readonly address: Address;
+  readonly #bound: net.BoundSocket | null;
+  readonly #fd: number;
+
+  /** Throws an error that names the address, in Envoy's words. */
+  constructor(address: Address, options: ListeningSocketOptions) {
+    try {
+      if (address.kind === 'pipe') {
+        if (!address.path.startsWith('@')) rmSync(address.path, { force: true });
+        this.#bound = new net.BoundSocket({ path: address.path.replace(/^@/, '\0') } as net.BoundSocketOptions);
+        this.#fd = this.#bound.fd();
+        this.address = address;
+      } else if (options.transparent || options.freebind) {
+        const family = address.address.includes(':') ? 6 : 4;
+        this.#bound = null;
+        this.#fd = createSocket(family, { ...options, reuseAddress: true, ipv6Only: family === 6 }, address);
+        this.address = address;
+      } else {
+        const isIpv6 = address.address.includes(':');
+        this.#bound = new net.BoundSocket({ host: address.address, port: address.port, ...(isIpv6 ? { ipv6Only: true } : {}) });
+        this.#fd = this.#bound.fd();
+        this.address = { ...address, port: (this.#bound.address() as net.AddressInfo).port };
+      }
+    } catch (error) {
+      throw new Error(`cannot bind '${formatAddress(address)}': ${bindFailure(error as Error & { code?: string })}`);
+    }
+  }
+
+  /** A descriptor for one worker, which owns it. */
+  duplicate(): number {
+    return duplicateDescriptor(this.#fd);
+  }
+
+  close(): void {
+    if (this.#bound !== null) this.#bound.close();
+    else closeDescriptor(this.#fd);
+  }
+}
+
+function bindFailure(error: Error & { code?: string }): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return 'Address already in use';
+    case 'EACCES':
+      return 'Permission denied';
+    case 'EADDRNOTAVAIL':
+      return 'Cannot assign requested address';
+    default:
+      return error.code ?? error.message;
+  }
+}

@@ -1,0 +1,145 @@
+/** The worker threads, as the main thread sees them. A dead worker is the end of the proxy. */
+import type net from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { Logger } from '../../common/log.ts';
+import type { StatSink } from '../telemetry/stats-store.ts';
+import { readMemoryLimit, workerResourceLimits } from './heap-limit.ts';
+import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
+
+const log = new Logger('main');
+
+/** Exit code of a process that SIGABRT ended: what a supervisor sees when Envoy crashes. */
+const crashExitCode = 134;
+
+export interface WorkerPoolOptions {
+  /** What is the same for every worker. */
+  readonly start: Omit<WorkerStart, 'workerIndex' | 'workerCount' | 'connectionCounts'>;
+  readonly workerCount: number;
+  /** Metrics of one worker go to its own sink. */
+  readonly createSink: (worker: number) => StatSink;
+  /** Messages that are not about the pool itself. */
+  readonly onMessage: (worker: number, message: WorkerToMain) => void;
+  /** Told when a worker died; by default the process ends like a crash. */
+  readonly onDeath?: (error: Error) => void;
+}
+
+interface Barrier {
+  waiting: number;
+  readonly resolve: () => void;
+}
+
+export class WorkerPool {
+  readonly workerCount: number;
+  /** Open downstream connections per worker. */
+  readonly connectionCounts: Int32Array;
+  readonly #options: WorkerPoolOptions;
+  readonly #workers: Worker[] = [];
+  readonly #barriers = new Map<number, Barrier>();
+  #nextBarrier = 1;
+  #stopping = false;
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+    this.workerCount = options.workerCount;
+    this.connectionCounts = new Int32Array(new SharedArrayBuffer(4 * options.workerCount));
+  }
+
+  /** Resolves when every worker is ready for messages. */
+  async start(): Promise<void> {
+    const { workerCount } = this;
+    const resourceLimits = workerResourceLimits(workerCount + 1, readMemoryLimit());
+    // In the built package the threads' files lie side by side, and are JavaScript.
+    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+    const ready: Promise<void>[] = [];
+    for (let index = 0; index < workerCount; index++) {
+      const workerData: WorkerStart = {
+        ...this.#options.start,
+        workerIndex: index,
+        workerCount,
+        connectionCounts: this.connectionCounts.buffer as SharedArrayBuffer,
+      };
+      const worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits, name: `wrk:worker_${index}` });
+      this.#workers.push(worker);
+      ready.push(this.#watch(worker, index));
+    }
+    await Promise.all(ready);
+  }
+
+  #watch(worker: Worker, index: number): Promise<void> {
+    const sink = this.#options.createSink(index);
+    worker.on('error', (error: unknown) => this.#onDeath(index, error instanceof Error ? error : new Error(String(error))));
+    worker.on('messageerror', error => this.#onDeath(index, error));
+    worker.on('exit', code => this.#onDeath(index, new Error(`exited with code ${code}`)));
+    return new Promise(resolve => {
+      worker.on('message', (message: WorkerToMain) => {
+        if (message.type === 'ready') resolve();
+        else this.#onMessage(index, message, sink);
+      });
+    });
+  }
+
+  #onMessage(index: number, message: WorkerToMain, sink: StatSink): void {
+    switch (message.type) {
+      case 'stats-block':
+        sink.addBlock(message.block, message.cells);
+        break;
+      case 'stats':
+        for (const registration of message.registrations) sink.register(registration);
+        break;
+      case 'done':
+        this.#arrive(message.id);
+        break;
+      case 'hand-over': {
+        const socket = message.socket as net.Socket;
+        this.#workers[message.to].postMessage({ type: 'adopt', listener: message.listener, socket }, [socket as never]);
+        break;
+      }
+      case 'fatal':
+        this.#onDeath(index, new Error(message.error));
+        break;
+      default:
+        this.#options.onMessage(index, message);
+    }
+  }
+
+  #onDeath(index: number, error: Error): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    log.critical(`worker ${index} died: ${error.stack ?? error.message}`);
+    if (this.#options.onDeath !== undefined) this.#options.onDeath(error);
+    else process.exit(crashExitCode);
+  }
+
+  broadcast(message: MainToWorker): void {
+    for (const worker of this.#workers) worker.postMessage(message);
+  }
+
+  post(worker: number, message: MainToWorker): void {
+    this.#workers[worker].postMessage(message);
+  }
+
+  /** Resolves when every worker has handled everything that was sent before. */
+  barrier(): Promise<void> {
+    const id = this.#nextBarrier++;
+    return new Promise(resolve => {
+      this.#barriers.set(id, { waiting: this.#workers.length, resolve });
+      this.broadcast({ type: 'barrier', id });
+    });
+  }
+
+  #arrive(id: number): void {
+    const barrier = this.#barriers.get(id);
+    if (barrier === undefined || --barrier.waiting > 0) return;
+    this.#barriers.delete(id);
+    barrier.resolve();
+  }
+
+  /** Flushes the workers' logs and ends them. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.broadcast({ type: 'flush-logs' });
+    await this.barrier();
+    this.#stopping = true;
+    await Promise.all(this.#workers.map(worker => worker.terminate()));
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Entry of a worker thread and its composition root: everything that lives on the path of a request is made here, once, and
+ * configuration arrives as messages.
+ */
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import type net from 'node:net';
+import { configureLog, isLogLevel, Logger, setLogLevels } from '../../common/log.ts';
+import { TimerWheel } from '../../common/timer-wheel.ts';
+import { httpFilters, networkFilters } from '../extensions/worker-manifest.ts';
+import type { WorkerServices } from '../http/filter.ts';
+import { createClientCodec, defaultClientCodecOptions } from '../http/h1/client-codec.ts';
+import { WorkerListeners } from '../listener/worker-listeners.ts';
+import { setConnectionIdRange } from '../network/connection-record.ts';
+import { checkDirectReads } from '../network/socket-self-test.ts';
+import { loadSocketOptions } from '../network/socket-options.ts';
+import { SecretContexts } from '../network/tls/secret-contexts.ts';
+import { RouteConfigs } from '../router/route-configs.ts';
+import { FileAccessLogs } from '../telemetry/file-access-log.ts';
+import { createHistogramBounds, createStatsMatcher } from '../telemetry/stats-matcher.ts';
+import { StatsStore } from '../telemetry/stats-store.ts';
+import { ClusterCounters, HostCounters } from '../upstream/shared-counters.ts';
+import { WorkerClusters } from '../upstream/worker-clusters.ts';
+import { DrainController } from './drain-controller.ts';
+import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
+import { RuntimeValues } from './runtime-values.ts';
+import { createConnector } from './upstream-connector.ts';
+import { WorkerStatSink } from './worker-stats.ts';
+
+const log = new Logger('main');
+
+/** The parts of one worker that messages are about. */
+interface WorkerParts {
+  readonly clusters: WorkerClusters;
+  readonly listeners: WorkerListeners;
+  readonly contexts: SecretContexts;
+  readonly routeConfigs: RouteConfigs;
+  readonly accessLogs: FileAccessLogs;
+  readonly drain: DrainController;
+  readonly runtime: RuntimeValues;
+  readonly sink: WorkerStatSink;
+}
+
+function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?: readonly unknown[]) => void): WorkerParts {
+  const timers = new TimerWheel();
+  const sink = new WorkerStatSink(post);
+  const stats = new StatsStore({
+    isIncluded: createStatsMatcher(start.statsMatcher),
+    histogramBounds: createHistogramBounds(start.histogramBuckets),
+    sink,
+  });
+  const contexts = new SecretContexts();
+  const routeConfigs = new RouteConfigs();
+  const drain = new DrainController();
+  const runtime = new RuntimeValues(start.runtime);
+  const accessLogs = new FileAccessLogs({
+    timers,
+    flushIntervalMs: start.fileFlushIntervalMs,
+    flushMinBytes: start.fileFlushMinBytes,
+  });
+  const clusters = new WorkerClusters({
+    workerIndex: start.workerIndex,
+    stats,
+    timers,
+    hostCounters: new HostCounters(start.hostCounters),
+    clusterCounters: new ClusterCounters(start.clusterCounters),
+    connect: createConnector(contexts, stats, timers),
+    createHttp1Codec: (connection, options, callbacks) =>
+      createClientCodec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
+    report: post,
+    random: Math.random,
+  });
+  const services: WorkerServices = {
+    clusters,
+    timers,
+    accessLogs,
+    runtime,
+    workerIndex: start.workerIndex,
+    drain,
+    httpFilters,
+    routeConfigs,
+  };
+  const listeners = new WorkerListeners(
+    {
+      stats,
+      node: start.node,
+      services,
+      networkFilters,
+      contexts,
+      drainTimeMs: start.drainTimeMs,
+      globalConnectionLimit: start.globalConnectionLimit,
+      connectionCounts: new Int32Array(start.connectionCounts),
+    },
+    (listener, socket, to) => post({ type: 'hand-over', listener, socket, to }, [socket]),
+  );
+  return { clusters, listeners, contexts, routeConfigs, accessLogs, drain, runtime, sink };
+}
+
+type Post = (message: WorkerToMain) => void;
+type Handlers = {
+  readonly [T in MainToWorker['type']]: (message: Extract<MainToWorker, { type: T }>, parts: WorkerParts, post: Post) => void;
+};
+
+const handlers: Handlers = {
+  cluster: (message, { clusters }) => clusters.onCluster(message.name, message.row, message.model),
+  'cluster-removed': (message, { clusters }) => clusters.onRemoved(message.name),
+  hosts: (message, { clusters }) => clusters.onHosts(message.cluster, message.hosts),
+  'host-ejected': (message, { clusters }) => clusters.onEjected(message.cluster, message.slot, true),
+  'host-returned': (message, { clusters }) => clusters.onEjected(message.cluster, message.slot, false),
+  secret: ({ secret }, { contexts, clusters }) => {
+    contexts.update(secret);
+    clusters.onSecret(secret.key);
+  },
+  'route-config': (message, { routeConfigs }) => routeConfigs.update(message.name, message.model),
+  'route-config-removed': (message, { routeConfigs }) => routeConfigs.remove(message.name),
+  listener: (message, { listeners }) => listeners.update(message.name, message.model),
+  'listener-removed': (message, { listeners }) => listeners.remove(message.name),
+  listen: (message, { listeners }) => listeners.listen(message.listener, message.fd),
+  'stop-listening': (message, { listeners }) => listeners.stopListening(message.listener),
+  adopt: (message, { listeners }) => listeners.adopt(message.listener, message.socket as net.Socket),
+  drain: (message, { drain }) => drain.begin(message.inboundOnly),
+  'log-level': ({ level, components }) => {
+    if (isLogLevel(level)) setLogLevels(level, components);
+  },
+  runtime: (message, { runtime }) => runtime.replace(message.values),
+  'reopen-logs': (_message, { accessLogs }) => accessLogs.reopen(),
+  'flush-logs': (_message, { accessLogs }) => accessLogs.flush(),
+  barrier: (message, { sink }, post) => {
+    sink.flush();
+    post({ type: 'done', id: message.id });
+  },
+  shutdown: (_message, { accessLogs }) => {
+    accessLogs.flush();
+    process.exit(0);
+  },
+};
+
+function handleMessage(message: MainToWorker, parts: WorkerParts, post: Post): void {
+  handlers[message.type](message as never, parts, post);
+}
+
+function runWorker(start: WorkerStart): void {
+  const port = parentPort as NonNullable<typeof parentPort>;
+  const post = (message: WorkerToMain, transfer: readonly unknown[] = []): void => port.postMessage(message, transfer as never);
+  configureLog(`worker_${start.workerIndex}`, false);
+  if (isLogLevel(start.logLevel)) setLogLevels(start.logLevel, start.componentLogLevels);
+  setConnectionIdRange(start.workerIndex);
+  loadSocketOptions();
+  const parts = createParts(start, post);
+  process.on('exit', () => parts.accessLogs.flush());
+  port.on('message', (message: MainToWorker) => handleMessage(message, parts, post));
+  checkDirectReads(supported => {
+    if (!supported) log.warn('sockets do not read into own buffers on this Node; falling back to data events');
+    post({ type: 'ready' });
+  });
+}
+
+if (!isMainThread) runWorker(workerData as WorkerStart);
