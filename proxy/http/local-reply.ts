@@ -5,9 +5,7 @@ import { grpcStatusOf } from './status-text.ts';
 
 /** `application/grpc` and its subtypes. */
 export function isGrpcContentType(value: string | undefined): boolean {
-  return (
-    value !== undefined && value.startsWith('application/grpc') && (value.length === 16 || value[16] === '+' || value[16] === ';')
-  );
+  return value?.startsWith('application/grpc') === true && (value.length === 16 || value[16] === '+' || value[16] === ';');
 }
 
 export interface RenderedReply {
