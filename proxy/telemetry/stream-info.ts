@@ -26,6 +26,9 @@ export class StreamInfo {
   /** Bytes on the wire with heads and framing (istio_request_bytes, istio_response_bytes). */
   wireBytesReceived = 0;
   wireBytesSent = 0;
+  /** The same towards the upstream, over all attempts. */
+  upstreamWireBytesSent = 0;
+  upstreamWireBytesReceived = 0;
   /** Monotonic; 0: has not happened. */
   lastDownstreamRxByteMs = 0;
   firstUpstreamTxByteMs = 0;

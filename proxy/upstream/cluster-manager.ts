@@ -46,6 +46,8 @@ export interface Host extends HostView {
   /** For streams that no pool carries: those of `newStream` and the connections of `connect` count themselves. */
   beginRequest(): void;
   endRequest(): void;
+  /** `rq_success` and `rq_error` of the host. */
+  countOutcome(succeeded: boolean): void;
   /** Outlier detection's input: a response status, or a local-origin failure. */
   reportResult(result: HostResult): void;
   /** Starts or reuses a connection for one HTTP stream. */
@@ -106,8 +108,8 @@ export interface ResourceManager {
 
 /** The cluster counters that code outside upstream/ touches; upstream/cluster-stats.ts implements them under Envoy's names. */
 export interface ClusterStats {
-  /** `upstream_rq_<code>`, `_<class>`, `_completed`, and with `zone` or `canary` none. */
-  countResponse(status: number): void;
+  /** `upstream_rq_<code>`, `_<class>`, `_completed`, and the same under `internal.` or `external.`. */
+  countResponse(status: number, isInternal: boolean): void;
   recordRequestTimeMs(timeMs: number): void;
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void;
   countRequestTimeout(): void;
@@ -117,8 +119,6 @@ export interface ClusterStats {
   countRetryAbandoned(): void;
   /** `retry.upstream_rq_<code>`. */
   countRetriedResponse(status: number): void;
-  /** `upstream_rq_rx_reset` and `upstream_rq_tx_reset`. */
-  countReset(origin: 'local' | 'remote'): void;
   countNoneHealthy(): void;
   countPendingOverflow(): void;
   countMaxHostSelectionExceeded(): void;

@@ -5,7 +5,8 @@ import type { ClusterStats } from './cluster-manager.ts';
 export class WorkerClusterStats implements ClusterStats {
   readonly #store: StatsStore;
   readonly #prefix: string;
-  readonly #codes = new Map<string, Counter>();
+  /** By status, negative for internal requests. */
+  readonly #responses = new Map<number, readonly Counter[]>();
 
   readonly cxTotal: Counter;
   readonly cxHttp1Total: Counter;
@@ -46,8 +47,6 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqRetryLimitExceeded: Counter;
   readonly rqRetryOverflow: Counter;
   readonly rqRetrySuccess: Counter;
-  readonly rqRxReset: Counter;
-  readonly rqTxReset: Counter;
   readonly rqTimeout: Counter;
   readonly rqTime: Histogram;
   readonly retryOrShadowAbandoned: Counter;
@@ -101,8 +100,6 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRetryLimitExceeded = counter('upstream_rq_retry_limit_exceeded');
     this.rqRetryOverflow = counter('upstream_rq_retry_overflow');
     this.rqRetrySuccess = counter('upstream_rq_retry_success');
-    this.rqRxReset = counter('upstream_rq_rx_reset');
-    this.rqTxReset = counter('upstream_rq_tx_reset');
     this.rqTimeout = counter('upstream_rq_timeout');
     this.rqTime = store.histogram(`${prefix}upstream_rq_time`);
     this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
@@ -111,17 +108,19 @@ export class WorkerClusterStats implements ClusterStats {
     this.originalDstHostInvalid = counter('original_dst_host_invalid');
   }
 
-  countResponse(status: number): void {
-    this.rqCompleted.inc();
-    this.#code(classNames[Math.floor(status / 100)] ?? 'unknown').inc();
-    this.#code(String(status)).inc();
+  countResponse(status: number, isInternal: boolean): void {
+    const key = isInternal ? -status : status;
+    let counters = this.#responses.get(key);
+    if (counters === undefined) {
+      counters = [...this.#makeCounters('', status), ...this.#makeCounters(isInternal ? 'internal.' : 'external.', status)];
+      this.#responses.set(key, counters);
+    }
+    for (let i = 0; i < counters.length; i++) counters[i].inc();
   }
 
-  /** `upstream_rq_retry_<code>`, for a response that is retried. */
+  /** For a response that is retried instead of passed on. */
   countRetriedResponse(status: number): void {
-    this.#code(`retry.upstream_rq_completed`).inc();
-    this.#code(`retry.upstream_rq_${classNames[Math.floor(status / 100)] ?? 'unknown'}`).inc();
-    this.#code(`retry.upstream_rq_${status}`).inc();
+    for (const counter of this.#makeCounters('retry.', status)) counter.inc();
   }
 
   recordRequestTimeMs(timeMs: number): void {
@@ -152,10 +151,6 @@ export class WorkerClusterStats implements ClusterStats {
     this.retryOrShadowAbandoned.inc();
   }
 
-  countReset(origin: 'local' | 'remote'): void {
-    (origin === 'local' ? this.rqTxReset : this.rqRxReset).inc();
-  }
-
   countNoneHealthy(): void {
     this.cxNoneHealthy.inc();
   }
@@ -173,13 +168,9 @@ export class WorkerClusterStats implements ClusterStats {
     this.cxRxBytesTotal.add(received);
   }
 
-  #code(suffix: string): Counter {
-    let counter = this.#codes.get(suffix);
-    if (counter === undefined) {
-      counter = this.#store.counter(this.#prefix + (suffix.startsWith('retry.') ? suffix : `upstream_rq_${suffix}`));
-      this.#codes.set(suffix, counter);
-    }
-    return counter;
+  #makeCounters(prefix: string, status: number): Counter[] {
+    const group = classNames[Math.floor(status / 100)] ?? 'unknown';
+    return ['completed', group, String(status)].map(name => this.#store.counter(`${this.#prefix}${prefix}upstream_rq_${name}`));
   }
 }
 

@@ -96,6 +96,10 @@ export class WorkerHost implements Host, BalancedHost {
     this.#cells[this.#start + HostField.requestsActive]--;
   }
 
+  countOutcome(succeeded: boolean): void {
+    this.#cells[this.#start + (succeeded ? HostField.requestsSucceeded : HostField.requestsFailed)]++;
+  }
+
   reportResult(result: HostResult): void {
     reportHostResult(this, result);
   }

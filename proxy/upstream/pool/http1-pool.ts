@@ -6,7 +6,6 @@
  */
 import type { ResponseDecoder } from '../../http/codec.ts';
 import type { PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../cluster-manager.ts';
-import { HostField } from '../shared-counters.ts';
 import type { WorkerHost } from '../worker-host.ts';
 import { Http1Connection } from './http1-connection.ts';
 
@@ -165,7 +164,6 @@ export class Http1Pool {
     for (const stream of failed) this.#leaveQueue(stream);
     for (const stream of failed) {
       this.host.cluster.stats.rqPendingFailureEject.inc();
-      this.host.count(HostField.requestsFailed, 1);
       stream.callbacks.onPoolFailure(reason, transportFailureReason);
     }
   }

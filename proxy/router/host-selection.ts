@@ -1,0 +1,79 @@
+/** What balancing needs to know of one request: its hash, its connection, and the hosts that retries avoid. */
+import type { Metadata } from '../config/model/matchers.ts';
+import type { MirrorPolicy } from '../config/model/route.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { ConnectionInfo } from '../network/connection.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { LoadBalancerContext } from '../upstream/cluster-manager.ts';
+import type { HostView } from '../upstream/views.ts';
+import type { RetryState } from './retry-state.ts';
+import type { ForwardEntry } from './route-entry.ts';
+import { isWithinFraction, readRouteRandom } from './route-predicate.ts';
+
+/** A copy of the request that is to be sent elsewhere. */
+export interface Mirror {
+  readonly cluster: string;
+  readonly headers: HeaderMap;
+}
+
+const noCookies: readonly string[] = [];
+const noMirrors: readonly Mirror[] = [];
+
+export class HostSelection implements LoadBalancerContext {
+  readonly hash: bigint | null;
+  readonly headers: HeaderMap;
+  readonly metadataMatch: Metadata | null;
+  /** To be set in the response. */
+  readonly cookies: readonly string[];
+  retryState: RetryState | null = null;
+  mirrors: readonly Mirror[] = noMirrors;
+  readonly #info: StreamInfo;
+
+  constructor(entry: ForwardEntry, headers: HeaderMap, info: StreamInfo) {
+    const hashed = entry.hashPolicies === null ? null : entry.hashPolicies(headers, info.downstream);
+    this.hash = hashed?.hash ?? null;
+    this.cookies = hashed?.cookies ?? noCookies;
+    this.headers = headers;
+    this.metadataMatch = entry.model.metadataMatch;
+    this.#info = info;
+  }
+
+  get downstream(): ConnectionInfo {
+    return this.#info.downstream;
+  }
+
+  get hostSelectionMaxAttempts(): number {
+    return this.retryState?.hostSelectionMaxAttempts ?? 0;
+  }
+
+  get triedPriorities(): readonly number[] | null {
+    return this.retryState?.triedPriorities ?? null;
+  }
+
+  shouldSelectAnotherHost(host: HostView): boolean {
+    return this.retryState?.shouldSelectAnotherHost(host) ?? false;
+  }
+
+  /** Decides which mirrors get this request, and takes the headers as they are now. */
+  drawMirrors(policies: readonly MirrorPolicy[], headers: HeaderMap): void {
+    if (policies.length === 0 || headers.method === 'CONNECT') return;
+    const mirrors: Mirror[] = [];
+    for (const { fraction, cluster, clusterHeader, disableShadowHostSuffix } of policies) {
+      if (fraction !== null && !isWithinFraction(fraction, readRouteRandom(this.#info))) continue;
+      const name = cluster === '' ? (headers.get(clusterHeader.toLowerCase()) ?? '') : cluster;
+      if (name === '') continue;
+      const copy = headers.clone();
+      copy.set('x-envoy-internal', 'true');
+      if (!disableShadowHostSuffix) copy.authority = appendShadowSuffix(copy.authority);
+      mirrors.push({ cluster: name, headers: copy });
+    }
+    this.mirrors = mirrors;
+  }
+}
+
+/** `host-shadow`, before the port. */
+function appendShadowSuffix(authority: string): string {
+  const colon = authority.lastIndexOf(':');
+  const hasPort = colon !== -1 && authority.lastIndexOf(']') < colon;
+  return hasPort ? `${authority.slice(0, colon)}-shadow${authority.slice(colon)}` : `${authority}-shadow`;
+}

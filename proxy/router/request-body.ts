@@ -1,0 +1,37 @@
+/** The part of a request's body that an attempt may still need: until a connection is ready, and for repeating it. */
+export class RequestBody {
+  readonly #limitBytes: number;
+  chunks: Buffer[] = [];
+  #bytes = 0;
+  isComplete = false;
+
+  /** `limitBytes` 0: no limit. */
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#bytes === 0;
+  }
+
+  /** True once the source should pause. */
+  get isFull(): boolean {
+    return this.#limitBytes > 0 && this.#bytes >= this.#limitBytes;
+  }
+
+  wouldOverflow(bytes: number): boolean {
+    return this.#limitBytes > 0 && this.#bytes + bytes > this.#limitBytes;
+  }
+
+  /** Copies: the bytes of a read buffer are good for one call only. */
+  append(data: Buffer): void {
+    if (data.length === 0) return;
+    this.chunks.push(Buffer.from(data));
+    this.#bytes += data.length;
+  }
+
+  discard(): void {
+    this.chunks = [];
+    this.#bytes = 0;
+  }
+}

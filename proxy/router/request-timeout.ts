@@ -1,0 +1,100 @@
+/**
+ * The timeouts of one request: the route's, replaced by what headers ask for, and what the upstream is told of them.
+ *
+ * Source: Envoy's router, `x-envoy-upstream-rq-timeout-ms` and `grpc-timeout`.
+ */
+import type { ForwardAction } from '../config/model/route.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+
+/** Milliseconds; 0: none. */
+export interface RequestTimeouts {
+  readonly globalMs: number;
+  readonly perTryMs: number;
+  readonly perTryIdleMs: number;
+}
+
+const grpcUnits: { readonly [unit: string]: number } = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
+
+/** `grpc-timeout` in milliseconds (rounded up), or null if it is absent or not valid. */
+export function parseGrpcTimeout(text: string | undefined): number | null {
+  const match = text === undefined ? null : /^(\d{1,8})([HMSmun])$/.exec(text);
+  return match === null ? null : Math.ceil(Number(match[1]) * grpcUnits[match[2]]);
+}
+
+/** Milliseconds as `grpc-timeout`: at most eight digits. */
+export function formatGrpcTimeout(timeoutMs: number): string {
+  for (const [unit, perUnit] of [
+    ['m', 1],
+    ['S', 1000],
+    ['M', 60_000],
+  ] as const) {
+    const value = Math.floor(timeoutMs / perUnit);
+    if (value < 100_000_000) return `${value}${unit}`;
+  }
+  return `${Math.min(Math.floor(timeoutMs / 3_600_000), 99_999_999)}H`;
+}
+
+function readMs(text: string | undefined): number | null {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
+}
+
+function routeTimeout(action: ForwardAction, headers: HeaderMap, isGrpc: boolean): number {
+  // With a stream duration configured, the connection manager keeps time and the route's timeout has no effect.
+  if (action.maxStreamDuration !== null) return 0;
+  if (!isGrpc || action.maxGrpcTimeoutMs === null) return action.timeoutMs;
+  let timeoutMs = parseGrpcTimeout(headers.get('grpc-timeout')) ?? 0;
+  if (action.grpcTimeoutOffsetMs < timeoutMs) timeoutMs -= action.grpcTimeoutOffsetMs;
+  const maximumMs = action.maxGrpcTimeoutMs;
+  return maximumMs !== 0 && (timeoutMs === 0 || timeoutMs > maximumMs) ? maximumMs : timeoutMs;
+}
+
+/** Computes the timeouts and removes the headers that asked for them. */
+export function readTimeouts(
+  action: ForwardAction,
+  perTryMs: number,
+  perTryIdleMs: number,
+  headers: HeaderMap,
+  isGrpc: boolean,
+  respectExpected: boolean,
+): RequestTimeouts {
+  let globalMs = routeTimeout(action, headers, isGrpc);
+  const expected = respectExpected ? headers.get('x-envoy-expected-rq-timeout-ms') : undefined;
+  if (expected !== undefined) {
+    globalMs = readMs(expected) ?? globalMs;
+  } else {
+    const asked = headers.get('x-envoy-upstream-rq-timeout-ms');
+    if (asked !== undefined) {
+      globalMs = readMs(asked) ?? globalMs;
+      headers.remove('x-envoy-upstream-rq-timeout-ms');
+    }
+  }
+  let tryMs = perTryMs;
+  const askedPerTry = headers.get('x-envoy-upstream-rq-per-try-timeout-ms');
+  if (askedPerTry !== undefined) {
+    tryMs = readMs(askedPerTry) ?? tryMs;
+    headers.remove('x-envoy-upstream-rq-per-try-timeout-ms');
+  }
+  if (globalMs !== 0 && tryMs >= globalMs) tryMs = 0;
+  return { globalMs, perTryMs: tryMs, perTryIdleMs };
+}
+
+/** Tells the upstream how long this attempt may take. */
+export function writeTimeoutHeaders(
+  headers: HeaderMap,
+  timeouts: RequestTimeouts,
+  action: ForwardAction,
+  elapsedMs: number,
+  isGrpc: boolean,
+  insertsExpected: boolean,
+): void {
+  const { globalMs } = timeouts;
+  let expectedMs = timeouts.perTryMs === 0 ? globalMs : timeouts.perTryMs;
+  if (expectedMs === 0) return;
+  // Out of time: 0 would mean none.
+  if (globalMs > 0) expectedMs = elapsedMs >= globalMs ? 1 : Math.min(expectedMs, globalMs - elapsedMs);
+  expectedMs = Math.ceil(expectedMs);
+  if (insertsExpected) headers.set('x-envoy-expected-rq-timeout-ms', String(expectedMs));
+  if (isGrpc && action.maxStreamDuration === null && action.maxGrpcTimeoutMs !== null) {
+    headers.set('grpc-timeout', formatGrpcTimeout(expectedMs));
+  }
+}

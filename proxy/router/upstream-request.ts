@@ -1,0 +1,185 @@
+/** One attempt of a request: waits for a connection, sends what the router has, and hands what comes back to the router. */
+import { Timer } from '../../common/timer-wheel.ts';
+import type { TimerWheel } from '../../common/timer-wheel.ts';
+import type { RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { ConnectionInfo } from '../network/connection.ts';
+import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
+import type { Host, PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../upstream/cluster-manager.ts';
+import { poolFailureReasons, streamResetReasons } from './reset-reason.ts';
+import type { ResetReason } from './reset-reason.ts';
+
+/** The router, as its attempts see it. */
+export interface UpstreamRequestOwner {
+  readonly info: StreamInfo;
+  /** The connection is ready: the owner sends the head and whatever of the body it has. */
+  onUpstreamReady(attempt: UpstreamRequest): void;
+  onUpstream1xxHeaders(headers: HeaderMap): void;
+  onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void;
+  onUpstreamData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
+  onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
+  onUpstreamFailure(attempt: UpstreamRequest, reason: ResetReason, transportFailureReason: string): void;
+  onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void;
+  onUpstreamWatermark(isAbove: boolean): void;
+}
+
+export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
+  readonly host: Host;
+  readonly #owner: UpstreamRequestOwner;
+  readonly #timers: TimerWheel;
+  #handle: PoolHandle | null = null;
+  #encoder: RequestEncoder | null = null;
+  #perTryTimer: Timer | null = null;
+  #idleTimer: Timer | null = null;
+  #idleMs = 0;
+  /** Nothing is reported any more. */
+  #done = false;
+  hasResponse = false;
+  requestStarted = false;
+  requestEnded = false;
+  /** A gRPC response whose outcome is known only with its trailers. */
+  isOutcomeDeferred = false;
+
+  constructor(owner: UpstreamRequestOwner, host: Host, timers: TimerWheel) {
+    this.#owner = owner;
+    this.host = host;
+    this.#timers = timers;
+  }
+
+  /** May call the owner back before it returns. */
+  start(options: StreamOptions): void {
+    const handle = this.host.newStream(options, this, this);
+    // A failure during the call has ended this attempt already.
+    if (!this.#done && this.#encoder === null) this.#handle = handle;
+  }
+
+  get encoder(): RequestEncoder | null {
+    return this.#encoder;
+  }
+
+  armPerTryTimeout(timeoutMs: number): void {
+    if (this.#done || this.#perTryTimer !== null) return;
+    this.#perTryTimer = this.#timers.schedule(timeoutMs, () => this.#owner.onPerTryTimeout(this, false));
+  }
+
+  armPerTryIdleTimeout(timeoutMs: number): void {
+    if (this.#done) return;
+    this.#idleMs = timeoutMs;
+    this.#idleTimer ??= new Timer(() => this.#owner.onPerTryTimeout(this, true));
+    this.#timers.arm(this.#idleTimer, timeoutMs);
+  }
+
+  #touch(): void {
+    this.#owner.info.lastUpstreamRxByteMs = this.#timers.now();
+    if (this.#idleTimer !== null) this.#timers.arm(this.#idleTimer, this.#idleMs);
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    this.requestStarted = true;
+    this.requestEnded = endStream;
+    this.#owner.info.firstUpstreamTxByteMs = this.#timers.now();
+    if (endStream) this.#owner.info.lastUpstreamTxByteMs = this.#owner.info.firstUpstreamTxByteMs;
+    this.#encoder?.encodeHeaders(headers, endStream);
+  }
+
+  sendData(data: Buffer, endStream: boolean): void {
+    this.requestEnded = endStream;
+    if (this.#idleTimer !== null && !this.#done) this.#timers.arm(this.#idleTimer, this.#idleMs);
+    if (endStream) this.#owner.info.lastUpstreamTxByteMs = this.#timers.now();
+    this.#encoder?.encodeData(data, endStream);
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    this.requestEnded = true;
+    this.#owner.info.lastUpstreamTxByteMs = this.#timers.now();
+    this.#encoder?.encodeTrailers(trailers);
+  }
+
+  /** Ends the attempt without a report: cancels the wait, or resets the stream if it is still open. */
+  abandon(): void {
+    if (this.#done) return;
+    this.#finish();
+    if (this.#handle !== null) this.#handle.cancel();
+    else this.#encoder?.reset('local-reset');
+  }
+
+  #finish(): void {
+    this.#done = true;
+    if (this.#perTryTimer !== null) this.#timers.cancel(this.#perTryTimer);
+    if (this.#idleTimer !== null) this.#timers.cancel(this.#idleTimer);
+    const encoder = this.#encoder;
+    if (encoder === null) return;
+    const { info } = this.#owner;
+    info.upstreamWireBytesSent += encoder.wireBytesSent;
+    info.upstreamWireBytesReceived += encoder.wireBytesReceived;
+  }
+
+  /** The response is whole. A request that is not is given up: what is left of it has no reader. */
+  complete(): void {
+    if (this.#done) return;
+    this.#finish();
+    if (!this.requestEnded) this.#encoder?.reset('local-reset');
+  }
+
+  // PoolCallbacks
+
+  onPoolReady(encoder: RequestEncoder, connection: ConnectionInfo, protocol: Protocol): void {
+    this.#handle = null;
+    this.#encoder = encoder;
+    const { info } = this.#owner;
+    info.upstreamConnection = connection;
+    info.upstreamProtocol = protocol;
+    this.host.reportResult({ kind: 'connect-success' });
+    this.#owner.onUpstreamReady(this);
+  }
+
+  onPoolFailure(reason: PoolFailureReason, transportFailureReason: string): void {
+    this.#handle = null;
+    if (this.#done) return;
+    this.#finish();
+    this.#owner.info.upstreamTransportFailureReason = transportFailureReason;
+    this.#owner.onUpstreamFailure(this, poolFailureReasons[reason], transportFailureReason);
+  }
+
+  // ResponseDecoder
+
+  onResponse1xxHeaders(headers: HeaderMap): void {
+    if (this.#done) return;
+    this.#touch();
+    this.#owner.onUpstream1xxHeaders(headers);
+  }
+
+  onResponseHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.#done) return;
+    this.hasResponse = true;
+    this.#touch();
+    this.#owner.info.firstUpstreamRxByteMs = this.#owner.info.lastUpstreamRxByteMs;
+    this.#owner.onUpstreamHeaders(this, headers, endStream);
+  }
+
+  onResponseData(data: Buffer, endStream: boolean): void {
+    if (this.#done) return;
+    this.#touch();
+    this.#owner.onUpstreamData(this, data, endStream);
+  }
+
+  onResponseTrailers(trailers: HeaderMap): void {
+    if (this.#done) return;
+    this.#touch();
+    this.#owner.onUpstreamTrailers(this, trailers);
+  }
+
+  onReset(reason: StreamResetReason, transportFailureReason: string): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#owner.onUpstreamFailure(this, streamResetReasons[reason], transportFailureReason);
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    if (!this.#done) this.#owner.onUpstreamWatermark(true);
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    if (!this.#done) this.#owner.onUpstreamWatermark(false);
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Stream options from what filters left in the filter state: the keys are Envoy's, the values plain. Streams without any, which
+ * is most, share constant objects.
+ */
+import type { Address } from '../config/model/address.ts';
+import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
+import type { StreamOptions } from './cluster-manager.ts';
+
+/** readonly string[]: the ALPN list to offer (istio.alpn). Keep one array per configuration: pools are keyed by it. */
+export const applicationProtocolsKey = 'envoy.network.application_protocols';
+/** string: the server name to ask for (auto_sni). */
+export const upstreamServerNameKey = 'envoy.network.upstream_server_name';
+/** readonly string[]: names of which the upstream's certificate must have one (auto_san_validation). */
+export const upstreamSubjectAltNamesKey = 'envoy.network.upstream_subject_alt_names';
+/** Address: the source to bind, for transparent proxying. */
+export const upstreamSourceAddressKey = 'envoy.network.upstream_source_address';
+
+function makeOptions(priority: 0 | 1, downstreamProtocol: Protocol): StreamOptions {
+  return {
+    priority,
+    downstreamProtocol,
+    alpnOverride: null,
+    serverNameOverride: null,
+    subjectAltNameOverride: null,
+    sourceAddress: null,
+    streamInfo: null,
+  };
+}
+
+const plain = new Map<string, readonly [StreamOptions, StreamOptions]>();
+
+/** The options of an HTTP stream. */
+export function readStreamOptions(info: StreamInfo, priority: 0 | 1): StreamOptions {
+  let pair = plain.get(info.protocol);
+  if (pair === undefined) {
+    pair = [makeOptions(0, info.protocol), makeOptions(1, info.protocol)];
+    plain.set(info.protocol, pair);
+  }
+  const options = pair[priority];
+  if (info.filterState === null && info.connectionFilterState === null) return options;
+  const alpnOverride = (info.getFilterState(applicationProtocolsKey) as readonly string[] | undefined) ?? null;
+  const serverNameOverride = (info.getFilterState(upstreamServerNameKey) as string | undefined) ?? null;
+  const subjectAltNameOverride = (info.getFilterState(upstreamSubjectAltNamesKey) as readonly string[] | undefined) ?? null;
+  const sourceAddress = (info.getFilterState(upstreamSourceAddressKey) as Address | undefined) ?? null;
+  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && sourceAddress === null) {
+    return options;
+  }
+  return { ...options, alpnOverride, serverNameOverride, subjectAltNameOverride, sourceAddress };
+}
