@@ -3,11 +3,11 @@ import type { ConfigSourceModel, GrpcSourceModel } from '../config/model/bootstr
 import type { ClusterModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
-import { type DiscoveryService, discoveryServices, type ReceivedSotwResponse } from './discovery-services.ts';
+import { type DiscoveryService, discoveryServices } from './discovery-services.ts';
 import { ControlPlaneClusterStats, ControlPlaneStats } from './discovery-stats.ts';
 import { DiscoveryStream, type NodeMessage } from './discovery-stream.ts';
 import type { DiscoveryKind } from './discovery-types.ts';
-import { FileSource } from './file-source.ts';
+import { FileSource, type FileSourceOptions } from './file-source.ts';
 import { createGrpcTarget } from './grpc-target.ts';
 import type { DiscoverySource } from './subscription.ts';
 
@@ -17,7 +17,7 @@ export interface ConfigSourcesOptions {
   readonly findCluster: (name: string) => ClusterModel | null;
   readonly findSecret: (key: string) => SecretModel | null;
   /** Reads a discovery response from a file by its extension. */
-  readonly decodeFile: (path: string, content: Buffer) => ReceivedSotwResponse;
+  readonly decodeFile: FileSourceOptions['decode'];
 }
 
 /** A source that can be closed. */

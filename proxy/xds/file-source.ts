@@ -24,7 +24,7 @@ export interface FileSourceOptions {
    * Decodes the file by its extension.
    * @throws if it is no DiscoveryResponse.
    */
-  readonly decode: (path: string, content: Buffer) => ReceivedSotwResponse;
+  readonly decode: (path: string, content: Buffer) => ReceivedSotwResponse | Promise<ReceivedSotwResponse>;
 }
 
 export class FileSource implements DiscoverySource {
@@ -40,11 +40,11 @@ export class FileSource implements DiscoverySource {
   subscribe({ typeUrl, names, handler }: SubscriptionRequest): Subscription {
     // A file is complete: what is not in it does not exist. The names decide what is used.
     const state = new SotwState(typeUrl, handler, names);
-    const read = (): void => {
+    const read = async (): Promise<void> => {
       handler.onUpdateAttempt();
       try {
         const { path, decode } = this.#options;
-        const answer = state.onResponse(decode(path, readFileSync(path)));
+        const answer = state.onResponse(await decode(path, readFileSync(path)));
         if (answer.error_detail) log.warn(`Filesystem config update rejected: ${answer.error_detail.message}`);
       } catch (error) {
         log.warn(`Filesystem config update failure: ${(error as Error).message}`);
