@@ -38,9 +38,20 @@ RUN missing=""; \
 COPY --from=build /out/ /
 ENV ISTIO_META_ISTIO_PROXY_SHA=istio-proxy:node-sidecar \
     NODE_COMPILE_CACHE=/var/cache/node-sidecar
-# Compiled code is kept per user, so both users of the image fill their part: the proxy's, and root for the init container.
-RUN pilot-agent version >/dev/null && pilot-agent istio-iptables --help >/dev/null
+# Compiled code is kept per user and per set of V8 flags (those of the launchers): the proxy's user fills its part, root the init step's.
+RUN pilot-agent istio-iptables --help >/dev/null
 USER 1337
-RUN /usr/local/lib/node-sidecar/node_modules/node/bin/node /usr/local/lib/node-sidecar/dist/compile-cache.js
+RUN program=/usr/local/lib/node-sidecar; \
+    for pages in 2 4; do \
+      "$program/node_modules/node/bin/node" "--max-semi-space-size=$pages" --input-type=module -e " \
+        import { readdirSync } from 'node:fs'; \
+        import { flushCompileCache } from 'node:module'; \
+        const folder = '$program/dist/'; \
+        const files = readdirSync(folder).filter(name => /^(chunk-.*|worker)[.]js\$/.test(name)); \
+        for (const name of files) await import(folder + name).catch(() => {}); \
+        flushCompileCache(); \
+        process.exit(0);"; \
+    done; \
+    pilot-agent version >/dev/null && envoy --version >/dev/null
 WORKDIR /
 ENTRYPOINT ["/usr/local/bin/pilot-agent"]

@@ -3,7 +3,8 @@ import { get } from 'node:http';
 import t from 'tap';
 import { run } from '../cluster/command.ts';
 import { apply, getObject } from '../cluster/kubectl.ts';
-import { makeNamespace, requireMode, sidecarStartMs, skipUnless, waitReady } from '../fixtures/mesh.ts';
+import { makeNamespace, requireMode, skipUnless, waitReady } from '../fixtures/mesh.ts';
+import { sidecarStartMs } from '../fixtures/proxies.ts';
 import { type App, workload } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
 

@@ -1,6 +1,8 @@
 /** HTTP/1.1, WebSocket, TCP and server-first TCP between this image and itself, and between it and Envoy, both ways. */
 import t from 'tap';
-import { callEcho, deploy, makeNamespace, requireMode, startLoad, waitForCluster } from '../fixtures/mesh.ts';
+import { startLoad } from '../fixtures/load.ts';
+import { callEcho, deploy, makeNamespace, requireMode } from '../fixtures/mesh.ts';
+import { waitForCluster } from '../fixtures/proxies.ts';
 import { type App, istioObject, service, type SidecarKind } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
 
