@@ -6,6 +6,7 @@ import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
 import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
 import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
+import { buildTcpProxy } from './filters/network/tcp-proxy/tcp-proxy-filter.ts';
 import { buildConnectionManager } from '../http/connection-manager.ts';
 import type { HttpFilterBuilders } from '../http/filter.ts';
 import type { NetworkFilterBuilders } from '../network/filter.ts';
@@ -14,6 +15,7 @@ import type { NetworkFilterBuilders } from '../network/filter.ts';
 export const networkFilters: NetworkFilterBuilders = {
   'envoy.filters.network.http_connection_manager': buildConnectionManager,
   'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
+  'envoy.filters.network.tcp_proxy': buildTcpProxy,
   'istio.stats': createIstioStatsTcpFilter,
 };
 
