@@ -1,0 +1,7 @@
+/** `envoy.config.core.v3.Address` as ProtoJSON. */
+import type { Address } from '../config/model/address.ts';
+
+export function addressToJson(address: Address): object {
+  if (address.kind === 'pipe') return { pipe: { path: address.path } };
+  return { socket_address: { address: address.address, port_value: address.port } };
+}

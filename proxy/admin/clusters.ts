@@ -1,0 +1,173 @@
+/** `/clusters`: hosts with their live counters, as text or as `envoy.admin.v3.Clusters`. */
+import { stringifyJson } from '../../protos/json-writer.ts';
+import { formatAddress } from '../config/model/address.ts';
+import type { AdminCluster, AdminContext, AdminHost } from './admin-context.ts';
+import { addressToJson } from './address-json.ts';
+import type { AdminRequest, AdminResponse } from './endpoint.ts';
+import { jsonResponse, textResponse } from './endpoint.ts';
+import { parseFilter } from './name-filter.ts';
+
+export function handleClusters({ query }: AdminRequest, context: AdminContext): AdminResponse {
+  const filter = parseFilter(query.get('filter'), false);
+  if ('error' in filter) return textResponse('Invalid re2 regex', 400);
+  const { matches } = filter;
+  const clusters = [...context.clusters.list()].filter(({ model }) => matches === null || matches(model.name));
+  return query.get('format') === 'json' ? jsonResponse(renderJson(clusters)) : textResponse(renderText(clusters));
+}
+
+function edsServiceName({ model }: AdminCluster): string {
+  return model.discovery.kind === 'eds' && model.discovery.serviceName !== model.name ? model.discovery.serviceName : '';
+}
+
+function isCanary({ host }: AdminHost): boolean {
+  return host.metadata['envoy.lb']?.canary === true;
+}
+
+/** Envoy's flags of a host, as /clusters names them. */
+function healthFlags({ host, ejected }: AdminHost): string {
+  let flags = ejected ? '/failed_outlier_check' : '';
+  if (host.health === 'unhealthy') flags += '/failed_eds_health';
+  if (host.health === 'degraded') flags += '/degraded_eds_health';
+  if (host.health === 'draining') flags += '/eds_status_draining';
+  if (host.health === 'timeout') flags += '/eds_status_timeout';
+  return flags === '' ? 'healthy' : flags;
+}
+
+function* renderText(clusters: readonly AdminCluster[]): Generator<string> {
+  for (const cluster of clusters) {
+    yield renderClusterText(cluster);
+    for (const host of cluster.hosts) yield renderHostText(cluster.model.name, host);
+  }
+}
+
+function renderClusterText(cluster: AdminCluster): string {
+  const { model, addedViaApi } = cluster;
+  const lines = [`observability_name::${model.statName || model.name}`];
+  if (model.outlierDetection !== null) {
+    lines.push('outlier::success_rate_average::-1', 'outlier::success_rate_ejection_threshold::-1');
+    lines.push('outlier::local_origin_success_rate_average::-1', 'outlier::local_origin_success_rate_ejection_threshold::-1');
+  }
+  for (const [i, priority] of ['default', 'high'].entries()) {
+    const limits = model.circuitBreakers[i as 0 | 1];
+    lines.push(
+      `${priority}_priority::max_connections::${limits.maxConnections}`,
+      `${priority}_priority::max_pending_requests::${limits.maxPendingRequests}`,
+      `${priority}_priority::max_requests::${limits.maxRequests}`,
+      `${priority}_priority::max_retries::${limits.maxRetries}`,
+    );
+  }
+  lines.push(`added_via_api::${addedViaApi}`);
+  const serviceName = edsServiceName(cluster);
+  if (serviceName !== '') lines.push(`eds_service_name::${serviceName}`);
+  return lines.map(line => `${model.name}::${line}\n`).join('');
+}
+
+function renderHostText(cluster: string, host: AdminHost): string {
+  const { counters, locality } = host;
+  const values: [string, string | number | boolean][] = [
+    ['cx_active', counters.connectionsActive],
+    ['cx_connect_fail', counters.connectFailures],
+    ['cx_total', counters.connectionsTotal],
+    ['rq_active', counters.requestsActive],
+    ['rq_error', counters.requestsFailed],
+    ['rq_pending_active', 0],
+    ['rq_success', counters.requestsSucceeded],
+    ['rq_timeout', counters.requestsTimedOut],
+    ['rq_total', counters.requestsTotal],
+    ['hostname', host.host.hostname],
+    ['health_flags', healthFlags(host)],
+    ['weight', host.host.weight],
+    ['region', locality.region],
+    ['zone', locality.zone],
+    ['sub_zone', locality.subZone],
+    ['canary', isCanary(host)],
+    ['priority', host.priority],
+    ['success_rate', -1],
+    ['local_origin_success_rate', -1],
+  ];
+  const prefix = `${cluster}::${formatAddress(host.host.address)}`;
+  return values.map(([name, value]) => `${prefix}::${name}::${value}\n`).join('');
+}
+
+function* renderJson(clusters: readonly AdminCluster[]): Generator<string> {
+  if (clusters.length === 0) {
+    yield '{}\n';
+    return;
+  }
+  let separator = '{\n "cluster_statuses": [\n  ';
+  for (const cluster of clusters) {
+    yield separator + stringifyJson(clusterToJson(cluster), 2);
+    separator = ',\n  ';
+  }
+  yield '\n ]\n}\n';
+}
+
+export const healthNames = {
+  healthy: 'HEALTHY',
+  unhealthy: 'UNHEALTHY',
+  draining: 'DRAINING',
+  timeout: 'TIMEOUT',
+  degraded: 'DEGRADED',
+  // Envoy shows a host of unknown health as a healthy one.
+  unknown: 'HEALTHY',
+} as const;
+
+function clusterToJson(cluster: AdminCluster): object {
+  const { model, addedViaApi } = cluster;
+  const hosts = [...cluster.hosts].map(hostToJson);
+  const serviceName = edsServiceName(cluster);
+  const thresholds = model.circuitBreakers.map((limits, i) => ({
+    ...(i === 1 && { priority: 'HIGH' }),
+    max_connections: limits.maxConnections,
+    max_pending_requests: limits.maxPendingRequests,
+    max_requests: limits.maxRequests,
+    max_retries: limits.maxRetries,
+  }));
+  return {
+    name: model.name,
+    ...(addedViaApi && { added_via_api: true }),
+    ...(hosts.length > 0 && { host_statuses: hosts }),
+    circuit_breakers: { thresholds },
+    observability_name: model.statName || model.name,
+    ...(serviceName !== '' && { eds_service_name: serviceName }),
+  };
+}
+
+function hostToJson(host: AdminHost): object {
+  const { counters, locality } = host;
+  const stat = (name: string, value: number, isGauge = false) => ({
+    ...(isGauge && { type: 'GAUGE' }),
+    ...(value !== 0 && { value: String(value) }),
+    name,
+  });
+  return {
+    address: addressToJson(host.host.address),
+    stats: [
+      stat('cx_connect_fail', counters.connectFailures),
+      stat('cx_total', counters.connectionsTotal),
+      stat('rq_error', counters.requestsFailed),
+      stat('rq_success', counters.requestsSucceeded),
+      stat('rq_timeout', counters.requestsTimedOut),
+      stat('rq_total', counters.requestsTotal),
+      stat('cx_active', counters.connectionsActive, true),
+      stat('rq_active', counters.requestsActive, true),
+      stat('rq_pending_active', 0, true),
+    ],
+    health_status: {
+      ...(host.ejected && { failed_outlier_check: true }),
+      eds_health_status: healthNames[host.host.health],
+    },
+    weight: host.host.weight,
+    ...(host.host.hostname !== '' && { hostname: host.host.hostname }),
+    ...(host.priority !== 0 && { priority: host.priority }),
+    locality: localityToJson(locality),
+  };
+}
+
+export function localityToJson(locality: AdminHost['locality']): object {
+  return {
+    ...(locality.region !== '' && { region: locality.region }),
+    ...(locality.zone !== '' && { zone: locality.zone }),
+    ...(locality.subZone !== '' && { sub_zone: locality.subZone }),
+  };
+}
