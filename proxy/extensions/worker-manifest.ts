@@ -10,6 +10,7 @@ import { buildTcpProxy } from './filters/network/tcp-proxy/tcp-proxy-filter.ts';
 import { buildConnectionManager } from '../http/connection-manager.ts';
 import type { HttpFilterBuilders } from '../http/filter.ts';
 import type { NetworkFilterBuilders } from '../network/filter.ts';
+import { createRouterFilterFactory } from '../router/router-filter.ts';
 
 /** Network filters, downstream and upstream. */
 export const networkFilters: NetworkFilterBuilders = {
@@ -22,5 +23,6 @@ export const networkFilters: NetworkFilterBuilders = {
 /** HTTP filters. */
 export const httpFilters: HttpFilterBuilders = {
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
+  'envoy.filters.http.router': createRouterFilterFactory,
   'istio.stats': createIstioStatsFilter,
 };

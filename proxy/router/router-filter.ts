@@ -95,8 +95,7 @@ class RouterFilter implements HttpFilter, UpstreamRequestOwner {
 
   onRequestData(data: Buffer, endStream: boolean): HookStatus {
     if (this.#finished) return HookStatus.stop;
-    const keeps = this.#retryState !== null || this.#selection?.mirrors.length !== 0;
-    if (keeps && this.#body.wouldOverflow(data.length)) this.#abandonRetries();
+    if (this.#mustKeepBody() && this.#body.wouldOverflow(data.length)) this.#abandonRetries();
     if (this.#finished) return HookStatus.stop;
     const attempt = this.#attempt;
     const isReady = attempt !== null && attempt.encoder !== null;

@@ -1,6 +1,8 @@
 /** One cluster on one worker: hosts by priority and locality, the balancer over them, limits and counters. */
 import type { Address } from '../config/model/address.ts';
 import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
+import type { FilterModel } from '../config/model/listener.ts';
+import type { NetworkFilterFactory } from '../network/filter.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { WorkerToMain } from '../workers/messages.ts';
@@ -23,6 +25,8 @@ export interface UpstreamServices {
   readonly clusterCounters: ClusterCounters;
   readonly connect: Connector;
   readonly createHttp1Codec: Http1CodecFactory;
+  /** Upstream network filters of a cluster, by the worker's manifest. */
+  readonly buildNetworkFilters: (models: readonly FilterModel[]) => readonly NetworkFilterFactory[];
   readonly report: (message: WorkerToMain) => void;
   /** In [0, 1). */
   readonly random: () => number;
@@ -36,6 +40,7 @@ export class WorkerCluster implements Cluster {
   readonly services: UpstreamServices;
   readonly resources: SharedResourceManager;
   readonly #originalDestination: OriginalDestinationHosts | null;
+  #networkFilters: readonly NetworkFilterFactory[] | null = null;
   /** As last set; null before. */
   hostSet: HostSetModel | null = null;
   #stats: WorkerClusterStats | null = null;
@@ -55,6 +60,12 @@ export class WorkerCluster implements Cluster {
   get stats(): WorkerClusterStats {
     this.#stats ??= new WorkerClusterStats(this.services.stats, this.model.statName);
     return this.#stats;
+  }
+
+  /** Factories of the upstream network filters, made when the first connection needs them. */
+  get networkFilters(): readonly NetworkFilterFactory[] {
+    this.#networkFilters ??= this.services.buildNetworkFilters(this.model.filters);
+    return this.#networkFilters;
   }
 
   /** Null if no host can serve. */

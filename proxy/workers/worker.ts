@@ -6,10 +6,12 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type net from 'node:net';
 import { configureLog, isLogLevel, Logger, setLogLevels } from '../../common/log.ts';
 import { TimerWheel } from '../../common/timer-wheel.ts';
+import type { FilterModel } from '../config/model/listener.ts';
 import { httpFilters, networkFilters } from '../extensions/worker-manifest.ts';
 import type { WorkerServices } from '../http/filter.ts';
 import { createClientCodec, defaultClientCodecOptions } from '../http/h1/client-codec.ts';
 import { WorkerListeners } from '../listener/worker-listeners.ts';
+import type { NetworkFilterFactory } from '../network/filter.ts';
 import { setConnectionIdRange } from '../network/connection-record.ts';
 import { checkDirectReads } from '../network/socket-self-test.ts';
 import { loadSocketOptions } from '../network/socket-options.ts';
@@ -66,9 +68,18 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     connect: createConnector(contexts, stats, timers),
     createHttp1Codec: (connection, options, callbacks) =>
       createClientCodec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
+    buildNetworkFilters: models => models.map(model => buildUpstreamFilter(model)),
     report: post,
     random: Math.random,
   });
+  const buildUpstreamFilter = (model: FilterModel): NetworkFilterFactory =>
+    networkFilters[model.kind](model.config as never, {
+      stats,
+      node: start.node,
+      trafficDirection: 'outbound',
+      services,
+      listener: null,
+    });
   const services: WorkerServices = {
     clusters,
     timers,

@@ -7,6 +7,9 @@ import type { Http1Pool } from './http1-pool.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
 import type { UpstreamConnectionOwner } from './upstream-connection.ts';
 
+/** The ALPN on which the one upstream network filter there is, metadata exchange, has anything to do for HTTP. */
+const peerExchangeProtocol = 'istio-peer-exchange';
+
 export class Http1Connection implements ConnectionCallbacks, ClientConnectionCallbacks, UpstreamConnectionOwner {
   readonly #pool: Http1Pool;
   readonly #upstream: UpstreamConnection;
@@ -84,7 +87,9 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
 
   onConnected(): void {
     const { cluster } = this.#pool.host;
+    if (this.#upstream.connection.info.tls?.alpn === peerExchangeProtocol) this.#upstream.installFilters(null);
     const { connection } = this.#upstream;
+    if (connection.state === 'closed') return;
     connection.setNoDelay(true);
     this.#codec = cluster.services.createHttp1Codec(connection, cluster.model.protocol.http1, this);
     this.#upstream.onConnected();

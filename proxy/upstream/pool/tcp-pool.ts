@@ -17,6 +17,7 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
   readonly #priority: 0 | 1;
   readonly #waiting: TcpPoolCallbacks;
   readonly #upstream: UpstreamConnection;
+  readonly #streamInfo: StreamOptions['streamInfo'];
   #isPending = true;
   #isCancelled = false;
 
@@ -24,6 +25,7 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
     this.#host = host;
     this.#priority = options.priority;
     this.#waiting = waiting;
+    this.#streamInfo = options.streamInfo;
     host.cluster.stats.rqPendingTotal.inc();
     host.cluster.stats.rqPendingActive.inc();
     this.#upstream = new UpstreamConnection(host, options, this, this);
@@ -47,7 +49,9 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
   // Of the real connection
 
   onConnected(): void {
-    if (!this.#isCancelled) this.#upstream.onConnected();
+    if (this.#isCancelled) return;
+    this.#upstream.installFilters(this.#streamInfo);
+    if (this.state !== 'closed') this.#upstream.onConnected();
   }
 
   onData(data: Buffer, endStream: boolean): void {

@@ -4,6 +4,8 @@
  */
 import { Timer } from '../../../common/timer-wheel.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
+import { NetworkFilterChain } from '../../network/filter-chain.ts';
+import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
 import { HostField } from '../shared-counters.ts';
 import type { WorkerHost } from '../worker-host.ts';
@@ -16,7 +18,8 @@ export interface UpstreamConnectionOwner {
 }
 
 export class UpstreamConnection {
-  readonly connection: Connection;
+  /** What is written here passes the upstream network filters, if the connection has any. */
+  connection: Connection;
   readonly #host: WorkerHost;
   readonly #priority: 0 | 1;
   readonly #owner: UpstreamConnectionOwner;
@@ -67,6 +70,26 @@ export class UpstreamConnection {
     this.#timedOut = true;
     this.#host.cluster.stats.cxConnectTimeout.inc();
     this.connection.close('no-flush', 'connect_timeout');
+  }
+
+  /**
+   * Puts the cluster's network filters between the connection and its consumer. Call it when connected, before the first byte.
+   * Differs from Envoy: the filters join once the connection is established, not while it is being made.
+   */
+  installFilters(streamInfo: StreamInfo | null): void {
+    const factories = this.#host.cluster.networkFilters;
+    if (factories.length === 0) return;
+    const consumer = this.connection.callbacks;
+    const { info } = this.connection;
+    const { timers } = this.#host.cluster.services;
+    const chain = new NetworkFilterChain(
+      this.connection,
+      streamInfo ?? new StreamInfo(info, Date.now(), timers.now()),
+      factories,
+    );
+    chain.connection.callbacks = consumer;
+    this.connection = chain.connection;
+    chain.start();
   }
 
   /** The owner's connection callbacks pass these two on. */
