@@ -3,6 +3,7 @@
  *
  * Source: the istio_agent_* names of istio.io/istio (pilot-agent, istio-agent, security and dns packages).
  */
+import { performance } from 'node:perf_hooks';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -151,3 +152,15 @@ export const agentMetrics = {
     [0.001, 0.005, 0.01, 0.1, 1, 5],
   ),
 } as const;
+
+const processMetrics: readonly (readonly [name: string, help: string, value: () => number])[] = [
+  ['process_cpu_seconds_total', 'Total user and system CPU time spent in seconds.', readCpuSeconds],
+  ['process_resident_memory_bytes', 'Resident memory size in bytes.', () => process.memoryUsage.rss()],
+  ['process_start_time_seconds', 'Start time of the process since unix epoch in seconds.', () => performance.timeOrigin / 1000],
+];
+for (const [name, help, value] of processMetrics) new Gauge(name, help).set(value);
+
+function readCpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}

@@ -20,7 +20,11 @@ export async function runRequest(argv: readonly string[]): Promise<number> {
     throw new Error(`received unsuccessful status code ${response.status}: ${response.body.toString()}`);
   }
   // What is printed may be megabytes: wait until it is out.
-  await new Promise<void>(resolve => process.stdout.write(Buffer.concat([response.body, Buffer.from('\n')]), () => resolve()));
+  await new Promise<void>(resolve => {
+    // A reader that has seen enough (`| head`) is no failure.
+    process.stdout.once('error', () => resolve());
+    process.stdout.write(Buffer.concat([response.body, Buffer.from('\n')]), () => resolve());
+  });
   return 0;
 }
 

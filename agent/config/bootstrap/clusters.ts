@@ -130,6 +130,7 @@ function remoteCluster(name: string, service: RemoteService, { node, addresses }
   };
 }
 
+/** Differs from pilot-agent: plain numbers; it writes wrappers as objects, which Envoy refuses. */
 function buildKeepalive(keepalive: NonNullable<RemoteService['tcpKeepalive']>): JsonObject {
   const fields: Record<string, Json> = {};
   const timeS = Math.floor(durationMs(keepalive.time, 0) / 1000);

@@ -19,8 +19,8 @@ export function sdsSecret(name: string): JsonObject {
   };
 }
 
-/** As istiod writes it into resources: there, a missing secret never times out. */
-function patientSdsSecret(name: string): JsonObject {
+/** The mesh's own secrets may come late: they never time out, as in istiod's resources. */
+function meshSecret(name: string): JsonObject {
   const secret = sdsSecret(name);
   return { ...secret, sds_config: { ...(secret.sds_config as JsonObject), initial_fetch_timeout: '0s' } };
 }
@@ -43,10 +43,10 @@ export function buildUpstreamTls(settings: TlsSettings, defaultSni: string, node
   const common: Record<string, Json> = {
     combined_validation_context: {
       default_validation_context: names.length === 0 ? {} : { match_subject_alt_names: names },
-      validation_context_sds_secret_config: patientSdsSecret(inMesh ? 'ROOTCA' : root === '' ? '' : `file-root:${root}`),
+      validation_context_sds_secret_config: inMesh ? meshSecret('ROOTCA') : sdsSecret(root === '' ? '' : `file-root:${root}`),
     },
   };
-  if (keyPair !== '') common.tls_certificate_sds_secret_configs = [patientSdsSecret(keyPair)];
+  if (keyPair !== '') common.tls_certificate_sds_secret_configs = [inMesh ? meshSecret(keyPair) : sdsSecret(keyPair)];
   if (http2) common.alpn_protocols = inMesh ? ['istio', 'h2'] : ['h2'];
   return {
     name: 'envoy.transport_sockets.tls',

@@ -108,7 +108,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'access log and metrics services',
     proxyConfig: {
-      envoyAccessLogService: { address: 'als:1', tlsSettings, tcpKeepalive: { probes: 3, time: '10s', interval: '5s' } },
+      envoyAccessLogService: { address: 'als:1', tlsSettings },
       envoyMetricsService: { address: 'ms:2', tlsSettings: { mode: 'ISTIO_MUTUAL', sni: 'own' } },
       statsdUdpAddress: '127.0.0.1:9125',
     },
