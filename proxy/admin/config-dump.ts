@@ -63,7 +63,7 @@ function dumpResource(
   mask: FieldMask | null,
   matches: TextPredicate | null,
 ): AdminResponse {
-  for (const { type, fields, lists } of sections) {
+  for (const { fields, lists } of sections) {
     const list = lists.find(({ field }) => field === resource);
     if (list !== undefined) {
       if (mask !== null && !isMaskOf(mask, `${adminPackage}.${list.entryType}`)) {
@@ -72,10 +72,7 @@ function dumpResource(
       return jsonResponse(renderResource(list, mask, matches));
     }
     if (resource in fields) {
-      return failure(
-        400,
-        `${resource} is not a repeated field in ${adminPackage}.${type}. Use ?mask=${resource} to get only this field`,
-      );
+      return failure(400, `${resource} is not a repeated field. Use ?mask=${resource} to get only this field`);
     }
   }
   return failure(404, `${resource} not found in config dump`);
