@@ -1,0 +1,59 @@
+/** Entry of the proxy: Envoy's command line, and what goes wrong before there is a server. */
+import { setLogLevels, Logger } from '../common/log.ts';
+import { envoyVersion } from '../common/version.ts';
+import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
+import { flags } from './config/options.ts';
+
+const log = new Logger('main');
+
+/** What Envoy calls its build: revision, version, status, type and TLS library. */
+const buildText = `node-sidecar/${envoyVersion}/Clean/RELEASE/OpenSSL`;
+
+function usage(): string {
+  const lines = Object.entries(flags).map(([name, kind]) => `   --${name}${kind === 'switch' ? '' : ` <${kind}>`}`);
+  return `\nUSAGE: \n\n   envoy  [flags] -c <string>\n\nWhere: \n\n${lines.join('\n')}\n\n   -c, -l and -h stand for --config-path, --log-level and --help.\n`;
+}
+
+async function main(argv: readonly string[]): Promise<void> {
+  const parsed = parseOptions(argv);
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(`${usage()}\n`);
+      return;
+    case 'version':
+      process.stdout.write(`\nenvoy  version: ${buildText}\n\n`);
+      return;
+    case 'hot-restart-version':
+      process.stdout.write('disabled\n');
+      return;
+    case 'run':
+      await run(parsed.options);
+  }
+}
+
+async function run(options: ProxyOptions): Promise<void> {
+  setLogLevels(options.logLevel, options.componentLogLevels);
+  // The command line is checked before the parts are loaded: a wrong one answers at once.
+  const [{ Server }, { loadBootstrap }] = await Promise.all([import('./server.ts'), import('./config/bootstrap-file.ts')]);
+  const what = options.configPath === '' ? '--config-yaml' : options.configPath;
+  try {
+    const server = new Server(options, await loadBootstrap(options));
+    if (options.mode === 'validate') {
+      server.validate();
+      process.stdout.write(`configuration '${what}' OK\n`);
+      process.exit(0);
+    }
+    await server.start();
+  } catch (error) {
+    log.critical(`error initializing config '${what}': ${(error as Error).message}`);
+    log.debug(() => String((error as Error).stack));
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(1);
+  }
+}
+
+main(process.argv.slice(2)).catch(error => {
+  if (!(error instanceof OptionsError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+});
