@@ -97,13 +97,28 @@ function prune(json: NamespaceJson, path: string, reachable: Set<string>): Names
   return result as NamespaceJson;
 }
 
+/**
+ * Marks the scalars of oneofs as `proto3_optional`, so that one that is not set decodes as null and not as its type's default:
+ * only then `a ?? b` means what it says.
+ */
+function markOneofScalars(json: NamespaceJson): void {
+  const oneofs = (json.oneofs ?? {}) as { [name: string]: { oneof: string[] } };
+  for (const name of Object.values(oneofs).flatMap(({ oneof }) => oneof)) {
+    const field = json.fields![name];
+    field.options = { ...(field.options ?? {}), proto3_optional: true };
+  }
+  for (const child of Object.values(json.nested ?? {})) markOneofScalars(child);
+}
+
 function main(): void {
   const root = loadRoot();
   const reachable = findReachable(root);
   const json = prune(root.toJSON() as NamespaceJson, '', reachable);
   mkdirSync(output, { recursive: true });
+  const types = renderTypes(protobuf.Root.fromJSON(json as protobuf.INamespace), rootMessages);
+  writeFileSync(join(output, 'types.d.ts'), types);
+  markOneofScalars(json!);
   writeFileSync(join(output, 'descriptor.json'), JSON.stringify(json));
-  writeFileSync(join(output, 'types.d.ts'), renderTypes(protobuf.Root.fromJSON(json as protobuf.INamespace), rootMessages));
   console.log(`protos: ${reachable.size} messages and enums`);
 }
 
