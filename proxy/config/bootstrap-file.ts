@@ -1,103 +1,47 @@
-/** Reads the bootstrap, and other messages that are kept in files: JSON, YAML or protobuf, by the file's extension. */
-import { readFileSync } from 'node:fs';
-import { extname } from 'node:path';
-import { parse as parseYaml } from 'yaml';
-import { readJsonMessage } from '../../protos/json-reader.ts';
-import { decodeMessage, encodeMessage, type MessageName, type MessageTypes } from '../../protos/messages.ts';
+/** The bootstrap: `--config-path`, with `--config-yaml` merged over it as protobuf merges messages. */
+import { decodeMessage, findType, type MessageTypes, type protos } from '../../protos/messages.ts';
+import { DocumentError, decodeDocument, decodeYaml, readDocument } from './document.ts';
 import type { ProxyOptions } from './options.ts';
 
 const bootstrapType = 'envoy.config.bootstrap.v3.Bootstrap';
+const responseType = 'envoy.service.discovery.v3.DiscoveryResponse';
 
 export interface LoadedBootstrap {
-  readonly message: MessageTypes[typeof bootstrapType];
-  /** The encoded message, with what `--config-yaml` merged into it. */
+  readonly message: protos.envoy.config.bootstrap.v3.Bootstrap;
+  /** The same, encoded. */
   readonly bytes: Buffer;
-  /** Paths of fields that the descriptors do not know. */
+  /** Paths of fields that were ignored because `--allow-unknown-static-fields` asks for it. */
   readonly unknownFields: readonly string[];
 }
 
-type LoadOptions = Pick<ProxyOptions, 'configPath' | 'configYaml' | 'allowUnknownStaticFields'>;
-
-/**
- * The file of `--config-path` with `--config-yaml` merged over it.
- * @throws Error naming the file or the path of the field that is wrong.
- */
-export function loadBootstrap(options: LoadOptions): LoadedBootstrap {
+/** @throws DocumentError */
+export async function loadBootstrap(
+  options: Pick<ProxyOptions, 'configPath' | 'configYaml' | 'allowUnknownStaticFields'>,
+): Promise<LoadedBootstrap> {
   const { configPath, configYaml } = options;
   if (configPath === '' && configYaml === '') {
-    throw new Error('At least one of --config-path or --config-yaml or Options::configProto() should be non-empty');
+    throw new DocumentError('At least one of --config-path or --config-yaml or Options::configProto() should be non-empty');
   }
-  if (configYaml === '' && isBinary(configPath)) {
-    const message = decodeMessage(bootstrapType, readContent(configPath));
-    return { message, bytes: encodeMessage(bootstrapType, message), unknownFields: [] };
-  }
-  if (isBinary(configPath)) throw new Error('--config-yaml cannot be merged into a protobuf file');
-  const base = configPath === '' ? {} : parseText(configPath, readContent(configPath).toString());
-  const json = configYaml === '' ? base : mergeJson(base, parseText('--config-yaml', configYaml));
   const unknownFields: string[] = [];
-  const onUnknownField = options.allowUnknownStaticFields ? (path: string) => unknownFields.push(path) : null;
-  const message = readJsonMessage(bootstrapType, json, { onUnknownField }) as MessageTypes[typeof bootstrapType];
-  return { message, bytes: encodeMessage(bootstrapType, message), unknownFields };
+  const onUnknownField = options.allowUnknownStaticFields ? (path: string) => void unknownFields.push(path) : null;
+  const parts: Uint8Array[] = [];
+  const type = findType(bootstrapType)!;
+  if (configPath !== '') {
+    const message = await decodeDocument(bootstrapType, configPath, readDocument(configPath), onUnknownField);
+    parts.push(type.encode(message).finish());
+  }
+  if (configYaml !== '') {
+    parts.push(type.encode(await decodeYaml(bootstrapType, configYaml, onUnknownField)).finish());
+  }
+  // Concatenated encodings are a merged message: scalars are replaced, lists appended, messages merged.
+  const bytes = Buffer.concat(parts);
+  return { message: decodeMessage(bootstrapType, bytes), bytes, unknownFields };
 }
 
 /**
- * A message in a file, as `path_config_source` reads it.
- * @throws Error if the content is no such message.
+ * A DiscoveryResponse from a `path_config_source`. Unknown fields are ignored, as in every dynamic resource.
+ * @throws DocumentError
  */
-export function decodeFile<N extends MessageName>(name: N, path: string, content: Buffer): MessageTypes[N] {
-  if (isBinary(path)) return decodeMessage(name, content);
-  const message = readJsonMessage(name, parseText(path, content.toString()), { onUnknownField: () => {} });
-  // Through the wire form once: a decoder fills in what the text left out.
-  return decodeMessage(name, encodeMessage(name, message as never));
-}
-
-function isBinary(path: string): boolean {
-  return extname(path) === '.pb';
-}
-
-function readContent(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch {
-    throw new Error(`Invalid path: ${path}`);
-  }
-}
-
-/** JSON is tried first: a bootstrap of the agent is JSON, and YAML takes ten times as long. */
-function parseText(path: string, text: string): unknown {
-  const extension = extname(path);
-  if (extension === '.pb_text') throw new Error(`${path}: protobuf text format is not implemented`);
-  if (extension === '.json' || text.trimStart().startsWith('{')) {
-    try {
-      return JSON.parse(text);
-    } catch (error) {
-      if (extension === '.json')
-        throw new Error(`Unable to parse JSON as proto (INVALID_ARGUMENT: ${(error as Error).message}): ${path}`);
-    }
-  }
-  try {
-    return parseYaml(text, { merge: true });
-  } catch (error) {
-    throw new Error(`Unable to convert YAML as JSON: ${(error as Error).message}`);
-  }
-}
-
-/** As protobuf merges: messages field by field, lists one after the other, an Any as a whole. */
-function mergeJson(base: unknown, over: unknown): unknown {
-  if (Array.isArray(base) && Array.isArray(over)) return [...base, ...over];
-  if (!isObject(base) || !isObject(over) || '@type' in over) return over;
-  const merged: { [key: string]: unknown } = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    Object.defineProperty(merged, key, {
-      value: Object.hasOwn(base, key) ? mergeJson(base[key], value) : value,
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
-  }
-  return merged;
-}
-
-function isObject(value: unknown): value is { [key: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+export async function decodeDiscoveryFile(path: string, content: Buffer): Promise<MessageTypes[typeof responseType]> {
+  return (await decodeDocument(responseType, path, content, () => {})) as MessageTypes[typeof responseType];
 }

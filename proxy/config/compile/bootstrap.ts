@@ -1,28 +1,22 @@
-/** `envoy.config.bootstrap.v3.Bootstrap`: everything but the resources, which are compiled one by one. */
-import { decodeMessage, encodeMessage, type MessageName, type protos } from '../../../protos/messages.ts';
-import { structToJson } from '../../../protos/struct.ts';
-import type { BootstrapModel, ConfigSourceModel, StaticResource } from '../model/bootstrap.ts';
-import type { StatsConfigModel } from '../model/stats.ts';
+/** `envoy.config.bootstrap.v3.Bootstrap`. Static resources stay encoded: they are compiled as if they had been pushed. */
+import { findType, type protos } from '../../../protos/messages.ts';
+import { type StructMessage, structToJson } from '../../../protos/struct.ts';
+import type { AccessLogModel } from '../model/access-log.ts';
+import type { BootstrapModel, StaticResource } from '../model/bootstrap.ts';
 import { compileAccessLogs } from './access-log.ts';
 import { compileAddress } from './address.ts';
 import { ConfigError } from './config-error.ts';
 import { compileConfigSource, compileGrpcSource } from './config-source.ts';
-import { compileStringMatcher } from './matchers.ts';
-import { requireText, unwrap } from './scalars.ts';
+import { defaultHttpFormat } from './format.ts';
 import { type CompileContext, type CompileFindings, CompileScope } from './scope.ts';
+import { compileStatsConfig } from './stats-config.ts';
+import { openExpected, typeNameOf, unknownExtension } from './typed-config.ts';
 
 type Bootstrap = protos.envoy.config.bootstrap.v3.Bootstrap;
 
-/** Fields that are accepted without effect, and why. */
-const inertFields: { readonly [field in keyof Bootstrap]?: string } = {
-  hds_config: 'health discovery is not implemented',
-  stats_sinks: 'statistics are pulled, not pushed',
-  watchdog: 'a stuck thread is not watched',
-  watchdogs: 'a stuck thread is not watched',
-  tracing: 'tracers are not implemented',
-  fatal_actions: 'there are no fatal actions',
-  perf_tracing_file_path: 'there is no performance tracing',
-};
+const connectionMonitor = 'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig';
+const internalListener = 'envoy.extensions.bootstrap.internal_listener.v3.InternalListener';
+const workloadDiscovery = 'istio.workload.BootstrapExtension';
 
 export interface CompiledBootstrap extends CompileFindings {
   readonly model: BootstrapModel;
@@ -31,134 +25,142 @@ export interface CompiledBootstrap extends CompileFindings {
 /** @throws ConfigError */
 export function compileBootstrap(message: Bootstrap, context: CompileContext): CompiledBootstrap {
   const scope = new CompileScope(context, 'bootstrap');
-  for (const [field, reason] of Object.entries(inertFields)) {
-    const value = message[field as keyof Bootstrap];
-    if (value !== null && value !== '' && !(Array.isArray(value) && value.length === 0)) scope.warn(field, reason as string);
-  }
-  const { static_resources: resources, dynamic_resources: dynamic } = message;
-  const dynamicSource = (field: 'cds_config' | 'lds_config'): ConfigSourceModel | null => {
-    const source = dynamic?.[field] ?? null;
-    return source === null ? null : compileConfigSource(source, `dynamic_resources.${field}`);
+  checkFields(message, scope);
+  noteExtensions(message, scope);
+  const statics = message.static_resources;
+  const dynamics = message.dynamic_resources;
+  const adsConfig = dynamics?.ads_config ?? null;
+  const source = (field: 'cds_config' | 'lds_config') => {
+    const config = dynamics?.[field] ?? null;
+    return config === null ? null : compileConfigSource(config, `dynamic_resources.${field}`);
   };
-  const ads = dynamic?.ads_config ?? null;
   const model: BootstrapModel = {
     node: compileNode(message.node),
     admin: compileAdmin(message.admin, scope),
-    staticSecrets: encodeAll('envoy.extensions.transport_sockets.tls.v3.Secret', resources?.secrets),
-    staticClusters: encodeAll('envoy.config.cluster.v3.Cluster', resources?.clusters),
-    staticListeners: encodeAll('envoy.config.listener.v3.Listener', resources?.listeners),
-    ads: ads === null ? null : compileGrpcSource(ads, 'dynamic_resources.ads_config'),
-    cds: dynamicSource('cds_config'),
-    lds: dynamicSource('lds_config'),
-    stats: compileStats(message.stats_config, scope),
-    runtimeLayers: (message.layered_runtime?.layers ?? []).map(compileRuntimeLayer),
+    staticSecrets: encodeAll('envoy.extensions.transport_sockets.tls.v3.Secret', statics?.secrets ?? []),
+    staticClusters: encodeAll('envoy.config.cluster.v3.Cluster', statics?.clusters ?? []),
+    staticListeners: encodeAll('envoy.config.listener.v3.Listener', statics?.listeners ?? []),
+    ads: adsConfig === null ? null : compileGrpcSource(adsConfig, 'dynamic_resources.ads_config'),
+    cds: source('cds_config'),
+    lds: source('lds_config'),
+    stats: compileStatsConfig(message.stats_config, 'stats_config', scope),
+    runtimeLayers: compileRuntime(message.layered_runtime),
     globalConnectionLimit: compileConnectionLimit(message.overload_manager, scope),
-    jsonLog: message.application_log_config?.log_format?.log_format === 'json_format',
+    jsonLog: message.application_log_config?.log_format?.json_format != null,
   };
+  requireStaticNames(model);
   return { model, ...scope.findings() };
 }
 
-function encodeAll(name: MessageName, messages: readonly { readonly name: string }[] = []): StaticResource[] {
-  return messages.map(message => ({ name: message.name, bytes: encodeMessage(name, message as never) }));
+function checkFields(message: Bootstrap, scope: CompileScope): void {
+  const type = findType('envoy.config.bootstrap.v3.Bootstrap')!;
+  scope.context.fields.check(type, message, '', {
+    onIgnored: (path, reason) => scope.noteIgnored(path, reason),
+    onUnknown: (path, count) => scope.noteUnknown(path, count),
+  });
 }
 
-function compileNode(node: Bootstrap['node']): BootstrapModel['node'] {
-  const { region = '', zone = '', sub_zone: subZone = '' } = node?.locality ?? {};
+/** Extensions of the process, and sinks, which are observers. */
+function noteExtensions(message: Bootstrap, scope: CompileScope): void {
+  for (const [i, extension] of message.bootstrap_extensions.entries()) {
+    const path = `bootstrap_extensions[${i}].typed_config`;
+    const any = extension.typed_config;
+    const typeName = any === null ? '' : typeNameOf(any, path);
+    if (any !== null && typeName === internalListener) openExpected(any, internalListener, path, scope);
+    else if (typeName === workloadDiscovery) scope.warn(path, 'workload discovery is not implemented: accepted without effect');
+    else throw unknownExtension('bootstrap extension', extension.name, any, path);
+  }
+  for (const [i, sink] of message.stats_sinks.entries()) {
+    scope.warn(`stats_sinks[${i}]`, `statistics sink ${sink.name} is not implemented: accepted without effect`);
+  }
+}
+
+function compileNode(node: protos.envoy.config.core.v3.Node | null): BootstrapModel['node'] {
+  const locality = node?.locality;
   return {
     id: node?.id ?? '',
     cluster: node?.cluster ?? '',
-    locality: { region, zone, subZone },
-    metadata: structToJson(node?.metadata as never),
+    locality: { region: locality?.region ?? '', zone: locality?.zone ?? '', subZone: locality?.sub_zone ?? '' },
+    metadata: structToJson(node?.metadata as StructMessage | null | undefined),
   };
 }
 
-function compileAdmin(admin: Bootstrap['admin'], scope: CompileScope): BootstrapModel['admin'] {
+function compileAdmin(admin: protos.envoy.config.bootstrap.v3.Admin | null, scope: CompileScope): BootstrapModel['admin'] {
   if (admin === null || admin.address === null) return null;
-  const accessLogs = [...compileAccessLogs(admin.access_log, 'admin.access_log', scope)];
+  const accessLogs: AccessLogModel[] = [...compileAccessLogs(admin.access_log, 'admin.access_log', scope)];
+  if (admin.access_log_path !== '') {
+    const format = { kind: 'text', format: defaultHttpFormat, omitEmpty: false } as const;
+    accessLogs.push({ kind: 'file', path: admin.access_log_path, format, filter: null });
+  }
   return { address: compileAddress(admin.address, 'admin.address'), accessLogs, profilePath: admin.profile_path };
 }
 
-function compileStats(config: Bootstrap['stats_config'], scope: CompileScope): StatsConfigModel {
-  const path = 'stats_config';
-  const matcher = config?.stats_matcher ?? null;
-  const list = matcher?.inclusion_list ?? matcher?.exclusion_list ?? null;
-  const kinds = {
-    reject_all: matcher?.reject_all ? 'none' : 'all',
-    inclusion_list: 'inclusion',
-    exclusion_list: 'exclusion',
-  } as const;
-  const kind = matcher?.stats_matcher === undefined ? 'all' : kinds[matcher.stats_matcher];
-  return {
-    useAllDefaultTags: unwrap(config?.use_all_default_tags ?? null, true),
-    tags: (config?.stats_tags ?? []).map(tag => ({
-      name: tag.tag_name,
-      regex: tag.regex || null,
-      fixedValue: tag.fixed_value || null,
-    })),
-    matcher: {
-      kind,
-      patterns: (list?.patterns ?? []).map((pattern, i) =>
-        compileStringMatcher(pattern, `${path}.stats_matcher.patterns[${i}]`, scope),
-      ),
-    },
-    histogramBuckets: (config?.histogram_bucket_settings ?? []).map(({ match, buckets }, i) => {
-      const at = `${path}.histogram_bucket_settings[${i}]`;
-      if (match === null) throw new ConfigError(`${at}.match`, 'value is required');
-      const ascending = buckets.every((bound, j) => j === 0 || bound > buckets[j - 1]);
-      if (!ascending) throw new ConfigError(`${at}.buckets`, 'values must be in ascending order');
-      return { match: compileStringMatcher(match, `${at}.match`, scope), bounds: [...buckets] };
-    }),
-  };
+function encodeAll(typeName: string, messages: readonly { readonly name: string }[]): readonly StaticResource[] {
+  const type = findType(typeName)!;
+  return messages.map(message => ({ name: message.name, bytes: type.encode(message).finish() }));
 }
 
-function compileRuntimeLayer(
-  layer: protos.envoy.config.bootstrap.v3.RuntimeLayer,
-  index: number,
-): BootstrapModel['runtimeLayers'][number] {
-  const path = `layered_runtime.layers[${index}]`;
-  const name = requireText(layer.name, `${path}.name`);
-  switch (layer.layer_specifier) {
-    case 'static_layer':
-      return { name, kind: 'static', values: flattenRuntime(structToJson(layer.static_layer as never), '') };
-    case 'admin_layer':
-      return { name, kind: 'admin', values: {} };
-    case undefined:
-      throw new ConfigError(path, 'layer_specifier is required');
-    default:
-      throw new ConfigError(`${path}.${layer.layer_specifier}`, 'is not implemented');
+function requireStaticNames(model: BootstrapModel): void {
+  const seen = new Set<string>();
+  for (const [i, { name }] of model.staticClusters.entries()) {
+    if (seen.has(name))
+      throw new ConfigError(`static_resources.clusters[${i}].name`, `cluster manager: duplicate cluster '${name}'`);
+    seen.add(name);
+  }
+  // The stream's cluster must be there before anything dynamic can be.
+  for (const source of [model.ads, model.cds?.source, model.lds?.source]) {
+    if (source && 'cluster' in source && !seen.has(source.cluster)) {
+      throw new ConfigError('dynamic_resources', `Unknown gRPC client cluster '${source.cluster}'`);
+    }
   }
 }
 
-/** Nested objects are keys with dots, as in Envoy. */
-function flattenRuntime(json: { readonly [key: string]: unknown }, prefix: string): { [key: string]: string | number | boolean } {
-  const values: { [key: string]: string | number | boolean } = {};
+type RuntimeValues = { [key: string]: string | number | boolean };
+
+function compileRuntime(runtime: protos.envoy.config.bootstrap.v3.LayeredRuntime | null): BootstrapModel['runtimeLayers'] {
+  const names = new Set<string>();
+  let adminLayers = 0;
+  return (runtime?.layers ?? []).map((layer, i) => {
+    const path = `layered_runtime.layers[${i}]`;
+    if (layer.name === '') throw new ConfigError(`${path}.name`, 'value length must be at least 1 characters');
+    if (names.has(layer.name)) throw new ConfigError(path, `Duplicate layer name: ${layer.name}`);
+    names.add(layer.name);
+    if (layer.admin_layer !== null) {
+      if (adminLayers++ > 0)
+        throw new ConfigError(path, 'Too many admin layers specified in LayeredRuntime, at most one may be specified');
+      return { name: layer.name, kind: 'admin', values: {} };
+    }
+    if (layer.static_layer === null) throw new ConfigError(path, 'layer_specifier is required');
+    const values: RuntimeValues = {};
+    flattenRuntime(structToJson(layer.static_layer as StructMessage), '', values, `${path}.static_layer`);
+    return { name: layer.name, kind: 'static', values };
+  });
+}
+
+/** Nested objects are keys with dots. */
+function flattenRuntime(json: { readonly [key: string]: unknown }, prefix: string, values: RuntimeValues, path: string): void {
   for (const [key, value] of Object.entries(json)) {
-    const name = prefix + key;
+    const name = prefix === '' ? key : `${prefix}.${key}`;
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') values[name] = value;
     else if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      const nested = value as { readonly [key: string]: unknown };
-      // A fractional percent stays one value: its numerator counts in percent.
-      if ('numerator' in nested) values[name] = Number(nested.numerator);
-      else Object.assign(values, flattenRuntime(nested, `${name}.`));
-    }
+      flattenRuntime(value as { [key: string]: unknown }, name, values, path);
+    } else throw new ConfigError(`${path}["${name}"]`, `Invalid runtime entry value for ${name}`);
   }
-  return values;
 }
 
-const connectionMonitor = 'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig';
-
-function compileConnectionLimit(manager: Bootstrap['overload_manager'], scope: CompileScope): number {
+function compileConnectionLimit(manager: protos.envoy.config.overload.v3.OverloadManager | null, scope: CompileScope): number {
   let limit = 0;
-  for (const [i, { typed_config: config, name }] of (manager?.resource_monitors ?? []).entries()) {
+  for (const [i, monitor] of (manager?.resource_monitors ?? []).entries()) {
     const path = `overload_manager.resource_monitors[${i}]`;
-    if (config?.type_url.endsWith(`/${connectionMonitor}`)) {
-      limit = decodeMessage(connectionMonitor, config.value).max_active_downstream_connections;
-      if (limit <= 0)
-        throw new ConfigError(`${path}.typed_config.max_active_downstream_connections`, 'value must be greater than 0');
-    } else {
-      scope.warn(path, `the resource monitor ${name} is not implemented`);
+    const any = monitor.typed_config;
+    if (any === null || typeNameOf(any, `${path}.typed_config`) !== connectionMonitor) {
+      throw unknownExtension('resource monitor', monitor.name, any, path);
+    }
+    const config = openExpected(any, connectionMonitor, `${path}.typed_config`, scope);
+    limit = (config as { max_active_downstream_connections: number }).max_active_downstream_connections;
+    if (!(limit > 0)) {
+      throw new ConfigError(`${path}.typed_config.max_active_downstream_connections`, 'value must be greater than 0');
     }
   }
-  if ((manager?.actions.length ?? 0) > 0) scope.warn('overload_manager.actions', 'overload actions are not implemented');
   return limit;
 }

@@ -1,6 +1,7 @@
 /** The field table of the resources themselves; extensions bring the lines of their own messages. */
 import type { FieldTable } from './field-table.ts';
 import { accessLogFields } from './fields/access-log.ts';
+import { bootstrapFields } from './fields/bootstrap.ts';
 import { clusterFields, resolverFields } from './fields/cluster.ts';
 import { configSourceFields, coreTypeFields } from './fields/core.ts';
 import { httpProtocolFields } from './fields/http-protocol.ts';
@@ -18,4 +19,5 @@ export const coreFields: FieldTable = {
   ...resolverFields,
   ...httpProtocolFields,
   ...tlsFields,
+  ...bootstrapFields,
 };
