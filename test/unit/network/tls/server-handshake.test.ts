@@ -1,0 +1,222 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import tls from 'node:tls';
+import t from 'tap';
+import { CertificateAuthority, type IssuedCertificate } from '../../../../demo/certificate-authority.ts';
+import type { SecretModel } from '../../../../proxy/config/model/tls.ts';
+import {
+  createTestListeners,
+  downstreamTls,
+  filterChain,
+  listenerModel,
+  noValidation,
+  type TestListeners,
+} from '../../../support/worker-listener.ts';
+
+const client = 'spiffe://cluster.local/ns/a/sa/client';
+const authority = await CertificateAuthority.create();
+const otherAuthority = await CertificateAuthority.create({ name: 'other' });
+const serverCertificate = await authority.issue([{ type: 'url', value: 'spiffe://cluster.local/ns/a/sa/server' }]);
+const clientCertificate = await authority.issue([{ type: 'url', value: client }]);
+
+function certificateSecret(key: string, issued: IssuedCertificate): SecretModel {
+  const certificate = { chain: issued.certificate, privateKey: issued.privateKey, password: null };
+  return { key, certificate, validation: null, ticketKeys: 'x' };
+}
+
+function trustSecret(ca: string): SecretModel {
+  return { key: 'ROOTCA', certificate: null, validation: { ...noValidation, trustedCa: ca }, ticketKeys: ca.slice(40, 90) };
+}
+
+const trustDomain = { type: 'any', matcher: { kind: 'prefix', value: 'spiffe://cluster.local/', ignoreCase: false } } as const;
+
+function startTls(overrides: Parameters<typeof downstreamTls>[0] = {}): { host: TestListeners; port: number } {
+  const host = createTestListeners();
+  host.contexts.update(certificateSecret('default', serverCertificate));
+  host.contexts.update(trustSecret(authority.rootCertificate));
+  const transportSocket = downstreamTls({
+    validation: { ...noValidation, subjectAltNames: [trustDomain] },
+    alpnProtocols: ['h2', 'http/1.1'],
+    ...overrides,
+  });
+  host.listeners.update(
+    'listener',
+    JSON.stringify(listenerModel({ filterChains: [filterChain({ transportSocket, transportSocketConnectTimeoutMs: 200 })] })),
+  );
+  return { host, port: host.listen() };
+}
+
+function connect(port: number, options: tls.ConnectionOptions = {}): tls.TLSSocket {
+  const socket = tls.connect({
+    port,
+    host: '127.0.0.1',
+    rejectUnauthorized: false,
+    cert: clientCertificate.certificate,
+    key: clientCertificate.privateKey,
+    ...options,
+  });
+  socket.on('error', () => {});
+  return socket;
+}
+
+/** What came back for `text`, or null if the connection ended. */
+async function exchange(socket: tls.TLSSocket, text: string): Promise<string | null> {
+  socket.write(text);
+  return new Promise(resolve => {
+    socket.once('data', data => resolve(data.toString()));
+    socket.once('close', () => resolve(null));
+  });
+}
+
+t.test('a peer of the trust domain is served and described', async t => {
+  const { host, port } = startTls();
+  const socket = connect(port, { servername: 'server.test', ALPNProtocols: ['http/1.1'] });
+  t.equal(await exchange(socket, 'hello'), 'hello');
+  t.equal(socket.alpnProtocol, 'http/1.1');
+  const info = host.accepted[0];
+  t.same(info.tls?.peer?.uriSans, [client]);
+  t.same(info.tls?.local?.uriSans, ['spiffe://cluster.local/ns/a/sa/server']);
+  t.equal(info.tls?.serverName, 'server.test');
+  t.equal(info.tls?.alpn, 'http/1.1');
+  t.equal(info.tls?.version, 'TLSv1.3');
+  t.equal(info.tls?.peerCertificateValidated, true);
+  t.equal(info.requestedServerName, 'server.test');
+  t.equal(host.counter('listener.test.ssl.handshake'), 1);
+  t.equal(host.counter('listener.test.ssl.versions.TLSv1.3'), 1);
+  socket.destroy();
+  host.close();
+});
+
+t.test('protocols without overlap select none and the connection goes on', async t => {
+  const { host, port } = startTls();
+  const socket = connect(port, { ALPNProtocols: ['istio'] });
+  t.equal(await exchange(socket, 'hello'), 'hello');
+  t.equal(socket.alpnProtocol, false);
+  t.equal(host.accepted[0].tls?.alpn, '');
+  socket.destroy();
+  host.close();
+});
+
+t.test('the server chooses the protocol by its own order', async t => {
+  const { host, port } = startTls();
+  const socket = connect(port, { ALPNProtocols: ['http/1.1', 'h2'] });
+  t.equal(await exchange(socket, 'hello'), 'hello');
+  t.equal(socket.alpnProtocol, 'h2');
+  socket.destroy();
+  host.close();
+});
+
+const refused: { name: string; issue: () => Promise<IssuedCertificate | null>; stat: string }[] = [
+  { name: 'no client certificate', issue: async () => null, stat: 'fail_verify_no_cert' },
+  {
+    name: "another CA's certificate",
+    issue: () => otherAuthority.issue([{ type: 'url', value: client }]),
+    stat: 'fail_verify_error',
+  },
+  {
+    name: 'an expired certificate',
+    issue: () => authority.issue([{ type: 'url', value: client }], -3_600_000),
+    stat: 'fail_verify_error',
+  },
+  {
+    name: 'a foreign trust domain',
+    issue: () => authority.issue([{ type: 'url', value: 'spiffe://other/ns/a/sa/b' }]),
+    stat: 'fail_verify_san',
+  },
+];
+for (const { name, issue, stat } of refused) {
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    t.test(`${name} is refused before a filter sees a byte (${maxVersion})`, async t => {
+      const issued = await issue();
+      const { host, port } = startTls();
+      const socket = connect(port, { cert: issued?.certificate, key: issued?.privateKey, maxVersion });
+      t.equal(await exchange(socket, 'secret'), null);
+      t.same(host.accepted, []);
+      t.equal(host.counter(`listener.test.ssl.${stat}`), 1);
+      t.equal(host.counter('listener.test.ssl.handshake'), 0);
+      host.close();
+    });
+  }
+}
+
+t.test('a client resumes its session', async t => {
+  const { host, port } = startTls();
+  const first = connect(port);
+  const session = new Promise<Buffer>(resolve => first.once('session', resolve));
+  t.equal(await exchange(first, 'hello'), 'hello');
+  const second = connect(port, { session: await session });
+  t.equal(await exchange(second, 'again'), 'again');
+  t.equal(second.isSessionReused(), true);
+  t.equal(host.counter('listener.test.ssl.session_reused'), 1);
+  t.same(host.accepted[1].tls?.peer?.uriSans, [client], 'the peer of a resumed session is known');
+  first.destroy();
+  second.destroy();
+  host.close();
+});
+
+t.test('a session from before a change of the CA does not let an old peer in', async t => {
+  const { host, port } = startTls();
+  const first = connect(port);
+  const session = new Promise<Buffer>(resolve => first.once('session', resolve));
+  await exchange(first, 'hello');
+  host.contexts.update(trustSecret(otherAuthority.rootCertificate));
+  const second = connect(port, { session: await session });
+  t.equal(await exchange(second, 'again'), null);
+  t.equal(host.accepted.length, 1);
+  t.equal(host.counter('listener.test.ssl.session_reused'), 0);
+  first.destroy();
+  host.close();
+});
+
+t.test('a rotated certificate serves the next connection', async t => {
+  const { host, port } = startTls();
+  const rotated = await authority.issue([{ type: 'url', value: 'spiffe://cluster.local/ns/a/sa/rotated' }]);
+  const before = connect(port);
+  await exchange(before, 'hello');
+  host.contexts.update(certificateSecret('default', rotated));
+  const after = connect(port);
+  await exchange(after, 'hello');
+  t.match(after.getPeerX509Certificate()?.subjectAltName, /rotated/);
+  t.equal(await exchange(before, 'still'), 'still', 'the old connection goes on');
+  before.destroy();
+  after.destroy();
+  host.close();
+});
+
+t.test('a handshake that does not finish in time is ended', async t => {
+  const { host, port } = startTls();
+  const socket = net.connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.resume();
+  await once(socket, 'close');
+  t.equal(host.counter('listener.test.downstream_cx_transport_socket_connect_timeout'), 1);
+  t.same(host.accepted, []);
+  host.close();
+});
+
+t.test('plain text on a TLS chain is ended with an error count', async t => {
+  const { host, port } = startTls();
+  const socket = net.connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.resume();
+  socket.write('GET / HTTP/1.1\r\n\r\n');
+  await once(socket, 'close');
+  t.equal(host.counter('listener.test.ssl.connection_error'), 1);
+  t.match(
+    host.logged[0].downstream.transportFailureReason,
+    /^TLS_error:\|268435\d+:SSL routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end$/,
+  );
+  host.close();
+});
+
+t.test('without its secret a chain accepts nobody', async t => {
+  const host = createTestListeners();
+  host.listeners.update(
+    'listener',
+    JSON.stringify(listenerModel({ filterChains: [filterChain({ transportSocket: downstreamTls() })] })),
+  );
+  const socket = connect(host.listen());
+  t.equal(await exchange(socket, 'x'), null);
+  t.equal(host.counter('listener.test.server_ssl_socket_factory.downstream_context_secrets_not_ready'), 1);
+  host.close();
+});
