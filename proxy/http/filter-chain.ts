@@ -129,6 +129,9 @@ class FilterHandle implements HttpFilterCallbacks {
   continueResponse(): void {
     this.#chain.response.continueFrom(this.#chain.size - 1 - this.index);
   }
+  injectResponseData(data: Buffer, endStream: boolean): void {
+    this.#chain.response.inject(this.#chain.size - 1 - this.index, data, endStream);
+  }
   sendLocalReply(reply: LocalReply): void {
     this.#stream.sendLocalReply(reply);
   }

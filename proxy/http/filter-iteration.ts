@@ -139,6 +139,11 @@ export abstract class Iteration {
     if (trailers !== null && this.#owner.isIterating(this)) this.passTrailers(trailers, index + 1);
   }
 
+  /** Passes bytes on behind a filter that took others. */
+  inject(index: number, data: Buffer, endStream: boolean): void {
+    if (this.#owner.isIterating(this)) this.passData(data, endStream, index + 1);
+  }
+
   /** Everything that waits at a filter, or null. */
   bufferedAt(index: number): Buffer | null {
     const slot = this.#slots === null ? null : this.#slots[index];

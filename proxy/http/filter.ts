@@ -65,6 +65,8 @@ export interface HttpFilterCallbacks {
   /** Resumes a stopped request (response) direction. */
   continueRequest(): void;
   continueResponse(): void;
+  /** Passes bytes to the response filters behind this one: for a filter that took data (`stop`) and gives other bytes. */
+  injectResponseData(data: Buffer, endStream: boolean): void;
   sendLocalReply(reply: LocalReply): void;
   resetStream(reason: StreamResetReason): void;
   /** The compiled per-route configuration of this filter (most specific level), or null. */
