@@ -1,11 +1,12 @@
 /** What istioctl shows: every type is in sync, and a proxy's configuration reads as its Envoy twin's. */
 import t from 'tap';
 import { run, tryRun, waitFor } from '../cluster/command.ts';
+import { images } from '../cluster/layout.ts';
 import { removedPaths } from '../fixtures/config-differences.ts';
 import { deploy, makeNamespace, podIp, requireMode, skipUnless } from '../fixtures/mesh.ts';
 import { istioctl, syncStates } from '../fixtures/proxies.ts';
 import { type App, istioObject, service } from '../fixtures/pods.ts';
-import { normalizeConfig } from '../fixtures/proxy-config.ts';
+import { normalizeConfig, replaceNames } from '../fixtures/proxy-config.ts';
 import { subject } from '../fixtures/subject.ts';
 
 const mode = requireMode();
@@ -48,21 +49,22 @@ t.test('proxy-status of the pod reports a match', { skip: mode === 'default' ? f
 
 for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const) {
   t.test(`proxy-config ${section} equals the Envoy twin's`, { skip: skipUnless('bare') }, async t => {
-    const context = (app: App): Parameters<typeof normalizeConfig>[1] => ({
-      podName: app.name,
-      podIp: podIp(namespace, app.name),
-      removed: removedPaths[section] ?? [],
-    });
+    const names: Record<string, string> = {};
+    for (const app of [ours, twin]) {
+      names[podIp(namespace, app.name)] = '<ip>';
+      names[app.name] = '<pod>';
+      if (app.sidecar !== 'none') names[images[app.sidecar]] = '<image>';
+    }
+    const removed = removedPaths[section] ?? [];
     const read = (app: App): unknown =>
-      normalizeConfig(istioctl('proxy-config', section, `${app.name}.${namespace}`), context(app));
+      normalizeConfig(istioctl('proxy-config', section, `${app.name}.${namespace}`), { names, removed });
     t.same(read(ours), read(twin), 'JSON');
     if (section === 'bootstrap') return;
     const table = (app: App): string[] =>
-      run('istioctl', ['proxy-config', section, `${app.name}.${namespace}`])
-        .replaceAll(podIp(namespace, app.name), '<ip>')
+      replaceNames(run('istioctl', ['proxy-config', section, `${app.name}.${namespace}`]), names)
         .split('\n')
         .map(line => line.replace(/\s+$/, '').replace(/\s{2,}/g, '  '))
-        // Serial numbers and times of the certificates.
+        // Serial numbers and times of the certificates; a version that the real agent gets at its release only.
         .filter(line => (section !== 'secret' && section !== 'all' ? true : !/\d{4}-\d\d-\d\dT/.test(line)))
         .sort();
     t.same(table(ours), table(twin), 'table');
