@@ -44,3 +44,17 @@ export const poolFailureReasons: { readonly [R in PoolFailureReason]: ResetReaso
   'remote-connection-failure': remoteConnectionFailure,
   timeout: connectionTimeout,
 };
+
+/** The body of the reply to a request whose last attempt was reset. */
+export function formatResetBody(reason: ResetReason, transportFailureReason: string, isRetried: boolean): string {
+  const retried = isRetried ? 'retried and the latest ' : '';
+  const suffix = transportFailureReason === '' ? '' : `, transport failure reason: ${transportFailureReason}`;
+  return `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason.text}${suffix}`;
+}
+
+/** Response code details; they hold no blanks. */
+export function formatResetDetails(reason: ResetReason, transportFailureReason: string, responseStarted: boolean): string {
+  const basic = responseStarted ? 'upstream_reset_after_response_started' : 'upstream_reset_before_response_started';
+  const cause = transportFailureReason === '' ? reason.text : `${reason.text}|${transportFailureReason}`;
+  return `${basic}{${cause}}`.replaceAll(/\s/g, '_');
+}

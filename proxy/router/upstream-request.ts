@@ -14,7 +14,7 @@ export interface UpstreamRequestOwner {
   readonly info: StreamInfo;
   /** The connection is ready: the owner sends the head and whatever of the body it has. */
   onUpstreamReady(attempt: UpstreamRequest): void;
-  onUpstream1xxHeaders(headers: HeaderMap): void;
+  onUpstream1xxHeaders(attempt: UpstreamRequest, headers: HeaderMap): void;
   onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void;
   onUpstreamData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
@@ -146,7 +146,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   onResponse1xxHeaders(headers: HeaderMap): void {
     if (this.#done) return;
     this.#touch();
-    this.#owner.onUpstream1xxHeaders(headers);
+    this.#owner.onUpstream1xxHeaders(this, headers);
   }
 
   onResponseHeaders(headers: HeaderMap, endStream: boolean): void {

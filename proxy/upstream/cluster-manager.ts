@@ -110,7 +110,7 @@ export interface ResourceManager {
 export interface ClusterStats {
   /** `upstream_rq_<code>`, `_<class>`, `_completed`, and the same under `internal.` or `external.`. */
   countResponse(status: number, isInternal: boolean): void;
-  recordRequestTimeMs(timeMs: number): void;
+  recordRequestTimeMs(timeMs: number, isInternal: boolean): void;
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void;
   countRequestTimeout(): void;
   countPerTryTimeout(): void;

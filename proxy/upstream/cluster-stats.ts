@@ -49,6 +49,8 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqRetrySuccess: Counter;
   readonly rqTimeout: Counter;
   readonly rqTime: Histogram;
+  readonly rqTimeInternal: Histogram;
+  readonly rqTimeExternal: Histogram;
   readonly retryOrShadowAbandoned: Counter;
   readonly lbHealthyPanic: Counter;
   readonly maxHostSelectionExceeded: Counter;
@@ -102,6 +104,8 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRetrySuccess = counter('upstream_rq_retry_success');
     this.rqTimeout = counter('upstream_rq_timeout');
     this.rqTime = store.histogram(`${prefix}upstream_rq_time`);
+    this.rqTimeInternal = store.histogram(`${prefix}internal.upstream_rq_time`);
+    this.rqTimeExternal = store.histogram(`${prefix}external.upstream_rq_time`);
     this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
     this.lbHealthyPanic = counter('lb_healthy_panic');
     this.maxHostSelectionExceeded = counter('upstream_cx_max_host_selection_exceeded');
@@ -123,8 +127,9 @@ export class WorkerClusterStats implements ClusterStats {
     for (const counter of this.#makeCounters('retry.', status)) counter.inc();
   }
 
-  recordRequestTimeMs(timeMs: number): void {
+  recordRequestTimeMs(timeMs: number, isInternal: boolean): void {
     this.rqTime.record(timeMs);
+    (isInternal ? this.rqTimeInternal : this.rqTimeExternal).record(timeMs);
   }
 
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void {

@@ -1,0 +1,41 @@
+/** What happens to a request's headers before the first attempt: timeouts, header edits, host and path. */
+import type { HeaderMap } from '../http/header-map.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { RouterModel } from '../extensions/filters/http/router/config.ts';
+import { readTimeouts, writeTimeoutHeaders } from './request-timeout.ts';
+import type { RequestTimeouts } from './request-timeout.ts';
+import { rewriteHost } from './rewrite.ts';
+import type { ForwardEntry, RouteEntry } from './route-entry.ts';
+
+/** Reads the timeouts of a request and writes those the upstream is told. */
+export function prepareTimeouts(action: ForwardEntry, headers: HeaderMap, model: RouterModel, isGrpc: boolean): RequestTimeouts {
+  const retry = action.retryPolicy?.model;
+  const timeouts = readTimeouts(
+    action.model,
+    retry?.perTryTimeoutMs ?? 0,
+    retry?.perTryIdleTimeoutMs ?? 0,
+    headers,
+    isGrpc,
+    model.respectExpectedRequestTimeout,
+  );
+  writeTimeoutHeaders(headers, timeouts, action.model, 0, isGrpc, !model.suppressEnvoyHeaders);
+  return timeouts;
+}
+
+/** Edits headers, then host, then path, as the route says. */
+export function finalizeRequestHeaders(
+  entry: RouteEntry,
+  action: ForwardEntry,
+  headers: HeaderMap,
+  info: StreamInfo,
+  insertsOriginalPath: boolean,
+): void {
+  entry.requestEdits.apply(headers, info, headers, null);
+  const { appendXForwardedHost } = action.model;
+  if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost);
+  else if (action.rewriteHost !== null) rewriteHost(headers, action.rewriteHost(headers), appendXForwardedHost);
+  if (action.rewritePath === null) return;
+  const path = action.rewritePath(headers.path);
+  if (insertsOriginalPath) headers.set('x-envoy-original-path', headers.path);
+  headers.path = path;
+}
