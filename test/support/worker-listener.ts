@@ -79,6 +79,7 @@ export function listenerModel(overrides: Partial<ListenerModel> = {}): ListenerM
     filterChains: [filterChain()],
     defaultFilterChain: null,
     perConnectionBufferLimitBytes: 32_768,
+    maxConnectionsToAcceptPerSocketEvent: 0,
     tcpBacklogSize: 128,
     ignoreGlobalConnectionLimit: false,
     exactBalance: false,
