@@ -26,7 +26,6 @@ export class FileWatcher {
     this.#recheck = setInterval(() => {
       for (const [path, file] of this.#files) this.#check(path, file);
     }, recheckMs);
-    this.#recheck.unref();
   }
 
   /** Reports `name` after each change of the file; the same pair again does nothing. */
@@ -64,7 +63,7 @@ export class FileWatcher {
     }
     for (const directory of directories) {
       try {
-        const watcher = watch(directory, { persistent: false }, () => this.#schedule(path, file));
+        const watcher = watch(directory, () => this.#schedule(path, file));
         watcher.on('error', () => watcher.close());
         file.watchers.push(watcher);
       } catch (error) {

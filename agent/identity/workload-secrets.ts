@@ -164,7 +164,6 @@ export class WorkloadSecrets implements SecretManager {
       },
       Math.min(Math.max(0, atMs - Date.now()), maxTimerMs),
     );
-    this.#rotation.unref();
   }
 
   #merge(secret: Secret): Secret {
