@@ -19,8 +19,8 @@ import { formatResetBody, formatResetDetails, localReset } from './reset-reason.
 import type { ResetReason } from './reset-reason.ts';
 import { countAbort, countOutcome, countResponse, isGrpcSuccess, recordResponseTime } from './response-accounting.ts';
 import type { AccountedRequest } from './response-accounting.ts';
-import { createRetryState } from './retry-state.ts';
-import type { RetryState, RetryVerdict } from './retry-state.ts';
+import { createRetryState, retryFlags } from './retry-state.ts';
+import type { RetryState } from './retry-state.ts';
 import { rewriteHost } from './rewrite.ts';
 import type { ForwardEntry, RouteEntry } from './route-entry.ts';
 import type { RouterConfig } from './router-config.ts';
@@ -57,7 +57,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   /** Monotonic; 0: the request is still arriving. */
   #completeMs = 0;
   #timeoutTimer: Timer | null = null;
-  readonly #flow: FlowControl;
+  readonly flow: FlowControl;
 
   constructor(
     config: RouterConfig,
@@ -77,7 +77,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#entry = entry;
     this.#action = action;
     this.#body = new RequestBody(callbacks.bufferLimitBytes);
-    this.#flow = new FlowControl(callbacks);
+    this.flow = new FlowControl(callbacks);
     this.#selection = new HostSelection(action, headers, this.info);
   }
 
@@ -116,7 +116,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const isReady = attempt !== null && attempt.encoder !== null;
     if (!isReady || this.#mustKeepBody()) this.#body.append(data);
     if (isReady) attempt.sendData(data, endStream);
-    else if (this.#body.isFull && !this.#flow.isDownstreamPaused) this.#flow.onUpstreamWatermark(true);
+    else if (this.#body.isFull && !this.flow.isDownstreamPaused) this.flow.onUpstreamWatermark(true);
     if (endStream) this.#onComplete();
   }
 
@@ -176,7 +176,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   onUpstreamReady(attempt: UpstreamRequest): void {
     this.routeStats?.total.inc();
-    this.#flow.attach(attempt);
+    this.flow.attach(attempt);
     const body = this.#body;
     const endsWithHead = body.isComplete && body.isEmpty && this.#trailers === null;
     attempt.sendHeaders(this.headers, endsWithHead);
@@ -196,11 +196,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     }
     if (this.#trailers !== null && this.#attempt === attempt) attempt.sendTrailers(this.#trailers);
     if (!this.#mustKeepBody()) body.discard();
-    this.#flow.resumeDownstream();
-  }
-
-  onUpstreamWatermark(isAbove: boolean): void {
-    this.#flow.onUpstreamWatermark(isAbove);
+    this.flow.resumeDownstream();
   }
 
   onUpstream1xxHeaders(attempt: UpstreamRequest, headers: HeaderMap): void {
@@ -296,7 +292,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (this.#retryState === null || this.#responseStarted) return false;
     const verdict = this.#retryState.shouldRetryHeaders(headers, this.cluster, this.#action.priority, () => this.#retry());
     if (verdict !== 'retry') {
-      this.#setRetryFlag(verdict);
+      this.info.setFlag(retryFlags[verdict]);
       return false;
     }
     this.cluster.stats.countRetriedResponse(headers.status);
@@ -314,7 +310,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
       this.#retry(),
     );
     if (verdict !== 'retry') {
-      this.#setRetryFlag(verdict);
+      this.info.setFlag(retryFlags[verdict]);
       return false;
     }
     attempt.host.countOutcome(false);
@@ -322,16 +318,11 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     return true;
   }
 
-  #setRetryFlag(verdict: RetryVerdict): void {
-    if (verdict === 'overflow') this.info.setFlag(ResponseFlag.upstreamOverflow);
-    else if (verdict === 'limit-exceeded') this.info.setFlag(ResponseFlag.upstreamRetryLimitExceeded);
-  }
-
   #retry(): void {
     if (this.#finished) return;
     this.#attemptCount++;
     this.info.upstreamRequestAttemptCount = this.#attemptCount;
-    this.#flow.resumeDownstream();
+    this.flow.resumeDownstream();
     // The cluster may have been replaced or removed since.
     const cluster = this.config.context.services.clusters.find(this.cluster.name);
     const host = cluster?.chooseHost(this.#selection) ?? null;
@@ -365,7 +356,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#retryState?.stop();
     this.#retryState = null;
     if (this.#timeoutTimer !== null) this.config.context.services.timers.cancel(this.#timeoutTimer);
-    this.#flow.end();
+    this.flow.end();
     const attempt = this.#attempt;
     this.#attempt = null;
     attempt?.abandon();

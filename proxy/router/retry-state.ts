@@ -6,6 +6,7 @@
 import { Timer } from '../../common/timer-wheel.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { Cluster } from '../upstream/cluster-manager.ts';
 import type { HostView } from '../upstream/views.ts';
 import type { ResetReason } from './reset-reason.ts';
@@ -13,6 +14,14 @@ import { grpcRetryOn, parseRetryOn, RetryOn } from './retry-policy.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 
 export type RetryVerdict = 'retry' | 'no' | 'overflow' | 'limit-exceeded';
+
+/** The response flag that tells why a request was not retried. */
+export const retryFlags: { readonly [V in RetryVerdict]: number } = {
+  retry: 0,
+  no: 0,
+  overflow: ResponseFlag.upstreamOverflow,
+  'limit-exceeded': ResponseFlag.upstreamRetryLimitExceeded,
+};
 
 const defaultBaseIntervalMs = 25;
 const defaultRetries = 1;

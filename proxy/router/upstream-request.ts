@@ -6,12 +6,14 @@ import type { HeaderMap } from '../http/header-map.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { Host, PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../upstream/cluster-manager.ts';
+import type { FlowControl } from './flow-control.ts';
 import { poolFailureReasons, streamResetReasons } from './reset-reason.ts';
 import type { ResetReason } from './reset-reason.ts';
 
 /** The router, as its attempts see it. */
 export interface UpstreamRequestOwner {
   readonly info: StreamInfo;
+  readonly flow: FlowControl;
   /** The connection is ready: the owner sends the head and whatever of the body it has. */
   onUpstreamReady(attempt: UpstreamRequest): void;
   onUpstream1xxHeaders(attempt: UpstreamRequest, headers: HeaderMap): void;
@@ -20,7 +22,6 @@ export interface UpstreamRequestOwner {
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
   onUpstreamFailure(attempt: UpstreamRequest, reason: ResetReason, transportFailureReason: string): void;
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void;
-  onUpstreamWatermark(isAbove: boolean): void;
 }
 
 export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
@@ -176,10 +177,10 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   }
 
   onAboveWriteBufferHighWatermark(): void {
-    if (!this.#done) this.#owner.onUpstreamWatermark(true);
+    if (!this.#done) this.#owner.flow.onUpstreamWatermark(true);
   }
 
   onBelowWriteBufferLowWatermark(): void {
-    if (!this.#done) this.#owner.onUpstreamWatermark(false);
+    if (!this.#done) this.#owner.flow.onUpstreamWatermark(false);
   }
 }
