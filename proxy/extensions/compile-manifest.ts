@@ -7,10 +7,14 @@ import type { Extensions } from '../config/compile/extension.ts';
 import { FieldChecker, type FieldTable } from '../config/compile/field-table.ts';
 import { coreFields } from '../config/compile/core-fields.ts';
 import { fileAccessLogger } from './access-loggers/file/config.ts';
+import { inertAccessLoggers } from './access-loggers/inert/config.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/config.ts';
+import { denyingHttpFilters } from './filters/http/deny/config.ts';
 import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
+import { denyingNetworkFilters } from './filters/network/deny/config.ts';
+import { mongoProxyFilter } from './filters/network/mongo-proxy/config.ts';
 import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
 import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
 import { httpInspectorFilter } from './filters/listener/http-inspector/config.ts';
@@ -20,10 +24,17 @@ import { httpConnectionManagerFilter } from './filters/network/http-connection-m
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
 
 export const extensions: Extensions = {
-  httpFilters: [istioStatsHttpFilter, peerMetadataFilter, routerFilter],
-  networkFilters: [istioStatsNetworkFilter, metadataExchangeFilter, httpConnectionManagerFilter, tcpProxyFilter],
+  httpFilters: [istioStatsHttpFilter, peerMetadataFilter, routerFilter, ...denyingHttpFilters],
+  networkFilters: [
+    istioStatsNetworkFilter,
+    metadataExchangeFilter,
+    httpConnectionManagerFilter,
+    tcpProxyFilter,
+    mongoProxyFilter,
+    ...denyingNetworkFilters,
+  ],
   listenerFilters: [originalDstFilter, tlsInspectorFilter, httpInspectorFilter],
-  accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger],
+  accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger, ...inertAccessLoggers],
 };
 
 /** The classes of every field: the core resources' and each extension's. */

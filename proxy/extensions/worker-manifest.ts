@@ -2,8 +2,10 @@
  * Every extension that runs on the request path, by the `kind` of its compiled model. Nothing registers itself by being
  * imported: what is not listed here does not exist.
  */
+import { buildDenyFilter } from './filters/http/deny/deny-filter.ts';
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
+import { buildDenyNetworkFilter } from './filters/network/deny/deny-filter.ts';
 import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
 import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
 import { buildTcpProxy } from './filters/network/tcp-proxy/tcp-proxy-filter.ts';
@@ -14,15 +16,20 @@ import { createRouterFilterFactory } from '../router/router-filter.ts';
 
 /** Network filters, downstream and upstream. */
 export const networkFilters: NetworkFilterBuilders = {
+  'envoy.filters.network.ext_authz': buildDenyNetworkFilter,
   'envoy.filters.network.http_connection_manager': buildConnectionManager,
   'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
+  'envoy.filters.network.rbac': buildDenyNetworkFilter,
   'envoy.filters.network.tcp_proxy': buildTcpProxy,
   'istio.stats': createIstioStatsTcpFilter,
 };
 
 /** HTTP filters. */
 export const httpFilters: HttpFilterBuilders = {
+  'envoy.filters.http.ext_authz': buildDenyFilter,
+  'envoy.filters.http.jwt_authn': buildDenyFilter,
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
+  'envoy.filters.http.rbac': buildDenyFilter,
   'envoy.filters.http.router': createRouterFilterFactory,
   'istio.stats': createIstioStatsFilter,
 };

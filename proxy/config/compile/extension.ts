@@ -22,20 +22,22 @@ export interface ExtensionDefinition<T> {
   readonly compile: CompileMessage<never, T>;
   /** The lines of the field table for `message` and the messages of the extension's own package below it. */
   readonly fields: FieldTable;
+  /** True where no field matters, because the extension denies everything or does nothing: the table is not asked. */
+  readonly unchecked?: boolean;
 }
+
+/** What a filter compiles to that has nothing to do: it is left out of its chain. */
+export const leftOut: unique symbol = Symbol('left out');
 
 /** An HTTP filter may also define messages for `typed_per_filter_config`. */
 export interface HttpFilterDefinition extends ExtensionDefinition<unknown> {
   readonly perRoute: readonly ExtensionDefinition<unknown>[];
   /** It must be the last filter; only the router is. */
   readonly terminal: boolean;
-  /** A security filter that is not implemented: it is accepted and lets nothing pass. */
-  readonly denies: boolean;
 }
 
 export interface NetworkFilterDefinition extends ExtensionDefinition<unknown> {
   readonly terminal: boolean;
-  readonly denies: boolean;
 }
 
 /** Checks a definition's types against its message. */
@@ -44,6 +46,7 @@ export function defineExtension<N extends MessageName, T>(definition: {
   message: N;
   compile: CompileMessage<MessageTypes[N], T>;
   fields: FieldTable;
+  unchecked?: boolean;
 }): ExtensionDefinition<T> {
   return definition as ExtensionDefinition<T>;
 }
@@ -55,9 +58,9 @@ export function defineHttpFilter<N extends MessageName>(definition: {
   fields: FieldTable;
   perRoute?: readonly ExtensionDefinition<unknown>[];
   terminal?: boolean;
-  denies?: boolean;
+  unchecked?: boolean;
 }): HttpFilterDefinition {
-  return { perRoute: [], terminal: false, denies: false, ...definition } as HttpFilterDefinition;
+  return { perRoute: [], terminal: false, ...definition } as HttpFilterDefinition;
 }
 
 export function defineNetworkFilter<N extends MessageName>(definition: {
@@ -66,9 +69,9 @@ export function defineNetworkFilter<N extends MessageName>(definition: {
   compile: CompileMessage<MessageTypes[N], unknown>;
   fields: FieldTable;
   terminal?: boolean;
-  denies?: boolean;
+  unchecked?: boolean;
 }): NetworkFilterDefinition {
-  return { terminal: false, denies: false, ...definition } as NetworkFilterDefinition;
+  return { terminal: false, ...definition } as NetworkFilterDefinition;
 }
 
 /** Everything that can stand in a `typed_config`, by category. */

@@ -2,7 +2,7 @@
 import type { protos } from '../../../protos/messages.ts';
 import type { FilterModel } from '../model/listener.ts';
 import { ConfigError } from './config-error.ts';
-import type { HttpFilterDefinition, NetworkFilterDefinition } from './extension.ts';
+import { type HttpFilterDefinition, leftOut, type NetworkFilterDefinition } from './extension.ts';
 import { requireText } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { compileTypedConfig, typeNameOf, unknownExtension } from './typed-config.ts';
@@ -22,14 +22,13 @@ interface CompiledFilter {
 function compileFilter(
   message: NamedConfig,
   definitions: readonly Definition[],
-  what: string,
   path: string,
   scope: CompileScope,
-): CompiledFilter | null {
+): CompiledFilter | typeof leftOut | null {
   const compiled = compileTypedConfig(definitions, message.typed_config, `${path}.typed_config`, scope);
   if (compiled === null) return null;
   const { definition, config } = compiled;
-  if (definition.denies) scope.denials.push(`${path}: ${what} ${definition.kind} is not implemented and denies everything`);
+  if (config === leftOut) return leftOut;
   const name = requireText(message.name, `${path}.name`);
   return { model: { kind: definition.kind, name, config }, terminal: definition.terminal };
 }
@@ -59,13 +58,15 @@ export function compileNetworkFilters(
   path: string,
   scope: CompileScope,
 ): readonly FilterModel[] {
-  const filters = messages.map((message, i) => compileNetworkFilter(message, `${path}[${i}]`, scope));
+  const filters = messages
+    .map((message, i) => compileNetworkFilter(message, `${path}[${i}]`, scope))
+    .filter(filter => filter !== leftOut);
   requireTerminalLast(filters, 'network', path);
   return filters.map(({ model }) => model);
 }
 
-function compileNetworkFilter(message: NamedConfig, path: string, scope: CompileScope): CompiledFilter {
-  const filter = compileFilter(message, scope.context.extensions.networkFilters, 'network filter', path, scope);
+function compileNetworkFilter(message: NamedConfig, path: string, scope: CompileScope): CompiledFilter | typeof leftOut {
+  const filter = compileFilter(message, scope.context.extensions.networkFilters, path, scope);
   if (filter === null) throw unknownExtension('network filter', message.name, message.typed_config, path);
   return filter;
 }
@@ -76,10 +77,12 @@ export function compileUpstreamFilters(
   path: string,
   scope: CompileScope,
 ): readonly FilterModel[] {
-  return messages.map((message, i) => {
-    const { model, terminal } = compileNetworkFilter(message, `${path}[${i}]`, scope);
+  return messages.flatMap((message, i) => {
+    const filter = compileNetworkFilter(message, `${path}[${i}]`, scope);
+    if (filter === leftOut) return [];
+    const { model, terminal } = filter;
     if (terminal) throw new ConfigError(`${path}[${i}]`, `${model.kind} cannot be an upstream network filter`);
-    return model;
+    return [model];
   });
 }
 
@@ -92,7 +95,8 @@ export function compileHttpFilters(
   const filters: CompiledFilter[] = [];
   for (const [i, message] of messages.entries()) {
     const at = `${path}[${i}]`;
-    const filter = compileFilter(message, scope.context.extensions.httpFilters, 'HTTP filter', at, scope);
+    const filter = compileFilter(message, scope.context.extensions.httpFilters, at, scope);
+    if (filter === leftOut) continue;
     if (filter !== null) filters.push(filter);
     else if (!message.is_optional) throw unknownExtension('HTTP filter', message.name, message.typed_config, at);
     else {

@@ -1,7 +1,6 @@
 /** `typed_per_filter_config`: the configuration of an HTTP filter on a route, virtual host or weighted cluster. */
 import type { protos } from '../../../protos/messages.ts';
 import type { PerFilterModel, PerFilterModels } from '../model/route.ts';
-import type { HttpFilterDefinition } from './extension.ts';
 import type { CompileScope } from './scope.ts';
 import { compileTypedConfig, openExpected, typeNameOf, unknownExtension } from './typed-config.ts';
 
@@ -42,14 +41,9 @@ function compileConfig(
 ): PerFilterModel | null {
   for (const filter of scope.context.extensions.httpFilters) {
     const compiled = compileTypedConfig(filter.perRoute, any, path, scope);
-    if (compiled !== null) return finish(filter, compiled.config, path, scope);
+    if (compiled !== null) return { kind: filter.kind, disabled: false, config: compiled.config };
   }
   if (!isOptional) throw unknownExtension('per-route configuration of an HTTP filter', name, any, path);
   scope.warn(path, `optional per-route configuration of ${name} is unknown and has no effect`);
   return null;
-}
-
-function finish(filter: HttpFilterDefinition, config: unknown, path: string, scope: CompileScope): PerFilterModel {
-  if (filter.denies) scope.denials.push(`${path}: ${filter.kind} is not implemented and denies every request`);
-  return { kind: filter.kind, disabled: false, config };
 }

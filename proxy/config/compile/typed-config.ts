@@ -19,7 +19,7 @@ export interface OpenedConfig {
  * Decodes a message and checks its fields against the table.
  * @throws ConfigError if the bytes are no such message or a field is refused.
  */
-export function decodeChecked(typeName: string, bytes: Uint8Array, path: string, scope: CompileScope): object {
+export function decodeChecked(typeName: string, bytes: Uint8Array, path: string, scope: CompileScope, unchecked = false): object {
   const type = findType(typeName);
   if (type === null) throw new ConfigError(path, `unknown message type ${typeName}`);
   const reader = protobuf.Reader.create(bytes);
@@ -30,7 +30,7 @@ export function decodeChecked(typeName: string, bytes: Uint8Array, path: string,
   } catch (error) {
     throw new ConfigError(path, `cannot be decoded as ${typeName}: ${(error as Error).message}`);
   }
-  checkFields(type, message, path, scope);
+  if (!unchecked) checkFields(type, message, path, scope);
   return message;
 }
 
@@ -58,15 +58,15 @@ function decodeTypedStruct(name: string, bytes: Uint8Array, path: string): { typ
 }
 
 /** The checked message in an Any of a known type. */
-function openMessage(any: protos.google.protobuf.Any, path: string, scope: CompileScope): object {
+function openMessage(any: protos.google.protobuf.Any, path: string, scope: CompileScope, unchecked = false): object {
   const name = any.type_url.slice(any.type_url.lastIndexOf('/') + 1);
-  if (!typedStructs.has(name)) return decodeChecked(name, any.value, path, scope);
+  if (!typedStructs.has(name)) return decodeChecked(name, any.value, path, scope, unchecked);
   const struct = decodeTypedStruct(name, any.value, path);
   const typeName = struct.type_url.slice(struct.type_url.lastIndexOf('/') + 1);
   try {
     const onUnknownField = (fieldPath: string): void => scope.noteUnknown(fieldPath, 1);
     const message = readJsonMessage(typeName, structToJson(struct.value), { onUnknownField }, path);
-    checkFields(findType(typeName)!, message, path, scope);
+    if (!unchecked) checkFields(findType(typeName)!, message, path, scope);
     return message;
   } catch (error) {
     if (error instanceof ProtoJsonError) throw new ConfigError(error.path, error.reason);
@@ -95,7 +95,7 @@ export function compileTypedConfig<D extends ExtensionDefinition<unknown>>(
   const typeName = typeNameOf(any, path);
   const definition = definitions.find(each => each.message === typeName);
   if (definition === undefined) return null;
-  const message = openMessage(any, path, scope);
+  const message = openMessage(any, path, scope, definition.unchecked);
   return { definition, config: definition.compile(message as never, path, scope) as ReturnType<D['compile']> };
 }
 
