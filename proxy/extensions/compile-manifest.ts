@@ -10,6 +10,11 @@ import { fileAccessLogger } from './access-loggers/file/config.ts';
 import { inertAccessLoggers } from './access-loggers/inert/config.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/config.ts';
 import { denyingHttpFilters } from './filters/http/deny/config.ts';
+import { alpnFilter } from './filters/http/alpn/config.ts';
+import { compressorFilter } from './filters/http/compressor/config.ts';
+import { corsFilter } from './filters/http/cors/config.ts';
+import { faultFilter } from './filters/http/fault/config.ts';
+import { grpcStatsFilter } from './filters/http/grpc-stats/config.ts';
 import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
@@ -24,7 +29,17 @@ import { httpConnectionManagerFilter } from './filters/network/http-connection-m
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
 
 export const extensions: Extensions = {
-  httpFilters: [istioStatsHttpFilter, peerMetadataFilter, routerFilter, ...denyingHttpFilters],
+  httpFilters: [
+    alpnFilter,
+    compressorFilter,
+    corsFilter,
+    faultFilter,
+    grpcStatsFilter,
+    istioStatsHttpFilter,
+    peerMetadataFilter,
+    routerFilter,
+    ...denyingHttpFilters,
+  ],
   networkFilters: [
     istioStatsNetworkFilter,
     metadataExchangeFilter,

@@ -3,6 +3,11 @@
  * imported: what is not listed here does not exist.
  */
 import { buildDenyFilter } from './filters/http/deny/deny-filter.ts';
+import { createAlpnFilter } from './filters/http/alpn/alpn-filter.ts';
+import { createCompressorFilter } from './filters/http/compressor/compressor-filter.ts';
+import { createCorsFilter } from './filters/http/cors/cors-filter.ts';
+import { createFaultFilter } from './filters/http/fault/fault-filter.ts';
+import { createGrpcStatsFilter } from './filters/http/grpc-stats/grpc-stats-filter.ts';
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
 import { buildDenyNetworkFilter } from './filters/network/deny/deny-filter.ts';
@@ -26,6 +31,11 @@ export const networkFilters: NetworkFilterBuilders = {
 
 /** HTTP filters. */
 export const httpFilters: HttpFilterBuilders = {
+  'envoy.filters.http.compressor': createCompressorFilter,
+  'envoy.filters.http.cors': createCorsFilter,
+  'envoy.filters.http.fault': createFaultFilter,
+  'envoy.filters.http.grpc_stats': createGrpcStatsFilter,
+  'istio.alpn': createAlpnFilter,
   'envoy.filters.http.ext_authz': buildDenyFilter,
   'envoy.filters.http.jwt_authn': buildDenyFilter,
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,

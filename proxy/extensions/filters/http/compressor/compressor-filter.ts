@@ -1,0 +1,156 @@
+/** Run time of `envoy.filters.http.compressor`. */
+import type { FilterFactoryContext, HttpFilter, HttpFilterCallbacks, HttpFilterFactory } from '../../../../http/filter.ts';
+import { HookStatus } from '../../../../http/filter.ts';
+import type { HeaderMap } from '../../../../http/header-map.ts';
+import { isUpgrade } from '../../../../http/request-headers.ts';
+import type { Counter } from '../../../../telemetry/stats-store.ts';
+import { chooseEncoding } from './accept-encoding.ts';
+import type { CompressorModel, CompressorPerRouteModel } from './config.ts';
+import { beginCompression, type ResponseCompression } from './response-compression.ts';
+
+/** Compressors of one stream: each adds the coding it could apply, all see the same choice. */
+const offersKey = 'http.compressor.offers';
+const contentCodings = { brotli: 'br', gzip: 'gzip', zstd: 'zstd' } as const;
+
+interface CompressorStats {
+  readonly compressed: Counter;
+  readonly notCompressed: Counter;
+  readonly uncompressedBytes: Counter;
+  readonly compressedBytes: Counter;
+}
+
+class CompressorFilter implements HttpFilter {
+  readonly #callbacks: HttpFilterCallbacks;
+  readonly #model: CompressorModel;
+  readonly #perRoute: CompressorPerRouteModel | null;
+  readonly #stats: CompressorStats;
+  readonly #context: FilterFactoryContext;
+  #acceptEncoding: string | undefined;
+  #compression: ResponseCompression | null = null;
+
+  constructor(callbacks: HttpFilterCallbacks, model: CompressorModel, stats: CompressorStats, context: FilterFactoryContext) {
+    this.#callbacks = callbacks;
+    this.#model = model;
+    this.#perRoute = callbacks.perRouteConfig() as CompressorPerRouteModel | null;
+    this.#stats = stats;
+    this.#context = context;
+  }
+
+  get #coding(): string {
+    return contentCodings[this.#model.library.kind];
+  }
+
+  onRequestHeaders(headers: HeaderMap): HookStatus {
+    if (this.#perRoute?.disabled === true || !this.#isEnabled()) return HookStatus.continue;
+    this.#acceptEncoding = headers.getJoined('accept-encoding');
+    if (this.#acceptEncoding === undefined) return HookStatus.continue;
+    const { streamInfo } = this.#callbacks;
+    let offers = streamInfo.getFilterState(offersKey) as CompressorModel[] | undefined;
+    if (offers === undefined) {
+      offers = [];
+      streamInfo.setFilterState(offersKey, offers);
+    }
+    offers.push(this.#model);
+    if (this.#perRoute?.removeAcceptEncoding ?? this.#model.removeAcceptEncoding) headers.remove('accept-encoding');
+    return HookStatus.continue;
+  }
+
+  #isEnabled(): boolean {
+    const { enabled, enabledRuntimeKey } = this.#model;
+    return enabledRuntimeKey === '' ? enabled : this.#context.services.runtime.getBoolean(enabledRuntimeKey, enabled);
+  }
+
+  onResponseHeaders(headers: HeaderMap, endStream: boolean): HookStatus {
+    const isCompressible = this.#isCompressible(headers);
+    if (!endStream && isCompressible && this.#isChosen(headers) && isTransferEncodingFree(headers)) {
+      this.#begin(headers);
+    } else {
+      this.#stats.notCompressed.inc();
+    }
+    if (isCompressible) addVary(headers);
+    return HookStatus.continue;
+  }
+
+  #isCompressible(headers: HeaderMap): boolean {
+    if (this.#perRoute?.disabled === true || !this.#isEnabled() || !this.#isLongEnough(headers)) return false;
+    if (isUpgrade(headers) || headers.has('content-encoding')) return false;
+    if (headers.getJoined('cache-control')?.toLowerCase().includes('no-transform') === true) return false;
+    if (this.#model.disableOnEtag && headers.has('etag')) return false;
+    return this.#model.contentTypes.includes(typeOf(headers)) || typeOf(headers) === '';
+  }
+
+  #isLongEnough(headers: HeaderMap): boolean {
+    const length = headers.get('content-length');
+    return length === undefined || Number(length) >= this.#model.minContentLength;
+  }
+
+  #isChosen(headers: HeaderMap): boolean {
+    if (this.#acceptEncoding === undefined) return false;
+    const offers = (this.#callbacks.streamInfo.getFilterState(offersKey) as CompressorModel[] | undefined) ?? [];
+    const type = typeOf(headers);
+    const offered = offers
+      .filter(({ contentTypes }) => type === '' || contentTypes.includes(type))
+      .map(({ library }) => contentCodings[library.kind]);
+    return chooseEncoding(this.#acceptEncoding, offered) === this.#coding;
+  }
+
+  #begin(headers: HeaderMap): void {
+    const etag = headers.get('etag');
+    // A strong validator does not hold for other bytes.
+    if (etag !== undefined && !/^W\//i.test(etag)) headers.remove('etag');
+    headers.remove('content-length');
+    headers.set('content-encoding', this.#coding);
+    this.#stats.compressed.inc();
+    this.#compression = beginCompression(this.#model.library);
+  }
+
+  onResponseData(data: Buffer, endStream: boolean): HookStatus {
+    if (this.#compression === null) return HookStatus.continue;
+    this.#stats.uncompressedBytes.add(data.length);
+    const compressed = this.#compression.process(data, endStream);
+    this.#stats.compressedBytes.add(compressed.length);
+    if (compressed.length > 0 || endStream) this.#callbacks.injectResponseData(compressed, endStream);
+    return HookStatus.stop;
+  }
+
+  onResponseTrailers(): HookStatus {
+    if (this.#compression === null) return HookStatus.continue;
+    const rest = this.#compression.process(Buffer.alloc(0), true);
+    this.#stats.compressedBytes.add(rest.length);
+    if (rest.length > 0) this.#callbacks.injectResponseData(rest, false);
+    return HookStatus.continue;
+  }
+
+  onDestroy(): void {
+    this.#compression?.close();
+  }
+}
+
+function typeOf(headers: HeaderMap): string {
+  const value = headers.get('content-type') ?? '';
+  const end = value.indexOf(';');
+  return (end === -1 ? value : value.slice(0, end)).trim().toLowerCase();
+}
+
+function isTransferEncodingFree(headers: HeaderMap): boolean {
+  const coding = headers.getJoined('transfer-encoding')?.toLowerCase();
+  return coding === undefined || !/\b(gzip|deflate|compress)\b/.test(coding);
+}
+
+function addVary(headers: HeaderMap): void {
+  const vary = headers.getJoined('vary');
+  if (vary === undefined) headers.add('vary', 'Accept-Encoding');
+  else if (vary !== '*' && !vary.toLowerCase().includes('accept-encoding')) headers.set('vary', `${vary}, Accept-Encoding`);
+}
+
+export function createCompressorFilter(config: CompressorModel, context: FilterFactoryContext): HttpFilterFactory {
+  const scope = `http.${context.manager?.statPrefix ?? ''}.compressor.${config.libraryName}.${config.library.kind}.`;
+  const prefix = config.hasResponseDirection ? `${scope}response.` : scope;
+  const stats: CompressorStats = {
+    compressed: context.stats.counter(`${prefix}compressed`),
+    notCompressed: context.stats.counter(`${prefix}not_compressed`),
+    uncompressedBytes: context.stats.counter(`${prefix}total_uncompressed_bytes`),
+    compressedBytes: context.stats.counter(`${prefix}total_compressed_bytes`),
+  };
+  return callbacks => new CompressorFilter(callbacks, config, stats, context);
+}
