@@ -99,7 +99,8 @@ export function compileValidation(message: ValidationContext, path: string, scop
   if (message.trusted_ca !== null) {
     requireCertificates(trustedCa!, `${path}.trusted_ca`, 'Failed to load trusted CA certificates');
   }
-  const crl = readTextSource(message.crl, `${path}.crl`);
+  // An agent without revocation lists sends an empty one.
+  const crl = readTextSource(message.crl, `${path}.crl`) || null;
   if (crl !== null) requireCrl(crl, `${path}.crl`);
   return {
     trustedCa,
