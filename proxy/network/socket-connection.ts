@@ -9,7 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import { Timer, type TimerWheel } from '../../common/timer-wheel.ts';
 import type { CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
-import { resizeReadBuffer, returnReadBuffer, takeReadBuffer } from './read-buffer.ts';
+import { ReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
   createClientSocket,
@@ -35,8 +35,8 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   #raw!: net.Socket;
   #stream!: net.Socket;
   #isTls = false;
-  #buffer: Buffer | null = null;
-  #lastReadBytes = -1;
+  #buffer: ReadBuffer | null = null;
+  #lastReadBytes = 0;
   #bufferHeld = false;
   #acceptedBytes = 0;
   #corked = false;
@@ -62,7 +62,9 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
 
   /** Takes an accepted handle; reading starts with `resumeReading`. */
   adoptHandle(handle: SocketHandle): void {
-    this.#attach(createAcceptedSocket(handle, this));
+    const socket = createAcceptedSocket(handle, this);
+    socket.setNoDelay(true);
+    this.#attach(socket);
     this.#readDisabled = 1;
   }
 
@@ -144,11 +146,11 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   // Reading
 
   nextBuffer(): Buffer {
-    this.#buffer =
-      this.#buffer === null || this.#lastReadBytes < 0
-        ? takeReadBuffer()
-        : resizeReadBuffer(this.#buffer, this.#lastReadBytes, this.#bufferHeld);
-    return this.#buffer;
+    if (this.#buffer === null) {
+      this.#buffer = new ReadBuffer();
+      return this.#buffer.current;
+    }
+    return this.#buffer.advance(this.#lastReadBytes, this.#bufferHeld);
   }
 
   onRead(bytes: number, buffer: Buffer): boolean {
@@ -342,7 +344,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
 
   #onSocketClose(): void {
     if (this.#buffer !== null && !this.#isTls) {
-      returnReadBuffer(this.#buffer);
+      this.#buffer.release();
       this.#buffer = null;
     }
     if (this.state !== 'closed') this.#finish('remote-close');
