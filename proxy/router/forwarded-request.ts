@@ -45,8 +45,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   readonly #selection: HostSelection;
   #trailers: HeaderMap | null = null;
   #timeouts = noTimeouts;
-  /** The router has tried to send the request: from now on replies tell of attempts. */
-  #isPrepared = false;
   #retryState: RetryState | null = null;
   #attempt: UpstreamRequest | null = null;
   #attemptCount = 1;
@@ -90,6 +88,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   begin(endStream: boolean): void {
     const { headers, config } = this;
     setAutomaticNames(this.info, headers, this.cluster.model);
+    this.#writeAttemptCount();
     const host = this.cluster.chooseHost(this.#selection);
     if (host === null) {
       this.#replyNoHealthyUpstream();
@@ -98,8 +97,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const { suppressEnvoyHeaders } = config.model;
     this.#timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
     if (headers.remove('x-envoy-upstream-rq-timeout-alt-response')) this.#timeoutStatus = 204;
-    this.#isPrepared = true;
-    this.#writeAttemptCount();
     finalizeRequestHeaders(this.#entry, this.#action, headers, this.info, !suppressEnvoyHeaders);
     this.#retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
     this.#selection.retryState = this.#retryState;
@@ -143,7 +140,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.info.upstreamHost = host;
     this.#retryState?.onHostAttempted(host);
     if (this.#action.autoHostRewrite && host.hostname !== '') {
-      rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost);
+      rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost, !this.config.model.suppressEnvoyHeaders);
     }
     attempt.start(readStreamOptions(this.info, this.#action.priority));
   }
@@ -209,16 +206,17 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
     const { status } = headers;
-    this.#writeResponseAttemptCount(headers);
     attempt.host.reportResult({ kind: 'response', status });
     if (this.#retryResponse(attempt, headers, endStream)) return;
     this.#dropRetries();
     if (this.#completeMs > 0 && !this.config.model.suppressEnvoyHeaders) {
       headers.set('x-envoy-upstream-service-time', String(Math.floor(this.#nowMs - this.#completeMs)));
     }
+    this.#writeResponseAttemptCount(headers);
     countResponse(this, status, attempt.host);
     countOutcome(this, attempt, headers, endStream);
     for (const cookie of this.#selection.cookies) headers.add('set-cookie', cookie);
+    this.info.responseCode = status;
     this.info.responseCodeDetails = 'via_upstream';
     this.#entry.responseEdits.apply(headers, this.info, this.headers, headers);
     this.#responseStarted = true;
@@ -389,7 +387,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
       grpcStatus: null,
       modifyHeaders: headers => {
         if (isDropped && !this.config.model.suppressEnvoyHeaders) headers.set('x-envoy-overloaded', 'true');
-        if (this.#isPrepared) this.#writeResponseAttemptCount(headers);
+        this.#writeResponseAttemptCount(headers);
       },
     });
   }

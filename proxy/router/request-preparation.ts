@@ -28,14 +28,14 @@ export function finalizeRequestHeaders(
   action: ForwardEntry,
   headers: HeaderMap,
   info: StreamInfo,
-  insertsOriginalPath: boolean,
+  insertsOriginal: boolean,
 ): void {
   entry.requestEdits.apply(headers, info, headers, null);
   const { appendXForwardedHost } = action.model;
-  if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost);
-  else if (action.rewriteHost !== null) rewriteHost(headers, action.rewriteHost(headers), appendXForwardedHost);
+  if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost, insertsOriginal);
+  else if (action.rewriteHost !== null) rewriteHost(headers, action.rewriteHost(headers), appendXForwardedHost, insertsOriginal);
   if (action.rewritePath === null) return;
   const path = action.rewritePath(headers.path);
-  if (insertsOriginalPath) headers.set('x-envoy-original-path', headers.path);
+  if (insertsOriginal) headers.set('x-envoy-original-path', headers.path);
   headers.path = path;
 }

@@ -54,8 +54,8 @@ export function compileHostRewrite(model: ForwardAction['hostRewrite']): HostRew
   return headers => replace(headers.path.slice(0, findPathEnd(headers.path)));
 }
 
-/** Replaces the authority and, if asked, keeps the old one in `x-forwarded-host`. */
-export function rewriteHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean): void {
+/** Replaces the authority and, if asked, keeps the old one in `x-forwarded-host` and `x-envoy-original-host`. */
+export function rewriteHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean, insertsOriginal: boolean): void {
   if (host === '' || host === headers.authority) return;
   if (appendXForwardedHost) {
     // The same host is not appended again by the next hop that rewrites it.
@@ -64,6 +64,7 @@ export function rewriteHost(headers: HeaderMap, host: string, appendXForwardedHo
       headers.append('x-forwarded-host', headers.authority);
     }
   }
+  if (insertsOriginal) headers.set('x-envoy-original-host', headers.authority);
   headers.authority = host;
 }
 
