@@ -71,7 +71,8 @@ export class FileSecrets {
   #locate(name: string): { readonly roots: string } | { readonly chain: string; readonly key: string } | null {
     if (name === rootsName) return hasContent(this.#workload.roots) ? { roots: this.#workload.roots } : null;
     if (name === workloadCertificateName) {
-      return hasContent(this.#workload.chain) && hasContent(this.#workload.key) ? this.#workload : null;
+      const { chain, key } = this.#workload;
+      return hasContent(chain) && hasContent(key) ? { chain, key } : null;
     }
     if (name === systemRootsName) {
       const roots = findSystemRoots();

@@ -134,8 +134,9 @@ t.test('certificates are written where applications want them', { skip }, async 
 t.test('renews at half of the life, give or take the jitter, and never in the past', async t => {
   const now = Date.now();
   const day = { createdMs: now, expiresMs: now + 86_400_000 };
-  const near = (actual: number, expected: number): void =>
+  const near = (actual: number, expected: number): void => {
     t.ok(Math.abs(actual - expected) < 1000, `${actual} is about ${expected}`);
+  };
   near(computeRotationDelay(day, 0.5, 0.01, 0.5), 43_200_000);
   near(computeRotationDelay(day, 0.5, 0.01, 0), 0.51 * 86_400_000);
   near(computeRotationDelay(day, 2, 0, 0.5), 0);
