@@ -4,8 +4,24 @@ import type { CompressionLibraryModel } from './config.ts';
 
 /** The synchronous entry that node:zlib's own *Sync functions use. */
 interface SyncTransform {
+  _handle: { close(): void } | null;
   _processChunk(chunk: Buffer, flushFlag: number): Buffer | null;
   close(): void;
+}
+
+/** That entry is meant for one call and closes what it used: the native stream is kept from it between the calls. */
+function processChunk(transform: SyncTransform, data: Buffer, flushFlag: number): Buffer {
+  const handle = transform._handle as NonNullable<SyncTransform['_handle']>;
+  const { close } = handle;
+  handle.close = () => {};
+  try {
+    const output = transform._processChunk(data, flushFlag);
+    // A view of the transform's own buffer, which the next call writes over.
+    return output === null ? nothing : Buffer.from(output);
+  } finally {
+    handle.close = close;
+    transform._handle = handle;
+  }
 }
 
 export interface ResponseCompression {
@@ -47,7 +63,10 @@ export function beginCompression(library: CompressionLibraryModel): ResponseComp
   const transform = createTransform(library);
   const operation = operations[library.kind];
   return {
-    process: (data, last) => transform._processChunk(data, last ? operation.last : operation.next) ?? nothing,
-    close: () => transform.close(),
+    process: (data, last) => processChunk(transform, data, last ? operation.last : operation.next),
+    close: () => {
+      transform._handle?.close();
+      transform._handle = null;
+    },
   };
 }
