@@ -6,6 +6,7 @@ import type { CompressionLibraryModel } from './config.ts';
 interface SyncTransform {
   _handle: { close(): void } | null;
   _processChunk(chunk: Buffer, flushFlag: number): Buffer | null;
+  removeAllListeners(event: string): void;
   close(): void;
 }
 
@@ -21,6 +22,8 @@ function processChunk(transform: SyncTransform, data: Buffer, flushFlag: number)
   } finally {
     handle.close = close;
     transform._handle = handle;
+    // Each call adds one.
+    transform.removeAllListeners('error');
   }
 }
 
