@@ -37,7 +37,7 @@ function buildEnvironment(
   { name, account, controlPlanePort, rootCertificatePath }: SidecarOptions,
   ports: SidecarPorts,
 ): NodeJS.ProcessEnv {
-  const address = `127.0.0.1:${controlPlanePort}`;
+  const address = `localhost:${controlPlanePort}`;
   const proxyConfig = {
     discoveryAddress: address,
     binaryPath: join(bin, 'sidecar-proxy'),

@@ -93,11 +93,21 @@ export function getAdmin(port: number, path: string, method = 'GET'): Promise<st
   });
 }
 
-/** A port that was free a moment ago. */
+let nextPort = 12_000 + Math.floor(Math.random() * 18_000);
+
+/** A port that nothing uses, outside the range of ephemeral ports, and never the same one twice in a process. */
 export async function findFreePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise(resolve => server.close(resolve));
-  return port;
+  for (;;) {
+    nextPort = nextPort >= 31_000 ? 12_000 : nextPort + 1;
+    const port = nextPort;
+    if (await canListen(port)) return port;
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
