@@ -26,6 +26,7 @@ export class FlowControl {
   onUpstreamWatermark(isAbove: boolean): void {
     if (!isAbove && this.#downstreamPauses === 0) return;
     this.#downstreamPauses += isAbove ? 1 : -1;
+    this.#attempt?.host.cluster.stats.countFlowControl(isAbove ? 'backed-up' : 'drained');
     this.#callbacks.pauseDownstream(isAbove);
   }
 
@@ -42,11 +43,13 @@ export class FlowControl {
 
   onAboveHighWatermark(): void {
     this.#upstreamPauses++;
+    this.#attempt?.host.cluster.stats.countFlowControl('paused-reading');
     this.#attempt?.encoder?.readDisable(true);
   }
 
   onBelowLowWatermark(): void {
     this.#upstreamPauses--;
+    this.#attempt?.host.cluster.stats.countFlowControl('resumed-reading');
     this.#attempt?.encoder?.readDisable(false);
   }
 }

@@ -250,7 +250,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (!isOverflow) attempt.host.reportResult({ kind: reason.kind === 'connect-failure' ? 'connect-failure' : 'reset' });
     if (this.#retryReset(attempt, reason)) return;
     countAbort(this, attempt, reason.status, this.#responseStarted);
-    const body = formatResetBody(reason, transportFailureReason, this.#attemptCount > 1);
+    const body = formatResetBody(reason, this.#attemptCount > 1);
     const details = formatResetDetails(reason, transportFailureReason, this.#responseStarted);
     this.#abort(reason.status, body, details, reason.flag, isOverflow);
   }

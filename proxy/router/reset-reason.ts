@@ -45,11 +45,10 @@ export const poolFailureReasons: { readonly [R in PoolFailureReason]: ResetReaso
   timeout: connectionTimeout,
 };
 
-/** The body of the reply to a request whose last attempt was reset. */
-export function formatResetBody(reason: ResetReason, transportFailureReason: string, isRetried: boolean): string {
+/** The body of the reply to a request whose last attempt was reset. Why a transport failed is for logs, not for clients. */
+export function formatResetBody(reason: ResetReason, isRetried: boolean): string {
   const retried = isRetried ? 'retried and the latest ' : '';
-  const suffix = transportFailureReason === '' ? '' : `, transport failure reason: ${transportFailureReason}`;
-  return `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason.text}${suffix}`;
+  return `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${reason.text}`;
 }
 
 /** Response code details; they hold no blanks. */

@@ -91,7 +91,6 @@ export class RouteTable {
   }
 
   #searchVirtualHost(authority: string): CompiledVirtualHost | null {
-    if (authority === '') return null;
     const portStart = this.model.ignorePortInHostMatching ? findPortStart(authority) : -1;
     const host = (portStart === -1 ? authority : authority.slice(0, portStart)).toLowerCase();
     const exact = this.#exact.get(host);

@@ -121,7 +121,8 @@ export interface ClusterStats {
   countRetriedResponse(status: number): void;
   countNoneHealthy(): void;
   countPendingOverflow(): void;
-  countMaxHostSelectionExceeded(): void;
+  /** `upstream_flow_control_*`: the upstream is slow, or the downstream is and reading from the upstream pauses. */
+  countFlowControl(event: 'backed-up' | 'drained' | 'paused-reading' | 'resumed-reading'): void;
   addUpstreamBytes(sent: number, received: number): void;
 }
 

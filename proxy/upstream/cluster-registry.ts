@@ -33,6 +33,8 @@ export interface ClusterRegistryOptions {
 export interface RegisteredHost {
   readonly model: SlottedHostModel;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+  /** 0: unset. */
+  readonly localityWeight: number;
   readonly priority: number;
   readonly ejected: boolean;
   readonly counters: HostCounterValues;
@@ -281,10 +283,11 @@ export class ClusterRegistry {
   }
 
   #listHosts({ set, detector }: Entry): RegisteredHost[] {
-    return (set?.localities ?? []).flatMap(({ hosts, region, zone, subZone, priority }) =>
+    return (set?.localities ?? []).flatMap(({ hosts, region, zone, subZone, priority, weight }) =>
       hosts.map(model => ({
         model,
         locality: { region, zone, subZone },
+        localityWeight: weight,
         priority,
         ejected: detector?.isEjected(model.slot) ?? false,
         counters: this.#readCounters(model.slot),

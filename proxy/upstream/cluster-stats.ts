@@ -49,11 +49,11 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqRetrySuccess: Counter;
   readonly rqTimeout: Counter;
   readonly rqTime: Histogram;
-  readonly rqTimeInternal: Histogram;
-  readonly rqTimeExternal: Histogram;
+  #rqTimeInternal: Histogram | null = null;
+  #rqTimeExternal: Histogram | null = null;
   readonly retryOrShadowAbandoned: Counter;
   readonly lbHealthyPanic: Counter;
-  readonly maxHostSelectionExceeded: Counter;
+  readonly flowControl: { readonly [E in Parameters<ClusterStats['countFlowControl']>[0]]: Counter };
   readonly originalDstHostInvalid: Counter;
 
   /** `statName` is the cluster's alt_stat_name or name. */
@@ -104,11 +104,14 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRetrySuccess = counter('upstream_rq_retry_success');
     this.rqTimeout = counter('upstream_rq_timeout');
     this.rqTime = store.histogram(`${prefix}upstream_rq_time`);
-    this.rqTimeInternal = store.histogram(`${prefix}internal.upstream_rq_time`);
-    this.rqTimeExternal = store.histogram(`${prefix}external.upstream_rq_time`);
     this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
     this.lbHealthyPanic = counter('lb_healthy_panic');
-    this.maxHostSelectionExceeded = counter('upstream_cx_max_host_selection_exceeded');
+    this.flowControl = {
+      'backed-up': counter('upstream_flow_control_backed_up_total'),
+      drained: counter('upstream_flow_control_drained_total'),
+      'paused-reading': counter('upstream_flow_control_paused_reading_total'),
+      'resumed-reading': counter('upstream_flow_control_resumed_reading_total'),
+    };
     this.originalDstHostInvalid = counter('original_dst_host_invalid');
   }
 
@@ -129,7 +132,13 @@ export class WorkerClusterStats implements ClusterStats {
 
   recordRequestTimeMs(timeMs: number, isInternal: boolean): void {
     this.rqTime.record(timeMs);
-    (isInternal ? this.rqTimeInternal : this.rqTimeExternal).record(timeMs);
+    if (isInternal) {
+      this.#rqTimeInternal ??= this.#store.histogram(`${this.#prefix}internal.upstream_rq_time`);
+      this.#rqTimeInternal.record(timeMs);
+    } else {
+      this.#rqTimeExternal ??= this.#store.histogram(`${this.#prefix}external.upstream_rq_time`);
+      this.#rqTimeExternal.record(timeMs);
+    }
   }
 
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void {
@@ -164,8 +173,8 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqPendingOverflow.inc();
   }
 
-  countMaxHostSelectionExceeded(): void {
-    this.maxHostSelectionExceeded.inc();
+  countFlowControl(event: 'backed-up' | 'drained' | 'paused-reading' | 'resumed-reading'): void {
+    this.flowControl[event].inc();
   }
 
   addUpstreamBytes(sent: number, received: number): void {

@@ -78,7 +78,7 @@ export class RegistryStats {
     const prefix = `${this.#prefix}circuit_breakers.${priority === 0 ? 'default' : 'high'}.`;
     const show = (name: string, field: number, maximum: number) => {
       const used = counters.sum(row, priority * clusterFieldsPerPriority + field);
-      this.#store.gauge(`${prefix}${name}_open`).set(used >= maximum ? 1 : 0);
+      this.#store.gauge(`${prefix}${name}_open`).set(used > 0 && used >= maximum ? 1 : 0);
       if (limit.trackRemaining) this.#store.gauge(`${prefix}remaining_${remainingNames[name]}`).set(Math.max(0, maximum - used));
     };
     show('cx', ClusterField.connections, limit.maxConnections);

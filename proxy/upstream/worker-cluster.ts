@@ -45,7 +45,8 @@ export class WorkerCluster implements Cluster {
   hostSet: HostSetModel | null = null;
   #stats: WorkerClusterStats | null = null;
   #hosts = new Map<string, WorkerHost>();
-  #priorities: BalancedLocality<WorkerHost>[][] = [];
+  /** There is always a priority 0, be it empty. */
+  #priorities: BalancedLocality<WorkerHost>[][] = [[]];
   #overprovisioningFactor = defaultOverprovisioningFactor;
   #balancer: LoadBalancer<WorkerHost> | null = null;
 
@@ -83,14 +84,13 @@ export class WorkerCluster implements Cluster {
       if (!context.shouldSelectAnotherHost(host)) return host;
     }
     // All attempts met hosts that were tried before: the last one has to do.
-    this.stats.countMaxHostSelectionExceeded();
     return host;
   }
 
   /** Replaces the hosts. One that stays keeps its pools and its load; one that leaves finishes what it carries. */
   setHosts(set: HostSetModel): void {
     const hosts = new Map<string, WorkerHost>();
-    const priorities: BalancedLocality<WorkerHost>[][] = [];
+    const priorities: BalancedLocality<WorkerHost>[][] = [[]];
     for (const { hosts: models, region, zone, subZone, priority, weight } of set.localities) {
       const placement = { locality: { region, zone, subZone }, priority };
       const members = models.map(model => {

@@ -28,6 +28,7 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
     this.#pool = pool;
     const { model } = pool.host.cluster;
     this.#maxStreams = model.protocol.maxRequestsPerConnection || model.maxRequestsPerConnection;
+    pool.host.cluster.stats.cxHttp1Total.inc();
     this.#upstream = new UpstreamConnection(pool.host, pool.options, this, this);
   }
 
@@ -118,7 +119,6 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
 
   onEstablished(): void {
     const { cluster } = this.#pool.host;
-    cluster.stats.cxHttp1Total.inc();
     const { maxConnectionDurationMs } = cluster.model.protocol;
     if (maxConnectionDurationMs > 0) {
       this.#lifeTimer = new Timer(() => this.#onLifeTimer());

@@ -111,15 +111,15 @@ export class UpstreamConnection {
     cluster.resources.releaseConnection(this.#priority);
     stats.cxActive.dec();
     this.#host.count(HostField.connectionsActive, -1);
+    const isLocal = event === 'local-close' || event === 'local-reset';
+    stats.cxDestroy.inc();
+    (isLocal ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc();
     if (!this.#established) {
       stats.cxConnectFail.inc();
       this.#host.count(HostField.connectFailures, 1);
       this.#owner.onEnd(event, this.#failureReason(event));
       return;
     }
-    const isLocal = event === 'local-close' || event === 'local-reset';
-    stats.cxDestroy.inc();
-    (isLocal ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc();
     if (hasActiveRequest) {
       stats.cxDestroyWithActiveRequest.inc();
       (isLocal ? stats.cxDestroyLocalWithActiveRequest : stats.cxDestroyRemoteWithActiveRequest).inc();
