@@ -42,10 +42,10 @@ function toAdminCluster(cluster: RegisteredCluster, server: Server): AdminCluste
   return {
     model,
     addedViaApi: !server.resources.get('cluster', model.name)?.isStatic,
-    hosts: hosts.map(({ model: host, locality, priority, ejected, counters }) => ({
+    hosts: hosts.map(({ model: host, locality, localityWeight, priority, ejected, counters }) => ({
       host,
       locality,
-      localityWeight: 0,
+      localityWeight,
       priority,
       ejected,
       counters,

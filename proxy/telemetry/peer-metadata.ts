@@ -5,6 +5,7 @@
  * Source: Istio's peer metadata filters.
  */
 import type { NodeModel } from '../http/filter.ts';
+import type { StreamInfo } from './stream-info.ts';
 import type { PlainStruct } from './struct-codec.ts';
 import { decodeAny, decodeStruct, encodeAny, encodeStruct, WireError } from './struct-codec.ts';
 
@@ -15,8 +16,16 @@ export const peerMetadataIdHeader = 'x-envoy-peer-metadata-id';
 export const downstreamPeerKey = 'downstream_peer';
 export const upstreamPeerKey = 'upstream_peer';
 export const peerObjectSuffix = '_obj';
-/** Filter state: asked, and the peer did not tell. */
-export const peerNotFoundKey = 'peer_not_found';
+/** Filter state: asked, and the peer did not tell. One per side, as both may be kept with one stream. */
+export const downstreamPeerNotFoundKey = 'peer_not_found';
+export const upstreamPeerNotFoundKey = 'upstream_peer_not_found';
+
+/** Whether it is settled who the peer of a side is, known or not. */
+export function isPeerSettled(info: StreamInfo, side: 'downstream' | 'upstream'): boolean {
+  const isUpstream = side === 'upstream';
+  const peer = info.getFilterState(isUpstream ? upstreamPeerKey : downstreamPeerKey);
+  return (peer ?? info.getFilterState(isUpstream ? upstreamPeerNotFoundKey : downstreamPeerNotFoundKey)) !== undefined;
+}
 
 const structTypeUrl = 'type.googleapis.com/google.protobuf.Struct';
 const magic = 0x3d230467;

@@ -8,7 +8,7 @@ import type { FormatContext } from '../../../../telemetry/format-operator.ts';
 import type { MessageMetrics } from '../../../../telemetry/istio/istio-metrics.ts';
 import { IstioMetrics } from '../../../../telemetry/istio/istio-metrics.ts';
 import type { IstioStatsModel } from '../../../../telemetry/istio/model.ts';
-import { downstreamPeerKey, peerNotFoundKey, upstreamPeerKey } from '../../../../telemetry/peer-metadata.ts';
+import { isPeerSettled } from '../../../../telemetry/peer-metadata.ts';
 
 /** What grpc_stats leaves in the filter state. */
 interface GrpcMessageCounts {
@@ -76,9 +76,8 @@ class IstioStatsFilter implements HttpFilter {
   #reportMessages(atEnd: boolean): void {
     const { streamInfo } = this.#callbacks;
     if (this.#messages === null) {
-      const peerKey = this.#metrics.reporter === 'source' ? upstreamPeerKey : downstreamPeerKey;
-      const isPeerKnown = streamInfo.getFilterState(peerKey) ?? streamInfo.getFilterState(peerNotFoundKey);
-      if (!atEnd && isPeerKnown === undefined) return;
+      const side = this.#metrics.reporter === 'source' ? 'upstream' : 'downstream';
+      if (!atEnd && !isPeerSettled(streamInfo, side)) return;
       this.#messages = this.#metrics.findMessageMetrics(this.#context());
     }
     const counts = streamInfo.getFilterState(grpcStatsKey) as GrpcMessageCounts | undefined;

@@ -12,7 +12,7 @@ import type { FormatContext } from '../../../../telemetry/format-operator.ts';
 import type { TcpMetrics } from '../../../../telemetry/istio/istio-metrics.ts';
 import { IstioMetrics } from '../../../../telemetry/istio/istio-metrics.ts';
 import type { IstioStatsModel } from '../../../../telemetry/istio/model.ts';
-import { downstreamPeerKey, peerNotFoundKey, upstreamPeerKey } from '../../../../telemetry/peer-metadata.ts';
+import { isPeerSettled } from '../../../../telemetry/peer-metadata.ts';
 
 class IstioStatsTcpFilter implements NetworkFilter {
   readonly #callbacks: NetworkFilterCallbacks;
@@ -53,15 +53,10 @@ class IstioStatsTcpFilter implements NetworkFilter {
     return { info: this.#callbacks.streamInfo, requestHeaders: null, responseHeaders: null, responseTrailers: null };
   }
 
-  #isPeerRead(): boolean {
-    const { streamInfo } = this.#callbacks;
-    const peerKey = this.#metrics.reporter === 'source' ? upstreamPeerKey : downstreamPeerKey;
-    return streamInfo.getFilterState(peerKey) !== undefined || streamInfo.getFilterState(peerNotFoundKey) !== undefined;
-  }
-
   #report(atEnd: boolean): void {
     if (this.#counters === null) {
-      if (!atEnd && !this.#isPeerRead()) return;
+      const side = this.#metrics.reporter === 'source' ? 'upstream' : 'downstream';
+      if (!atEnd && !isPeerSettled(this.#callbacks.streamInfo, side)) return;
       this.#counters = this.#metrics.findTcpMetrics(this.#context());
       this.#counters.opened?.inc();
     }

@@ -12,10 +12,11 @@ import { FilterStatus } from '../../../../network/filter.ts';
 import {
   decodeInitialMessage,
   downstreamPeerKey,
+  downstreamPeerNotFoundKey,
   encodeInitialMessage,
   initialHeaderBytes,
   peerMetadataHeader,
-  peerNotFoundKey,
+  upstreamPeerNotFoundKey,
   peerObjectSuffix,
   readInitialHeader,
   toCelPeer,
@@ -34,6 +35,7 @@ export interface MetadataExchangeModel {
 interface MetadataExchangeConfig {
   readonly model: MetadataExchangeModel;
   readonly peerKey: string;
+  readonly notFoundKey: string;
   readonly message: Buffer;
   readonly alpnFound: Counter;
   readonly alpnNotFound: Counter;
@@ -136,7 +138,7 @@ class MetadataExchangeFilter implements NetworkFilter {
   }
 
   #markNotFound(): void {
-    this.#callbacks.streamInfo.setFilterState(peerNotFoundKey, true);
+    this.#callbacks.streamInfo.setFilterState(this.#config.notFoundKey, true);
   }
 }
 
@@ -145,6 +147,7 @@ export function createMetadataExchangeFilter(model: MetadataExchangeModel, conte
   const config: MetadataExchangeConfig = {
     model,
     peerKey: context.listener === null ? upstreamPeerKey : downstreamPeerKey,
+    notFoundKey: context.listener === null ? upstreamPeerNotFoundKey : downstreamPeerNotFoundKey,
     message: encodeInitialMessage(context.node, model.additionalLabels),
     alpnFound: stats.counter('metadata_exchange.alpn_protocol_found'),
     alpnNotFound: stats.counter('metadata_exchange.alpn_protocol_not_found'),

@@ -69,6 +69,7 @@ function setUp(direction: 'downstream' | 'upstream', alpn = 'istio-peer-exchange
 
 for (const direction of ['downstream', 'upstream'] as const) {
   const key = direction === 'downstream' ? 'downstream_peer' : 'upstream_peer';
+  const notFound = direction === 'downstream' ? 'peer_not_found' : 'upstream_peer_not_found';
 
   t.test(`${direction}: each side sends once before its first bytes, and the peer's message is stripped`, async t => {
     const { info, read, written, feed, write, count } = setUp(direction);
@@ -105,7 +106,7 @@ for (const direction of ['downstream', 'upstream'] as const) {
       write('x');
       t.same(read, [peer.toString('latin1')]);
       t.same(written, ['x']);
-      t.equal(info.getFilterState('peer_not_found'), true);
+      t.equal(info.getFilterState(notFound), true);
       t.equal(info.getFilterState(key), undefined);
       t.equal(count('alpn_protocol_not_found'), 1);
     }
@@ -116,7 +117,7 @@ for (const direction of ['downstream', 'upstream'] as const) {
     feed('GET / HTTP/1.1\r\n\r\n');
     feed('more');
     t.same(read, ['GET / HTTP/1.1\r\n\r\n', 'more']);
-    t.equal(info.getFilterState('peer_not_found'), true);
+    t.equal(info.getFilterState(notFound), true);
     t.equal(count('initial_header_not_found'), 1);
   });
 
@@ -125,7 +126,7 @@ for (const direction of ['downstream', 'upstream'] as const) {
     const { info, read, feed, count } = setUp(direction);
     feed(Buffer.concat([header, Buffer.from([0xff, 0xff, 0xff, 0xff]), Buffer.from('app')]));
     t.same(read, ['\xff\xff\xff\xffapp']);
-    t.equal(info.getFilterState('peer_not_found'), true);
+    t.equal(info.getFilterState(notFound), true);
     t.equal(count('header_not_found'), 1);
   });
 
