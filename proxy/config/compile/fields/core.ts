@@ -11,8 +11,6 @@ export const coreTypeFields: FieldTable = {
   }),
   'envoy.config.core.v3.Pipe': classify({ implemented: 'path mode' }),
   'envoy.config.core.v3.CidrRange': classify({ implemented: 'address_prefix prefix_len' }),
-  'envoy.config.core.v3.SocketOption': classify({ implemented: 'description level name int_value buf_value state' }),
-  'envoy.config.core.v3.SocketOptionsOverride': classify({ implemented: 'socket_options' }),
   'envoy.config.core.v3.Metadata': classify({
     implemented: 'filter_metadata',
     ignored: { typed_filter_metadata: 'no extension here reads typed metadata' },
