@@ -57,6 +57,7 @@ export class DiscoveryStream implements DiscoverySource {
   #answered = false;
   #flushScheduled = false;
   #stopped = false;
+  #lastReason = '';
 
   constructor(options: DiscoveryStreamOptions) {
     this.#options = options;
@@ -145,6 +146,7 @@ export class DiscoveryStream implements DiscoverySource {
     const { stats } = this.#options;
     if (!this.#answered) {
       this.#answered = true;
+      this.#lastReason = '';
       this.#backoff.reset();
       stats?.connected.set(1);
     }
@@ -167,7 +169,10 @@ export class DiscoveryStream implements DiscoverySource {
     this.#closeChannel();
     if (this.#stopped) return;
     const delayMs = this.#backoff.next();
-    log.warn(`${this.#method.path} gRPC config stream to ${target.address} closed: ${reason}; retrying in ${delayMs} ms`);
+    // A server that stays away is worth one line.
+    const level = reason === this.#lastReason ? 'debug' : 'warning';
+    this.#lastReason = reason;
+    log.log(level, `${this.#method.path} gRPC config stream to ${target.address} closed: ${reason}; retrying in ${delayMs} ms`);
     for (const state of this.#states.values()) state.handler.onConnectionFailure();
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null;

@@ -3,7 +3,7 @@
  * static clusters, CDS with EDS, then static listeners and LDS with RDS.
  */
 import type { SecretReference } from '../config/compile/scope.ts';
-import type { BootstrapModel, ConfigSourceModel } from '../config/model/bootstrap.ts';
+import type { BootstrapModel, ConfigSourceModel, StaticResource } from '../config/model/bootstrap.ts';
 import type { ClusterModel, LoadAssignmentModel } from '../config/model/cluster.ts';
 import type { RouteConfigModel } from '../config/model/route.ts';
 import type { SecretModel } from '../config/model/tls.ts';
@@ -103,10 +103,16 @@ export class Discovery {
    */
   compileStatic(): { startClusters: (init: InitManager) => void } {
     const { bootstrap, compilers } = this.#options;
-    for (const { name, bytes } of bootstrap.staticSecrets) this.secrets.addInline(compilers.secret(bytes, `static/${name}`));
-    const prepared = bootstrap.staticClusters.map(({ bytes }) => this.clusters.prepareStatic(Buffer.from(bytes)));
+    for (const resource of bootstrap.staticSecrets) {
+      named('secret', resource, bytes => this.secrets.addInline(compilers.secret(bytes, `static/${resource.name}`)));
+    }
+    const prepared = bootstrap.staticClusters.map(resource =>
+      named('cluster', resource, bytes => this.clusters.prepareStatic(bytes)),
+    );
     for (const { model } of prepared) this.#staticModels.set(model.name, model);
-    this.#startListeners = bootstrap.staticListeners.map(({ bytes }) => this.listeners.prepareStatic(Buffer.from(bytes)));
+    this.#startListeners = bootstrap.staticListeners.map(resource =>
+      named('listener', resource, bytes => this.listeners.prepareStatic(bytes)),
+    );
     const startClusters = (init: InitManager): void => {
       // Clusters with discovered endpoints may depend on the others for their source.
       for (const usesEds of [false, true]) {
@@ -221,5 +227,14 @@ export class Discovery {
       this.#subscriptionStats.set(scope, stats);
     }
     return stats;
+  }
+}
+
+/** Names the resource in an error. */
+function named<T>(kind: string, { name, bytes }: StaticResource, compile: (bytes: Buffer) => T): T {
+  try {
+    return compile(Buffer.from(bytes));
+  } catch (error) {
+    throw new Error(`error adding ${kind} '${name}': ${(error as Error).message}`, { cause: error });
   }
 }

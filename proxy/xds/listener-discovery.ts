@@ -55,6 +55,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
   #firstUpdate: InitManager | null = null;
   #onInitialized: (() => void) | null = null;
   #initialized = false;
+  #accepting = false;
 
   constructor(options: ListenerDiscoveryOptions) {
     this.#options = options;
@@ -148,7 +149,12 @@ export class ListenerDiscovery implements DiscoveryHandler {
       releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
     }
     if (compiled.routeNames.length > 0) releases.push(...this.#watchRoutes(compiled, init));
-    init.seal();
+    this.#accepting = true;
+    try {
+      init.seal();
+    } finally {
+      this.#accepting = false;
+    }
   }
 
   #watchRoutes(compiled: CompiledListener, init: InitManager): (() => void)[] {
@@ -172,6 +178,8 @@ export class ListenerDiscovery implements DiscoveryHandler {
     } catch (error) {
       this.#onBindFailure(name, warming, error as Error);
       onWarm();
+      // While the update is being answered the failure is a NACK, as in Envoy, which binds before it warms.
+      if (this.#accepting) throw error;
       return;
     }
     entry.active = warming.version;
