@@ -177,6 +177,7 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     if (this.#closed) return;
     if (abandoned || this.closing) {
       this.closing = true;
+      this.#codec?.goAway();
       this.connection.close('flush-write-and-delay', 'downstream_connection_closing');
     } else if (this.#idleTimer !== null) {
       services.timers.arm(this.#idleTimer, model.idleTimeoutMs);

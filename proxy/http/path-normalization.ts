@@ -8,8 +8,11 @@ export interface PathOptions {
   readonly escapedSlashes: EscapedSlashes;
 }
 
-/** A normalized path with its query; `redirect` asks the client to use it, null refuses the request. */
-export type NormalizedPath = { readonly path: string; readonly redirect: boolean } | null;
+/** A path with its query, and what to do with the request. */
+export interface NormalizedPath {
+  readonly path: string;
+  readonly action: 'forward' | 'redirect' | 'reject';
+}
 
 /** A path that normalization leaves alone: no escape, no odd byte, no segment that begins with a dot. */
 const plainPath = /^(?:[A-Za-z0-9_~!$&'()*+,:;=@[\]-]|\/(?!\.)|(?<!\/)\.)*$/;
@@ -19,23 +22,23 @@ const escapedSlash = /%2[fF]|%5[cC]/;
 
 /** Normalizes `path`, which begins with a slash and may hold a query. */
 export function normalizeRequestPath(path: string, options: PathOptions): NormalizedPath {
-  if (path.includes('#')) return null;
+  if (path.includes('#')) return { path, action: 'reject' };
   const queryAt = path.indexOf('?');
   let bare = queryAt === -1 ? path : path.slice(0, queryAt);
   const query = queryAt === -1 ? '' : path.slice(queryAt);
-  let redirect = false;
+  let action: NormalizedPath['action'] = 'forward';
   if (options.escapedSlashes !== 'keep' && escapedSlash.test(bare)) {
-    if (options.escapedSlashes === 'reject') return null;
     bare = bare.replaceAll(/%2[fF]/g, '/').replaceAll(/%5[cC]/g, '\\');
-    redirect = options.escapedSlashes === 'unescape-and-redirect';
+    if (options.escapedSlashes === 'reject') return { path: bare + query, action: 'reject' };
+    if (options.escapedSlashes === 'unescape-and-redirect') action = 'redirect';
   }
   if (options.normalizePath && !plainPath.test(bare)) {
     const canonical = canonicalize(bare);
-    if (canonical === null) return null;
+    if (canonical === null) return { path, action: 'reject' };
     bare = canonical;
   }
   if (options.mergeSlashes && bare.includes('//')) bare = bare.replaceAll(/\/{2,}/g, '/');
-  return { path: bare + query, redirect };
+  return { path: bare + query, action };
 }
 
 function canonicalize(path: string): string | null {

@@ -62,13 +62,13 @@ export class RequestPreparation {
       return false;
     }
     const normalized = normalizeRequestPath(headers.path, model);
-    if (normalized === null) {
+    headers.path = normalized.path;
+    if (normalized.action === 'forward') return true;
+    if (normalized.action === 'reject') {
       stats.counter('downstream_rq_failed_path_normalization').inc();
       this.#refuse(400, 'path_normalization_failed');
       return false;
     }
-    headers.path = normalized.path;
-    if (!normalized.redirect) return true;
     stats.counter('downstream_rq_redirected_with_normalized_path').inc();
     this.#stream.forgoRoute();
     this.#stream.sendLocalReply({

@@ -19,6 +19,9 @@ for (let i = 0; i < 6; i++) hexValue[65 + i] = hexValue[97 + i] = 10 + i;
 /** Bytes of one chunk extension before the message is refused. */
 const maxExtensionBytes = 16 * 1024;
 
+/** A chunk's size has 64 bits. */
+const maxSizeDigits = 16;
+
 /** Reads one body; reset for each message. */
 export class BodyParser {
   readonly #onBody: (data: Buffer) => void;
@@ -27,6 +30,7 @@ export class BodyParser {
   #remaining = 0;
   #step: number = Step.size;
   #digits = 0;
+  #significantDigits = 0;
   #extensionBytes = 0;
 
   constructor(onBody: (data: Buffer) => void) {
@@ -42,6 +46,7 @@ export class BodyParser {
     this.#remaining = framing === Framing.chunked ? 0 : length;
     this.#step = Step.size;
     this.#digits = 0;
+    this.#significantDigits = 0;
     this.#extensionBytes = 0;
   }
 
@@ -102,6 +107,7 @@ export class BodyParser {
   #beginChunk(): void {
     this.#step = Step.size;
     this.#digits = 0;
+    this.#significantDigits = 0;
     this.#remaining = 0;
     this.#extensionBytes = 0;
   }
@@ -121,10 +127,10 @@ export class BodyParser {
     if (this.#step === Step.extension) return byte !== LF && ++this.#extensionBytes <= maxExtensionBytes;
     const value = hexValue[byte];
     if (value >= 0) {
-      if (this.#remaining >= 2 ** 60) return false;
-      this.#remaining = this.#remaining * 16 + value;
       this.#digits++;
-      return true;
+      if (value > 0 || this.#remaining > 0) this.#significantDigits++;
+      this.#remaining = this.#remaining * 16 + value;
+      return this.#significantDigits <= maxSizeDigits;
     }
     if (this.#digits === 0 || (byte !== 59 && byte !== 32 && byte !== 9)) return false;
     this.#step = Step.extension;

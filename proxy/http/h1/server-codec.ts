@@ -311,7 +311,10 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
 
   shutdownNotice(): void {}
 
-  goAway(): void {}
+  /** No further request is read. */
+  goAway(): void {
+    this.#reader.stopped = true;
+  }
 
   onConnectionClose(reason: StreamResetReason): void {
     this.#reader.stopped = true;

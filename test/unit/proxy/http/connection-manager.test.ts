@@ -178,10 +178,7 @@ t.test('an HTTP/2 client is told to speak HTTP/1.1', async t => {
   fixture.send('PRI * HTTP/2.0\r\n');
   t.equal(fixture.written, '');
   fixture.send('\r\nSM\r\n\r\n');
-  t.equal(
-    Buffer.from(fixture.written, 'latin1').toString('hex'),
-    '000000040000000000000008070000000000000000000000000d',
-  );
+  t.equal(Buffer.from(fixture.written, 'latin1').toString('hex'), '000000040000000000000008070000000000000000000000000d');
   t.not(fixture.closed, null);
 });
 

@@ -1,0 +1,66 @@
+/** Answers of the upstream, whole and broken. */
+import type { ParityCase } from '../parity-case.ts';
+
+const request = 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n';
+const head = 'HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n';
+const answer = (
+  name: string,
+  respond: string | readonly string[],
+  { thenClose = false, send = request }: { thenClose?: boolean; send?: string } = {},
+): ParityCase => ({ name: `response: ${name}`, send, upstream: { respond, thenClose } });
+
+export const responses: readonly ParityCase[] = [
+  answer('sized', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+  answer('sized in pieces', ['HTTP/1.1 200 OK\r\nConte', 'nt-Length: 2\r\n\r\no', 'k']),
+  answer('chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'),
+  answer('chunked with trailers', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: t\r\n\r\n'),
+  answer('until close', 'HTTP/1.1 200 OK\r\n\r\nok', { thenClose: true }),
+  answer('HTTP/1.0 until close', 'HTTP/1.0 200 OK\r\n\r\nok', { thenClose: true }),
+  answer('HTTP/1.0 sized', 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+  answer('204', 'HTTP/1.1 204 No Content\r\n\r\n'),
+  answer('204 with a length', 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n'),
+  answer('204 chunked', 'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'),
+  answer('304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n'),
+  answer('304 without a length', 'HTTP/1.1 304 Not Modified\r\n\r\n'),
+  answer('100 then 200', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'),
+  answer('103 then 200', 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'),
+  answer('102 then 200', 'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'),
+  answer('101 unasked', 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
+  answer('unknown status', 'HTTP/1.1 299 Odd\r\ncontent-length: 0\r\n\r\n'),
+  answer('status of two digits', 'HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n'),
+  answer('status 600', 'HTTP/1.1 600 OK\r\ncontent-length: 0\r\n\r\n'),
+  answer('no reason', 'HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok'),
+  answer('empty reason', 'HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nok'),
+  answer('version 2.0', 'HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok'),
+  answer('garbage', 'garbage\r\n\r\n'),
+  answer('bare LF', 'HTTP/1.1 200 OK\ncontent-length: 2\n\nok'),
+  answer('folded header', 'HTTP/1.1 200 OK\r\nx-a: 1\r\n 2\r\ncontent-length: 2\r\n\r\nok'),
+  answer('header without a colon', 'HTTP/1.1 200 OK\r\nbroken\r\ncontent-length: 2\r\n\r\nok'),
+  answer('NUL in a value', 'HTTP/1.1 200 OK\r\nx-a: a\0b\r\ncontent-length: 2\r\n\r\nok'),
+  answer('lone CR in a value', 'HTTP/1.1 200 OK\r\nx-a: a\rb\r\ncontent-length: 2\r\n\r\nok'),
+  answer('chunked and sized', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n'),
+  answer('two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!'),
+  answer('coding gzip', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok', { thenClose: true }),
+  answer('shorter than its length', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok', { thenClose: true }),
+  answer('chunked and cut', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok', { thenClose: true }),
+  answer('cut in the head', 'HTTP/1.1 200 OK\r\nConte', { thenClose: true }),
+  answer('longer than its length', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!!'),
+  answer('connection close', 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok'),
+  answer('nominated header', 'HTTP/1.1 200 OK\r\nConnection: x-a\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nok'),
+  answer('keep-alive', 'HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok'),
+  answer(
+    'server and date',
+    'HTTP/1.1 200 OK\r\nServer: me\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok',
+  ),
+  answer('upgrade header', 'HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok'),
+  answer('mixed case names', 'HTTP/1.1 200 OK\r\nX-Mixed-CASE: Value\r\nContent-Length: 2\r\n\r\nok'),
+  answer(
+    'repeated header',
+    'HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nok',
+  ),
+  answer('to HEAD with a body', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', { send: head }),
+  answer('to HEAD chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', { send: head }),
+  answer('to HEAD bare', 'HTTP/1.1 200 OK\r\n\r\n', { send: head }),
+  answer('header of 61 KiB', `HTTP/1.1 200 OK\r\nx-a: ${'a'.repeat(61 * 1024)}\r\ncontent-length: 2\r\n\r\nok`),
+  answer('101 headers', `HTTP/1.1 200 OK\r\n${'x-a: a\r\n'.repeat(101)}content-length: 2\r\n\r\nok`),
+];
