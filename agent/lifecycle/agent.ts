@@ -11,6 +11,7 @@ import type { StringMap } from '../config/downward-api.ts';
 import type { Environment } from '../config/environment.ts';
 import { buildNode, type Node } from '../config/node-metadata.ts';
 import { durationMs, type ProxyConfig } from '../config/proxy-config.ts';
+import { DnsServer } from '../dns/dns-server.ts';
 import { AgentIdentity } from '../identity/agent-identity.ts';
 import { AgentLogger } from '../log.ts';
 import { StatusServer } from '../status/status-server.ts';
@@ -31,6 +32,7 @@ const log = new AgentLogger('default');
 const xdsLog = new AgentLogger('xdsproxy');
 
 const credentialSocketPath = './var/run/secrets/credential-uds/socket';
+const nameTableType = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
 const defaultTerminationDrainMs = 5000;
 
 export type AgentOptions = {
@@ -58,6 +60,7 @@ export class Agent {
   #identity: AgentIdentity | null = null;
   #relay: AdsRelay | null = null;
   #supervisor: Supervisor | null = null;
+  #dns: DnsServer | null = null;
   /** `/quitquitquit` may come before the proxy is started. */
   #skipsDrain = false;
 
@@ -70,6 +73,7 @@ export class Agent {
   async run(): Promise<void> {
     const { environment, proxyConfig } = this.#options;
     if (this.#statusPort > 0) await this.#startStatus();
+    await this.#startDns();
     this.#identity = await AgentIdentity.start(environment, proxyConfig);
     await this.#startRelay();
     const node = await this.#describeNode();
@@ -93,6 +97,7 @@ export class Agent {
 
   async close(): Promise<void> {
     this.#relay?.close();
+    this.#dns?.close();
     this.#identity?.close();
     await this.#status?.close();
   }
@@ -111,6 +116,7 @@ export class Agent {
     const checks: ReadinessCheck[] = environment.disableEnvoy
       ? []
       : [createProxyCheck(podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.#stopping.signal)];
+    if (this.#servesDns) checks.push(async () => this.#checkDns());
     this.#status = new StatusServer({
       port: this.#statusPort,
       checks,
@@ -127,11 +133,36 @@ export class Agent {
       },
       metricsLocalhostOnly: environment.metricsLocalhostOnly,
       profiling: this.#options.profiling,
-      fetchNameTable: () => null,
+      fetchNameTable: () => this.#dns?.describe() ?? null,
       onQuit: () => this.#quit(),
       onDrain: () => void this.#supervisor?.drainNow(),
     });
     await this.#status.listen();
+  }
+
+  /** Gateways capture no DNS, but may serve it. */
+  get #servesDns(): boolean {
+    const { environment, type } = this.#options;
+    return (environment.dnsCapture && type === 'sidecar') || environment.dnsServer;
+  }
+
+  #checkDns(): string | null {
+    return this.#dns?.ready ? null : 'istio DNS capture is turned ON and DNS lookup table is not ready yet';
+  }
+
+  async #startDns(): Promise<void> {
+    if (!this.#servesDns) return;
+    const { environment, domain } = this.#options;
+    this.#dns = new DnsServer({
+      address: environment.dnsAddress,
+      namespace: environment.podNamespace,
+      domain,
+      // Who serves on port 53 itself has put this pod's resolv.conf aside.
+      resolvConf: environment.dnsAddress.endsWith(':53') ? '/var/lib/istio/resolv.conf' : '/etc/resolv.conf',
+      parallel: environment.dnsForwardParallel,
+      timeoutMs: environment.dnsForwardTimeoutMs,
+    });
+    await this.#dns.listen();
   }
 
   #quit(): void {
@@ -144,12 +175,15 @@ export class Agent {
     const { environment, proxyConfig } = this.#options;
     const address = proxyConfig.discoveryAddress;
     xdsLog.info(`Initializing with upstream address "${address}" and cluster "${environment.clusterId}"`);
+    const dns = this.#dns;
+    const handlers = new Map<string, ResourceHandler>();
+    if (dns !== null) handlers.set(nameTableType, resource => dns.update(resource));
     this.#relay = new AdsRelay({
       socketPath: join(proxyConfig.configPath, 'XDS'),
       maxStreams: environment.maxStreams,
       openChannel: () => openIstiodChannel(environment, proxyConfig),
       istiodAddress: address,
-      handlers: new Map<string, ResourceHandler>(),
+      handlers,
       forwardsEverything: environment.variables.ISTIO_META_GENERATOR === 'grpc',
     });
     await this.#relay.listen();
