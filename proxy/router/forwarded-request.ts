@@ -88,7 +88,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   begin(endStream: boolean): void {
     const { headers, config } = this;
     setAutomaticNames(this.info, headers, this.cluster.model);
-    this.#writeAttemptCount();
+    this.info.upstreamRequestAttemptCount = this.#attemptCount;
     const host = this.cluster.chooseHost(this.#selection);
     if (host === null) {
       this.#replyNoHealthyUpstream();
@@ -97,6 +97,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const { suppressEnvoyHeaders } = config.model;
     this.#timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
     if (headers.remove('x-envoy-upstream-rq-timeout-alt-response')) this.#timeoutStatus = 204;
+    this.#writeAttemptCount();
     finalizeRequestHeaders(this.#entry, this.#action, headers, this.info, !suppressEnvoyHeaders);
     this.#retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
     this.#selection.retryState = this.#retryState;
