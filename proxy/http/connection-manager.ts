@@ -178,7 +178,9 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     if (abandoned || this.closing) {
       this.closing = true;
       this.#codec?.goAway();
-      this.connection.close('flush-write-and-delay', 'downstream_connection_closing');
+      // Nothing more can arrive of a whole request that a reset could cut off, so there is nothing to wait for.
+      const type = stream.requestComplete && !abandoned ? 'flush-write' : 'flush-write-and-delay';
+      this.connection.close(type, 'downstream_connection_closing');
     } else if (this.#idleTimer !== null) {
       services.timers.arm(this.#idleTimer, model.idleTimeoutMs);
     }
