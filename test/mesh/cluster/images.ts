@@ -196,6 +196,10 @@ function installNpm(root: string): void {
   run('cp', ['-a', `${npmFolder}/.`, join(root, npmFolder)]);
   cpSync(realpathSync(process.execPath), join(root, 'usr/local/bin/node'));
   run('ln', ['-sf', npm, join(root, 'usr/local/bin/npm')]);
+  // Where the way to the registry leads through a proxy with a certificate of its own, only this machine's authorities vouch for it.
+  cpSync('/etc/ssl/certs/ca-certificates.crt', join(root, 'etc/ssl/certs/ca-certificates.crt'));
+  mkdirSync(join(root, 'usr/local/etc'), { recursive: true });
+  writeFileSync(join(root, 'usr/local/etc/npmrc'), 'cafile=/etc/ssl/certs/ca-certificates.crt\n');
 }
 
 /** The project's image with one of its programs replaced by the real one. */
