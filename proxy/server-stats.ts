@@ -16,10 +16,11 @@ const dayMs = 86_400_000;
 /** What Envoy shows where no certificate is known. */
 const noCertificate = 2 ** 32 - 1;
 
-/** Counters that exist and stay zero here: the events they count do not exist in this process. */
-const constantCounters = [
+/** Counters that exist from the start; most stay zero, as the events they count do not exist in this process. */
+const initialCounters = [
   'debug_assertion_failures',
   'dropped_stat_flushes',
+  'dynamic_unknown_fields',
   'envoy_bug_failures',
   'envoy_notifications',
   'main_thread.watchdog_mega_miss',
@@ -55,7 +56,7 @@ export class ServerStats {
   constructor(stats: StatsStore, sources: ServerStatsSources) {
     this.#stats = stats;
     this.#sources = sources;
-    for (const name of constantCounters) stats.counter(scope + name);
+    for (const name of initialCounters) stats.counter(scope + name);
     for (const name of constantGauges) stats.gauge(scope + name).set(0);
     for (let index = 0; index < sources.workerCount; index++) {
       stats.counter(`${scope}worker_${index}.watchdog_mega_miss`);

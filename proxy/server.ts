@@ -131,7 +131,6 @@ export class Server {
   /** Resolves when the admin API answers; the rest comes up behind it. */
   async start(): Promise<void> {
     this.#lifecycle.install();
-    this.stats.gauge('listener_manager.workers_started').set(0);
     const workers = this.pool.start();
     this.#admin = await this.#startAdmin();
     this.#setState('INITIALIZING');
@@ -212,10 +211,12 @@ export class Server {
 
   #createDiscovery(): Discovery {
     const { pool, merger } = this;
+    const isIncluded = createStatsMatcher(this.model.stats.matcher);
     return new Discovery({
       bootstrap: this.model,
       node: this.bootstrap.node as never,
       stats: this.stats,
+      workerCount: this.workerCount,
       resources: this.resources,
       compilers: createCompilers(this.#context, count => this.#serverStats.countUnknownFields(count)),
       clusters: this.registry,
@@ -228,7 +229,7 @@ export class Server {
       decodeFile: decodeDiscoveryFile,
       onVersionText: (name, text) => {
         this.versionTexts.set(name, text);
-        merger.textReadout(name).set(text);
+        if (isIncluded(name)) merger.textReadout(name).set(text);
       },
       onInitialized: () => this.#startWorkers(),
     });

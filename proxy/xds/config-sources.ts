@@ -4,7 +4,8 @@ import type { ClusterModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import { type DiscoveryService, discoveryServices } from './discovery-services.ts';
-import { ControlPlaneClusterStats, ControlPlaneStats } from './discovery-stats.ts';
+import { ControlPlaneStats } from './discovery-stats.ts';
+import { GrpcClusterStats } from './grpc-cluster-stats.ts';
 import { DiscoveryStream, type NodeMessage } from './discovery-stream.ts';
 import type { DiscoveryKind } from './discovery-types.ts';
 import { FileSource, type FileSourceOptions } from './file-source.ts';
@@ -25,7 +26,7 @@ export type OpenSource = DiscoverySource & { stop(): void };
 
 export class ConfigSources {
   readonly #options: ConfigSourcesOptions;
-  readonly #clusterStats = new Map<string, ControlPlaneClusterStats>();
+  readonly #clusterStats = new Map<string, GrpcClusterStats>();
   readonly #open = new Set<OpenSource>();
   #aggregated: OpenSource | null = null;
   /** Of the aggregated stream; null before it is opened. */
@@ -90,10 +91,10 @@ export class ConfigSources {
     return tracked;
   }
 
-  #clusterStatsOf({ statName }: ClusterModel): ControlPlaneClusterStats {
+  #clusterStatsOf({ statName }: ClusterModel): GrpcClusterStats {
     let stats = this.#clusterStats.get(statName);
     if (stats === undefined) {
-      stats = new ControlPlaneClusterStats(this.#options.stats, statName);
+      stats = new GrpcClusterStats(this.#options.stats, statName);
       this.#clusterStats.set(statName, stats);
     }
     return stats;

@@ -75,50 +75,6 @@ export class ControlPlaneStats {
   }
 }
 
-/**
- * What a cluster that carries control-plane streams counts. The channel hides its sockets: one connection per stream is exact,
- * because every stream opens its own.
- */
-export class ControlPlaneClusterStats {
-  readonly #store: StatsStore;
-  readonly #scope: string;
-  readonly #connectionsActive: Gauge;
-  readonly #requestsActive: Gauge;
-
-  /** @param statName of the cluster. */
-  constructor(stats: StatsStore, statName: string) {
-    this.#store = stats;
-    this.#scope = `cluster.${statName}.`;
-    this.#connectionsActive = stats.gauge(`${this.#scope}upstream_cx_active`);
-    this.#requestsActive = stats.gauge(`${this.#scope}upstream_rq_active`);
-  }
-
-  onStreamStarted(): void {
-    this.#count('upstream_cx_total', 'upstream_cx_http2_total', 'upstream_rq_total');
-    this.#connectionsActive.inc();
-    this.#requestsActive.inc();
-  }
-
-  /** @param everConnected whether the server answered with anything. */
-  onStreamEnded(everConnected: boolean): void {
-    this.#connectionsActive.dec();
-    this.#requestsActive.dec();
-    if (everConnected)
-      this.#count(
-        'upstream_cx_destroy',
-        'upstream_cx_destroy_remote',
-        'upstream_rq_completed',
-        'upstream_rq_200',
-        'upstream_rq_2xx',
-      );
-    else this.#count('upstream_cx_connect_fail', 'upstream_rq_pending_failure_eject');
-  }
-
-  #count(...names: readonly string[]): void {
-    for (const name of names) this.#store.counter(this.#scope + name).inc();
-  }
-}
-
 const mask64 = (1n << 64n) - 1n;
 const primes = [0x9e3779b185ebca87n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n, 0x85ebca77c2b2ae63n, 0x27d4eb2f165667c5n] as const;
 

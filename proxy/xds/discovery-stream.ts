@@ -16,7 +16,8 @@ import {
   type ReceivedSotwResponse,
   type SotwRequest,
 } from './discovery-services.ts';
-import type { ControlPlaneClusterStats, ControlPlaneStats } from './discovery-stats.ts';
+import type { ControlPlaneStats } from './discovery-stats.ts';
+import type { ControlPlaneConnectionStats, GrpcClusterStats } from './grpc-cluster-stats.ts';
 import type { GrpcTarget } from './grpc-target.ts';
 import { SotwState } from './sotw-state.ts';
 import type { DiscoverySource, Subscription, SubscriptionRequest } from './subscription.ts';
@@ -36,7 +37,7 @@ export interface DiscoveryStreamOptions {
   /** Initial gRPC metadata. */
   readonly metadata?: readonly { readonly key: string; readonly value: string }[];
   readonly stats: ControlPlaneStats | null;
-  readonly clusterStats: ControlPlaneClusterStats | null;
+  readonly clusterStats: GrpcClusterStats | null;
   readonly backoff?: JitteredBackoff;
 }
 
@@ -52,6 +53,7 @@ export class DiscoveryStream implements DiscoverySource {
   readonly #states = new Map<string, State>();
   #client: Client | null = null;
   #stream: ClientDuplexStream<Request, Response> | null = null;
+  #connection: ControlPlaneConnectionStats | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
   #nodeSent = false;
   #answered = false;
@@ -124,9 +126,19 @@ export class DiscoveryStream implements DiscoverySource {
     this.#answered = false;
     this.#nodeSent = false;
     this.#client = target.open();
-    clusterStats?.onStreamStarted();
+    const connection = clusterStats?.beginConnection() ?? null;
+    this.#connection = connection;
     const { path, requestSerialize, responseDeserialize } = this.#method;
-    const stream = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, buildMetadata(metadata));
+    const serialize = (request: Request): Buffer => {
+      const bytes = requestSerialize(request);
+      connection?.onMessageSent(bytes.length);
+      return bytes;
+    };
+    const deserialize = (bytes: Buffer): Response => {
+      connection?.onMessageReceived(bytes.length);
+      return responseDeserialize(bytes);
+    };
+    const stream = this.#client.makeBidiStreamRequest(path, serialize, deserialize, buildMetadata(metadata));
     this.#stream = stream;
     let ended = false;
     const onEnd = (reason: string): void => {
@@ -134,7 +146,10 @@ export class DiscoveryStream implements DiscoverySource {
       ended = true;
       this.#onStreamEnded(reason);
     };
-    stream.on('metadata', () => stats?.connected.set(1));
+    stream.on('metadata', () => {
+      stats?.connected.set(1);
+      connection?.onConnected();
+    });
     stream.on('data', response => this.#onResponse(response));
     stream.on('error', error => onEnd(error.message));
     stream.on('status', status => onEnd(`${status.code} ${status.details}`));
@@ -163,8 +178,9 @@ export class DiscoveryStream implements DiscoverySource {
   }
 
   #onStreamEnded(reason: string): void {
-    const { stats, clusterStats, target } = this.#options;
-    clusterStats?.onStreamEnded(this.#answered);
+    const { stats, target } = this.#options;
+    this.#connection?.onEnded(false);
+    this.#connection = null;
     stats?.connected.set(0);
     this.#closeChannel();
     if (this.#stopped) return;

@@ -35,6 +35,7 @@ export interface DiscoveryOptions {
   readonly bootstrap: BootstrapModel;
   readonly node: ConfigSourcesOptions['node'];
   readonly stats: StatsStore;
+  readonly workerCount: number;
   readonly resources: ResourceStore;
   readonly compilers: Compilers;
   readonly clusters: ClusterSink;
@@ -92,7 +93,7 @@ export class Discovery {
       listeners: options.listeners,
       routes: source => this.#routesOn(source),
       secrets: this.secrets,
-      stats: new ListenerManagerStats(stats),
+      stats: new ListenerManagerStats(stats, options.workerCount),
       subscriptionStats: this.#namedStats('listener_manager.lds.'),
     });
   }

@@ -52,6 +52,8 @@ export class ListenerDiscovery implements DiscoveryHandler {
   readonly #options: ListenerDiscoveryOptions;
   readonly #warming = new Map<string, WarmingResource>();
   readonly #active = new Map<string, () => void>();
+  /** Everything but the filter chains of active listeners. */
+  readonly #shapes = new Map<string, string>();
   #firstUpdate: InitManager | null = null;
   #onInitialized: (() => void) | null = null;
   #initialized = false;
@@ -182,6 +184,10 @@ export class ListenerDiscovery implements DiscoveryHandler {
       if (this.#accepting) throw error;
       return;
     }
+    stats.countCreated();
+    const shape = describeShape(model);
+    if (this.#shapes.get(name) === shape) stats.countInPlaceUpdated();
+    this.#shapes.set(name, shape);
     entry.active = warming.version;
     this.#active.get(name)?.();
     this.#active.set(name, warming.release);
@@ -216,6 +222,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
     resources.delete('listener', name);
     if (release !== undefined) {
       this.#active.delete(name);
+      this.#shapes.delete(name);
       listeners.remove(name);
       release();
       stats.countRemoved();
@@ -223,6 +230,10 @@ export class ListenerDiscovery implements DiscoveryHandler {
     stats.setWarming(this.#warming.size);
     stats.setActive(this.#active.size);
   }
+}
+
+function describeShape(model: ListenerModel): string {
+  return JSON.stringify({ ...model, hash: '', filterChains: [], defaultFilterChain: null });
 }
 
 function runAll(actions: readonly (() => void)[]): void {

@@ -62,15 +62,26 @@ export class ListenerManagerStats {
   readonly #modified: Counter;
   readonly #removed: Counter;
   readonly #createFailure: Counter;
+  readonly #createSuccess: Counter;
+  readonly #inPlaceUpdated: Counter;
+  readonly #workerCount: number;
   readonly #active: Gauge;
   readonly #warming: Gauge;
 
-  constructor(stats: StatsStore) {
+  /** @param workerCount a created listener counts once per worker. */
+  constructor(stats: StatsStore, workerCount: number) {
     const scope = 'listener_manager.';
+    this.#workerCount = workerCount;
     this.#added = stats.counter(`${scope}listener_added`);
     this.#modified = stats.counter(`${scope}listener_modified`);
     this.#removed = stats.counter(`${scope}listener_removed`);
     this.#createFailure = stats.counter(`${scope}listener_create_failure`);
+    this.#createSuccess = stats.counter(`${scope}listener_create_success`);
+    this.#inPlaceUpdated = stats.counter(`${scope}listener_in_place_updated`);
+    stats.counter(`${scope}listener_stopped`);
+    for (const name of ['total_filter_chains_draining', 'total_listeners_draining', 'workers_pinned', 'workers_started']) {
+      stats.gauge(scope + name).set(0);
+    }
     this.#active = stats.gauge(`${scope}total_listeners_active`);
     this.#warming = stats.gauge(`${scope}total_listeners_warming`);
     this.#active.set(0);
@@ -85,6 +96,13 @@ export class ListenerManagerStats {
   }
   countRemoved(): void {
     this.#removed.inc();
+  }
+  countCreated(): void {
+    this.#createSuccess.add(this.#workerCount);
+  }
+  /** Only filter chains changed: the socket and the connections of the other chains stayed. */
+  countInPlaceUpdated(): void {
+    this.#inPlaceUpdated.inc();
   }
   countCreateFailure(): void {
     this.#createFailure.inc();

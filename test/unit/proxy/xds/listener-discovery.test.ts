@@ -51,7 +51,7 @@ function setUp(update: (name: string) => void = () => {}) {
     },
     routes: () => routes,
     secrets,
-    stats: new ListenerManagerStats(stats),
+    stats: new ListenerManagerStats(stats, 2),
     subscriptionStats: new SubscriptionStats(stats, 'listener_manager.lds.'),
   });
   const source = new FakeSource();
