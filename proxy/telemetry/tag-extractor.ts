@@ -14,7 +14,23 @@ export interface ExtractedTags {
 interface Extraction {
   readonly name: string;
   readonly regex: RegExp;
+  /** The same with the positions of its groups, which costs more. */
+  readonly locating: RegExp;
+  /** What every matching name begins with: most extractions of most names end here. */
+  readonly prefix: string;
   readonly except: string | undefined;
+}
+
+/** Whether a regex has a `|` outside of groups. */
+function hasAlternatives(source: string): boolean {
+  let plain = source.replace(/\\./g, '').replace(/\[[^\]]*\]/g, '');
+  while (/\([^()]*\)/.test(plain)) plain = plain.replace(/\([^()]*\)/g, '');
+  return plain.includes('|');
+}
+
+function makeExtraction(name: string, regex: RegExp, except?: string): Extraction {
+  const prefix = hasAlternatives(regex.source) ? '' : (/^\^([a-z_]+)(?=\(|\\\.)/.exec(regex.source)?.[1] ?? '');
+  return { name, regex, locating: new RegExp(regex.source, 'd'), prefix, except };
 }
 
 /**
@@ -52,8 +68,8 @@ function tokensToRegExp(tokens: string): RegExp {
 }
 
 const defaults: readonly Extraction[] = [
-  ...defaultTagRegexes.map(([name, regex, except]) => ({ name, regex: new RegExp(regex), except })),
-  ...defaultTagTokens.map(([name, tokens]) => ({ name, regex: tokensToRegExp(tokens), except: undefined })),
+  ...defaultTagRegexes.map(([name, regex, except]) => makeExtraction(name, new RegExp(regex), except)),
+  ...defaultTagTokens.map(([name, tokens]) => makeExtraction(name, tokensToRegExp(tokens))),
 ];
 
 export class TagExtractor {
@@ -66,7 +82,7 @@ export class TagExtractor {
     const fixed: Tag[] = [];
     for (const tag of config.tags) {
       if (tag.fixedValue !== null) fixed.push([tag.name, tag.fixedValue]);
-      else if (tag.regex !== null) extractions.push({ name: tag.name, regex: toRegExp(tag.regex), except: undefined });
+      else if (tag.regex !== null) extractions.push(makeExtraction(tag.name, toRegExp(tag.regex)));
       else extractions.push(...findDefaults(tag.name, config.useAllDefaultTags));
     }
     this.#extractions = extractions;
@@ -77,13 +93,14 @@ export class TagExtractor {
   extract(name: string): ExtractedTags {
     const tags: Tag[] = [...this.#fixed];
     const removed: [start: number, end: number][] = [];
-    for (const { name: tag, regex, except } of this.#extractions) {
+    for (const { name: tag, regex, locating, prefix, except } of this.#extractions) {
+      if (!name.startsWith(prefix)) continue;
       const match = regex.exec(name);
       if (match === null || match[1] === undefined || match[1] === '') continue;
       const value = match[2] ?? match[1];
       if (value === except) continue;
       tags.push([tag, value]);
-      const start = indexOfGroup(regex, name, match);
+      const start = locating.exec(name)?.indices?.[1]?.[0] ?? match.index;
       removed.push([start, start + match[1].length]);
     }
     return { tagExtractedName: removed.length === 0 ? name : cut(name, removed), tags };
@@ -94,12 +111,6 @@ function findDefaults(name: string, alreadyUsed: boolean): readonly Extraction[]
   const found = defaults.filter(extraction => extraction.name === name);
   if (found.length === 0) throw new Error(`No regex specified for tag specifier and no default regex for name: '${name}'`);
   return alreadyUsed ? [] : found;
-}
-
-/** Where the first group begins. */
-function indexOfGroup(regex: RegExp, name: string, match: RegExpExecArray): number {
-  const withIndices = new RegExp(regex.source, 'd').exec(name) as RegExpExecArray;
-  return withIndices.indices?.[1]?.[0] ?? match.index;
 }
 
 function cut(name: string, removed: [start: number, end: number][]): string {

@@ -110,6 +110,13 @@ t.test("Istio's tag regexes extract what its bootstrap says", async t => {
   t.throws(() => new TagExtractor({ useAllDefaultTags: false, tags: [{ name: 'x', regex: null, fixedValue: null }] }));
 });
 
+t.test('each alternative of a tag regex counts', async t => {
+  const regex = '^cluster\\.(a)|^http(\\.b)';
+  const extractor = new TagExtractor({ useAllDefaultTags: false, tags: [{ name: 'x', regex, fixedValue: null }] });
+  t.same(extractor.extract('cluster.a').tags, [['x', 'a']]);
+  t.same(extractor.extract('listener.a').tags, []);
+});
+
 t.test('Prometheus text: grouped, sorted token by token, escaped, histograms cumulative', async t => {
   const { merger, stores } = makeThreads(1);
   const [store] = stores;
