@@ -80,18 +80,17 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
 
 function compileLoadAssignment(message: Cluster, discovery: ClusterModel['discovery']): LoadAssignmentModel | null {
   const assignment = message.load_assignment;
-  if (assignment === null) {
-    if (discovery.kind === 'static' || discovery.kind === 'strict-dns' || discovery.kind === 'logical-dns') {
-      return { clusterName: message.name, localities: [], overprovisioningFactor: defaultOverprovisioningFactor };
-    }
-    return null;
-  }
-  if (discovery.kind === 'original-dst') {
+  const { kind } = discovery;
+  if (kind === 'eds') return null;
+  if (kind === 'original-dst') {
+    if (assignment === null) return null;
     throw new ConfigError('load_assignment', 'ORIGINAL_DST clusters must have no load assignment configured');
   }
-  if (discovery.kind === 'eds') return null;
-  const model = compileAssignmentMessage(assignment, 'load_assignment', discovery.kind === 'static' ? 'ip' : 'host');
-  if (discovery.kind === 'logical-dns' && (model.localities.length !== 1 || model.localities[0].hosts.length !== 1)) {
+  const model =
+    assignment === null
+      ? { clusterName: message.name, localities: [], overprovisioningFactor: defaultOverprovisioningFactor }
+      : compileAssignmentMessage(assignment, 'load_assignment', kind === 'static' ? 'ip' : 'host');
+  if (kind === 'logical-dns' && (model.localities.length !== 1 || model.localities[0].hosts.length !== 1)) {
     throw new ConfigError(
       'load_assignment',
       'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint',
