@@ -1,6 +1,6 @@
 /** Where requests go: weights, matches, subsets; and less to a slow host, as with the Envoy twin. */
 import t from 'tap';
-import { waitFor } from '../cluster/command.ts';
+import { run, waitFor } from '../cluster/command.ts';
 import { apply } from '../cluster/kubectl.ts';
 import { startLoad } from '../fixtures/load.ts';
 import { callEcho, deploy, makeNamespace, requireMode, skipUnless } from '../fixtures/mesh.ts';
@@ -78,6 +78,7 @@ function hostRequests(pod: string): number[] {
 
 t.test('a host ten times slower gets less, as with Envoy', { skip: skipUnless('bare') }, async t => {
   const shares: Record<string, number> = {};
+  run('kubectl', ['-n', namespace, 'delete', 'virtualservice', 'server']);
   apply([
     istioObject('networking', 'DestinationRule', namespace, 'server', {
       host: 'server',
