@@ -1,5 +1,5 @@
 /** The match of a route, compiled into one predicate over path, headers and stream info. */
-import type { FractionalPercent, QueryParameterMatcher } from '../config/model/matchers.ts';
+import type { FractionalPercent, QueryParameterMatcher, ValueMatcher } from '../config/model/matchers.ts';
 import type { MetadataMatcher, RouteMatch } from '../config/model/route.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import { compileHeaderMatchers } from '../matching/header-matcher.ts';
@@ -67,12 +67,16 @@ function decodePercent(text: string): string {
 }
 
 function compileQuery(models: readonly QueryParameterMatcher[]): RoutePredicate {
-  const matchers = models.map(({ name, match }) => ({ name, accepts: match === null ? null : compileStringMatcher(match) }));
+  const matchers = models.map(({ name, match, present }) => ({
+    name,
+    present,
+    accepts: match === null ? null : compileStringMatcher(match),
+  }));
   return (_path, headers) => {
     const parameters = parseQuery(headers.path);
-    for (const { name, accepts } of matchers) {
+    for (const { name, present, accepts } of matchers) {
       const value = parameters.get(name);
-      if (value === undefined || (accepts !== null && !accepts(value))) return false;
+      if (accepts === null ? (value !== undefined) !== present : value === undefined || !accepts(value)) return false;
     }
     return true;
   };
@@ -87,28 +91,18 @@ function readMetadata(info: StreamInfo, matcher: MetadataMatcher): unknown {
   return value;
 }
 
-/** `envoy.type.matcher.v3.ValueMatcher` in plain form. */
-type ValueMatcher =
-  | { readonly kind: 'null' | 'present' | 'any' }
-  | { readonly kind: 'double'; readonly value?: number; readonly start?: number; readonly end?: number }
-  | { readonly kind: 'bool'; readonly value: boolean }
-  | { readonly kind: 'string'; readonly match: Parameters<typeof compileStringMatcher>[0] }
-  | { readonly kind: 'list'; readonly oneOf: ValueMatcher }
-  | { readonly kind: 'or'; readonly values: readonly ValueMatcher[] };
-
 /** Compiles a value matcher into a predicate over plain JSON; undefined is a missing value. */
 export function compileValueMatcher(model: ValueMatcher): (value: unknown) => boolean {
   switch (model.kind) {
     case 'null':
       return value => value === null;
     case 'present':
-    case 'any':
-      return value => value !== undefined && value !== null;
+      return value => (value !== undefined && value !== null) === model.value;
     case 'bool':
+    case 'number':
       return value => value === model.value;
-    case 'double':
-      if (model.value !== undefined) return value => value === model.value;
-      return value => typeof value === 'number' && value >= (model.start as number) && value < (model.end as number);
+    case 'range':
+      return value => typeof value === 'number' && value >= model.start && value < model.end;
     case 'string': {
       const accepts = compileStringMatcher(model.match);
       return value => typeof value === 'string' && accepts(toHeaderText(value));
@@ -118,14 +112,14 @@ export function compileValueMatcher(model: ValueMatcher): (value: unknown) => bo
       return value => Array.isArray(value) && value.some(accepts);
     }
     case 'or': {
-      const alternatives = model.values.map(compileValueMatcher);
+      const alternatives = model.matchers.map(compileValueMatcher);
       return value => alternatives.some(accepts => accepts(value));
     }
   }
 }
 
 function compileMetadata(models: readonly MetadataMatcher[]): RoutePredicate {
-  const matchers = models.map(model => ({ model, accepts: compileValueMatcher(model.value as ValueMatcher) }));
+  const matchers = models.map(model => ({ model, accepts: compileValueMatcher(model.value) }));
   return (_path, _headers, info) => matchers.every(({ model, accepts }) => accepts(readMetadata(info, model)) !== model.invert);
 }
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { RouteModel } from '../../../../proxy/config/model/route.ts';
+import type { ForwardAction, PerFilterModels, RouteModel } from '../../../../proxy/config/model/route.ts';
 import { buildRouteTable } from '../../../../proxy/router/route-table.ts';
 import type { RouteTable } from '../../../../proxy/router/route-table.ts';
 import {
@@ -116,8 +116,10 @@ t.test('headers match by value, presence, range and inversion', async t => {
 
 t.test('query parameters, gRPC and metadata are asked for', async t => {
   const find = namesOf([
-    named('value', prefix('/q'), { queryParameters: [{ name: 'k', match: { kind: 'exact', value: 'a b', ignoreCase: false } }] }),
-    named('present', prefix('/q'), { queryParameters: [{ name: 'k', match: null }] }),
+    named('value', prefix('/q'), {
+      queryParameters: [{ name: 'k', match: { kind: 'exact', value: 'a b', ignoreCase: false }, present: true }],
+    }),
+    named('present', prefix('/q'), { queryParameters: [{ name: 'k', match: null, present: true }] }),
     named('grpc', prefix('/g'), { grpc: true }),
   ]);
   t.equal(find('/q?k=a%20b&k=other'), 'value');
@@ -126,7 +128,7 @@ t.test('query parameters, gRPC and metadata are asked for', async t => {
   t.equal(find('/g', { 'content-type': 'application/grpc+proto' }), 'grpc');
   t.equal(find('/g', { 'content-type': 'application/grpc-web' }), null);
   const claims = { namespace: 'jwt', path: ['payload', 'groups'], invert: false };
-  const value = { kind: 'list', oneOf: { kind: 'string', match: { kind: 'exact', value: 'admin', ignoreCase: false } } };
+  const value = { kind: 'list', oneOf: { kind: 'string', match: { kind: 'exact', value: 'admin', ignoreCase: false } } } as const;
   const route = named('claims', prefix('/'), { dynamicMetadata: [{ ...claims, value }] });
   const table = buildRouteTable(makeRouteConfig([makeVirtualHost('v', ['*'], [route])]));
   const info = makeStreamInfo();
@@ -136,7 +138,7 @@ t.test('query parameters, gRPC and metadata are asked for', async t => {
 });
 
 t.test('weighted clusters get their share, one stream always the same', async t => {
-  const cluster = {
+  const cluster: ForwardAction['cluster'] = {
     kind: 'weighted',
     totalWeight: 100,
     clusters: ['a', 'b', 'never'].map((name, i) => ({
@@ -144,9 +146,9 @@ t.test('weighted clusters get their share, one stream always the same', async t 
       weight: [80, 20, 0][i],
       headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
       hostRewriteLiteral: '',
-      perFilter: name === 'b' ? { f: { kind: 'k', disabled: false, config: 'weighted' } } : {},
+      perFilter: (name === 'b' ? { f: { kind: 'k', disabled: false, config: 'weighted' } } : {}) as PerFilterModels,
     })),
-  } as const;
+  };
   const perFilter = { f: { kind: 'k', disabled: false, config: 'route' } };
   const route = makeRoute(makeMatch(prefix('/')), forwardTo('', { cluster }), { perFilter });
   const table = buildRouteTable(makeRouteConfig([makeVirtualHost('v', ['*'], [route])]));
