@@ -37,6 +37,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   decoratedOperation = '';
   /** HTTP/1.0 asked for keep-alive and gets it confirmed. */
   confirmsKeepAlive = false;
+  /** The request itself ends the connection. */
+  sawConnectionClose = false;
 
   constructor(manager: ConnectionManager, encoder: ResponseEncoder, connectionInfo: StreamInfo) {
     this.manager = manager;
@@ -163,7 +165,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   write1xxHeaders(headers: HeaderMap): void {
     if (this.#ended || this.#responseBegun) return;
-    if (headers.status === 100 && this.manager.context.model.proxy100Continue) this.#encoder.encode1xxHeaders(headers);
+    if (headers.status === 100 && this.manager.context.model.proxy100Continue) this.sendContinue(headers);
   }
 
   writeHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -333,6 +335,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   /** Answers `100 Continue` by itself, unless the upstream is to do so. */
   sendContinue(headers: HeaderMap): void {
+    this.streamInfo.responseCode = headers.status;
+    this.manager.context.stats.countResponse(headers.status);
     this.#encoder.encode1xxHeaders(headers);
   }
 }

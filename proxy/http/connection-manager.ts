@@ -178,8 +178,8 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     if (abandoned || this.closing) {
       this.closing = true;
       this.#codec?.goAway();
-      // Nothing more can arrive of a whole request that a reset could cut off, so there is nothing to wait for.
-      const type = stream.requestComplete && !abandoned ? 'flush-write' : 'flush-write-and-delay';
+      // The client asked for the close and sent everything: no byte of it can cross a reset, so there is nothing to wait for.
+      const type = stream.sawConnectionClose && stream.requestComplete && !abandoned ? 'flush-write' : 'flush-write-and-delay';
       this.connection.close(type, 'downstream_connection_closing');
     } else if (this.#idleTimer !== null) {
       services.timers.arm(this.#idleTimer, model.idleTimeoutMs);

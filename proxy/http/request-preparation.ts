@@ -23,7 +23,8 @@ export class RequestPreparation {
     const { model, requestEdits } = this.#manager.context;
     const stream = this.#stream;
     const protocol = stream.streamInfo.protocol;
-    if (shouldCloseConnection(protocol, headers)) this.#manager.closing = true;
+    stream.sawConnectionClose = shouldCloseConnection(protocol, headers);
+    if (stream.sawConnectionClose) this.#manager.closing = true;
     else if (protocol === 'HTTP/1.0') stream.confirmsKeepAlive = true;
     this.#answerExpectation(headers);
     if (!headers.hasAuthority) return this.#refuse(400, 'missing_host_header');
@@ -41,7 +42,10 @@ export class RequestPreparation {
 
   #refuse(status: number, details: string): null {
     this.#stream.forgoRoute();
-    if (status === 400) this.#manager.closing = true;
+    if (status === 400) {
+      this.#manager.closing = true;
+      this.#stream.sawConnectionClose = false;
+    }
     this.#stream.sendLocalReply({ status, body: '', details, flags: 0, grpcStatus: null });
     return null;
   }

@@ -7,7 +7,7 @@ import type { Outcome, ParityCase, UpstreamBehaviour } from './parity-case.ts';
 
 /** An exchange is over when neither end saw a byte for this long: longer than any delay that a case provokes. */
 const quietMs = 300;
-const pieceDelayMs = 30;
+const pieceDelayMs = 60;
 const defaultResponse = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
 export interface Upstream {
@@ -31,7 +31,7 @@ function serve(socket: Socket, behaviour: UpstreamBehaviour | undefined, upstrea
   socket.on('data', async chunk => {
     upstream.received[index] += chunk.toString('latin1');
     upstream.lastActivityMs = Date.now();
-    const heads = upstream.received[index].split(/\r\n\r\n(?=[A-Z]+ \S+ HTTP|$)/).length - 1;
+    const heads = upstream.received[index].match(/[A-Z]+ \S+ HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n/g)?.length ?? 0;
     while (answered < heads) {
       answered++;
       await answer(socket, behaviour);
@@ -113,6 +113,7 @@ export function normalize(outcome: Outcome): Outcome {
         /(\r\nx-request-id: [0-9a-f]{8}-[0-9a-f]{4}-)([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g,
         '\r\nx-request-id: <uuid $2>',
       )
+      .replace(/(\r\nx-forwarded-port: )\d+/g, '$1<port>')
       .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:<port>');
   return { ...outcome, client: clean(outcome.client), upstream: outcome.upstream.map(clean), log: outcome.log.map(clean) };
 }

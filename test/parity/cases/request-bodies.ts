@@ -12,7 +12,11 @@ export const requestBodies: readonly ParityCase[] = [
   { name: 'no body with POST', send: `${post}\r\n` },
   { name: 'body with GET', send: 'GET / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello' },
   { name: 'chunked body of one chunk', send: `${chunked}5\r\nhello\r\n0\r\n\r\n` },
-  { name: 'chunked body', send: `${chunked}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n` },
+  {
+    name: 'chunked body',
+    send: `${chunked}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n`,
+    differs: 'chunks of one read are passed on as they are, Envoy joins them',
+  },
   { name: 'chunked body in pieces', send: [chunked, '5\r', '\nhel', 'lo\r\n0\r\n', '\r\n'] },
   { name: 'chunked body with trailers', send: `${chunked}5\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n` },
   {
@@ -45,6 +49,7 @@ export const requestBodies: readonly ParityCase[] = [
     name: 'chunked and sized, allowed',
     send: `${post}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
     manager: { http_protocol_options: { allow_chunked_length: true } },
+    differs: 'the router knows by then that the body is empty, and says so by its length',
   },
   { name: 'two equal lengths', send: `${post}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello` },
   { name: 'two different lengths', send: `${post}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!` },
@@ -62,7 +67,11 @@ export const requestBodies: readonly ParityCase[] = [
   { name: 'coding chunked, gzip', send: `${post}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n` },
   { name: 'coding chunked, chunked', send: `${post}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n` },
   { name: 'coding identity', send: `${post}Transfer-Encoding: identity\r\n\r\n` },
-  { name: 'coding in upper case', send: `${post}Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n` },
+  {
+    name: 'coding in upper case',
+    send: `${post}Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n`,
+    differs: 'the router knows by then that the body is empty, and says so by its length',
+  },
   { name: 'coding with a vertical tab', send: `${post}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n` },
   { name: 'coding in two headers', send: `${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n` },
   { name: 'coding empty', send: `${post}Transfer-Encoding:\r\n\r\n` },
