@@ -23,7 +23,7 @@ export class RequestPreparation {
     const { model, requestEdits } = this.#manager.context;
     const stream = this.#stream;
     const protocol = stream.streamInfo.protocol;
-    stream.sawConnectionClose = shouldCloseConnection(protocol, headers);
+    stream.sawConnectionClose = this.#manager.closing || shouldCloseConnection(protocol, headers);
     if (stream.sawConnectionClose) this.#manager.closing = true;
     else if (protocol === 'HTTP/1.0') stream.confirmsKeepAlive = true;
     this.#answerExpectation(headers);
