@@ -4,10 +4,12 @@
  * Source: FindRootCAForXDS, FindRootCAForCA and the credential fetchers of istio.io/istio.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { ChannelCredentials, Metadata } from '@grpc/grpc-js';
+import { createSecureContext } from 'node:tls';
+import { type ChannelCredentials, Metadata } from '@grpc/grpc-js';
 import type { Environment } from '../config/environment.ts';
 import type { ProxyConfig } from '../config/proxy-config.ts';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
+import { TlsCredentials } from './tls-credentials.ts';
 
 const mountedRootPath = './etc/certs/root-cert.pem';
 const istiodRootPath = './var/run/secrets/istio/root-cert.pem';
@@ -83,14 +85,14 @@ export function buildTlsChannel(
   client: { readonly key: string; readonly certificate: string } | null,
   serverName: string,
 ): ChannelSettings {
-  const roots = rootPath === '' ? null : readFileSync(rootPath);
   const hasClient = client !== null && isFile(client.key) && isFile(client.certificate);
-  const credentials = hasClient
-    ? ChannelCredentials.createSsl(roots, readFileSync(client.key), readFileSync(client.certificate))
-    : ChannelCredentials.createSsl(roots);
+  const context = createSecureContext({
+    ...(rootPath === '' ? {} : { ca: readFileSync(rootPath) }),
+    ...(hasClient ? { key: readFileSync(client.key), cert: readFileSync(client.certificate) } : {}),
+  });
   const host = splitHostPort(address)?.host ?? address;
   const name = serverName !== '' ? serverName : host === 'localhost' ? 'istiod.istio-system.svc' : host;
-  return { credentials, options: { 'grpc.ssl_target_name_override': name, 'grpc.default_authority': name } };
+  return { credentials: new TlsCredentials(context, name), options: { 'grpc.default_authority': name } };
 }
 
 /** What every call to istiod carries. The kubelet renews the token's file, so it is read for each call. */
