@@ -231,6 +231,7 @@ export class MessageReader {
   #readTrailers(data: Buffer, at: number): number {
     if (data[at] === LF || (data[at] === CR && data[at + 1] === LF)) {
       const end = data[at] === LF ? at + 1 : at + 2;
+      this.#searched = 0;
       this.messageBytes += end - at;
       this.#finish(null);
       return end;
