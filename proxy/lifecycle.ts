@@ -5,6 +5,7 @@
  * reopens the logs. Draining before that is the agent's business, over the admin API.
  */
 import { Logger } from '../common/log.ts';
+import { exitProcess } from './network/socket-options.ts';
 
 const log = new Logger('main');
 
@@ -44,12 +45,12 @@ export class Lifecycle {
     if (this.#exiting) return;
     this.#exiting = true;
     log.warn(reason);
-    const deadline = setTimeout(() => process.exit(0), flushDeadlineMs);
+    const deadline = setTimeout(() => exitProcess(0), flushDeadlineMs);
     this.#actions.flush().then(
       () => {
         clearTimeout(deadline);
         this.#actions.stop();
-        process.exit(0);
+        exitProcess(0);
       },
       error => crash('flushing the logs failed', error),
     );
@@ -59,5 +60,5 @@ export class Lifecycle {
 /** Ends the process as a crash would. */
 export function crash(what: string, error: unknown): never {
   log.critical(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-  process.exit(crashStatus);
+  exitProcess(crashStatus);
 }

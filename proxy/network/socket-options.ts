@@ -35,6 +35,7 @@ interface NativeCalls {
   bind(fd: number, address: Uint8Array, length: number): number;
   fcntl(fd: number, command: number, type: string, argument: number): number;
   close(fd: number): number;
+  _exit(code: number): void;
   errno(): number;
   errnoName(code: number): string;
 }
@@ -58,6 +59,7 @@ export function loadSocketOptions(): void {
       bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
       fcntl: libc.func('int fcntl(int fd, int command, ...)'),
       close: libc.func('int close(int fd)'),
+      _exit: libc.func('void _exit(int code)'),
       errno: () => koffi.errno(),
       errnoName: code => codes.get(code) ?? `errno ${code}`,
     };
@@ -96,6 +98,20 @@ export function duplicateDescriptor(fd: number): number {
 
 export function closeDescriptor(fd: number): void {
   calls().close(fd);
+}
+
+/**
+ * Ends the process now, after its 'exit' listeners. `process.exit` joins the workers first, and a worker whose sockets have
+ * unfinished writes never comes back from Node's clean-up (it spins in Environment::CleanupHandles).
+ */
+export function exitProcess(code: number): never {
+  process.emit('exit', code);
+  try {
+    calls()._exit(code);
+  } catch {
+    // Without the native calls there are no workers to wait for.
+  }
+  process.exit(code);
 }
 
 /** Options of a socket before it is bound. */

@@ -2,6 +2,7 @@
 import type net from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { Logger } from '../../common/log.ts';
+import { exitProcess } from '../network/socket-options.ts';
 import type { StatSink } from '../telemetry/stats-store.ts';
 import { readMemoryLimit, workerResourceLimits } from './heap-limit.ts';
 import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
@@ -107,7 +108,7 @@ export class WorkerPool {
     this.#stopping = true;
     log.critical(`worker ${index} died: ${error.stack ?? error.message}`);
     if (this.#options.onDeath !== undefined) this.#options.onDeath(error);
-    else process.exit(crashExitCode);
+    else exitProcess(crashExitCode);
   }
 
   broadcast(message: MainToWorker): void {
@@ -134,12 +135,12 @@ export class WorkerPool {
     barrier.resolve();
   }
 
-  /** Flushes the workers' logs and ends them. */
+  /** Flushes the workers' logs and begins to end them; what is left of them ends with the process (`exitProcess`). */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.broadcast({ type: 'flush-logs' });
     await this.barrier();
     this.#stopping = true;
-    await Promise.all(this.#workers.map(worker => worker.terminate()));
+    for (const worker of this.#workers) void worker.terminate();
   }
 }
