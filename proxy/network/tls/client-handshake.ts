@@ -1,9 +1,9 @@
 /** The connecting side of TLS: one ClientTls per compiled transport socket, which also owns its sessions. */
-import tls, { type TLSSocket } from 'node:tls';
+import tls from 'node:tls';
 import type { UpstreamTlsModel } from '../../config/model/tls.ts';
 import type { SocketConnection } from '../socket-connection.ts';
 import { describeTlsError } from './failure-reason.ts';
-import { concludeHandshake, encodeAlpn } from './handshake-outcome.ts';
+import { concludeHandshake, encodeAlpn, type PeerCertificate, readPeerCertificate } from './handshake-outcome.ts';
 import { compilePeerVerifier, type PeerVerifier } from './peer-verification.ts';
 import type { SecretContexts, TlsContext, TlsContextSource } from './secret-contexts.ts';
 import type { SslStats } from './ssl-stats.ts';
@@ -13,6 +13,11 @@ export interface TlsOverrides {
   readonly alpnProtocols: readonly string[] | null;
   readonly serverName: string | null;
   readonly subjectAltNames: readonly string[] | null;
+}
+
+interface KeptSession {
+  readonly session: Buffer;
+  readonly peer: PeerCertificate | null;
 }
 
 /** Verifiers of overridden names that are kept. */
@@ -26,7 +31,7 @@ export class ClientTls {
   readonly #stats: SslStats;
   readonly #verifiers = new Map<string, PeerVerifier>();
   /** Newest last; TLS 1.3 sessions are used once. */
-  readonly #sessions = new Map<string, Buffer[]>();
+  readonly #sessions = new Map<string, KeptSession[]>();
   #context: TlsContext | null = null;
 
   constructor(model: UpstreamTlsModel, contexts: SecretContexts, stats: SslStats) {
@@ -60,7 +65,7 @@ export class ClientTls {
     }
     const serverName = overrides.serverName ?? this.#model.sni;
     const alpn = overrides.alpnProtocols ?? this.#model.common.alpnProtocols;
-    const session = this.#takeSession(serverName);
+    const kept = this.#takeSession(serverName);
     const stream = tls.connect({
       socket: connection.socket,
       secureContext: context.secureContext,
@@ -71,36 +76,30 @@ export class ClientTls {
       checkServerIdentity: () => undefined,
       ...(serverName === '' ? {} : { servername: serverName }),
       ...(alpn.length === 0 ? {} : { ALPNProtocols: encodeAlpn(alpn) as unknown as string[] }),
-      ...(session === null ? {} : { session }),
+      ...(kept === null ? {} : { session: kept.session }),
     } as tls.ConnectionOptions);
     const verify = this.#verifier(context, overrides.subjectAltNames);
-    stream.on('session', (next: Buffer) => this.#keepSession(serverName, next, context));
+    stream.on('session', (session: Buffer) => {
+      const peer = readPeerCertificate(stream) ?? kept?.peer ?? null;
+      this.#keepSession(serverName, { session, peer }, context);
+    });
     stream.on('error', (error: Error & { code?: string }) => {
       if (connection.state === 'connecting') this.#stats.connectionError.inc();
       connection.fail('remote-close', describeTlsError(error));
     });
-    stream.on('secure', () => this.#onSecure(connection, stream, context, verify, serverName, opened));
+    stream.on('secure', () => {
+      if (connection.state === 'closed') return;
+      const outcome = concludeHandshake(stream, context, verify, this.#stats, serverName, kept?.peer ?? null);
+      if (outcome.kind === 'refused') {
+        this.#sessions.delete(serverName);
+        connection.fail('remote-close', outcome.reason);
+        return;
+      }
+      connection.info.requestedServerName = serverName;
+      connection.finishTls(outcome.info);
+      opened();
+    });
     connection.beginTls(stream);
-  }
-
-  #onSecure(
-    connection: SocketConnection,
-    stream: TLSSocket,
-    context: TlsContext,
-    verify: PeerVerifier,
-    serverName: string,
-    opened: () => void,
-  ): void {
-    if (connection.state === 'closed') return;
-    const outcome = concludeHandshake(stream, context, verify, this.#stats, serverName);
-    if (outcome.kind === 'refused') {
-      this.#sessions.delete(serverName);
-      connection.fail('remote-close', outcome.reason);
-      return;
-    }
-    connection.info.requestedServerName = serverName;
-    connection.finishTls(outcome.info);
-    opened();
   }
 
   #verifier(context: TlsContext, names: readonly string[] | null): PeerVerifier {
@@ -114,13 +113,13 @@ export class ClientTls {
     return verifier;
   }
 
-  #takeSession(serverName: string): Buffer | null {
+  #takeSession(serverName: string): KeptSession | null {
     const sessions = this.#sessions.get(serverName);
     if (sessions === undefined || sessions.length === 0) return null;
-    return sessions.length > 1 ? (sessions.pop() as Buffer) : sessions[0];
+    return sessions.length > 1 ? (sessions.pop() as KeptSession) : sessions[0];
   }
 
-  #keepSession(serverName: string, session: Buffer, context: TlsContext): void {
+  #keepSession(serverName: string, session: KeptSession, context: TlsContext): void {
     if (this.#model.maxSessionKeys === 0 || context !== this.#context) return;
     let sessions = this.#sessions.get(serverName);
     if (sessions === undefined) {

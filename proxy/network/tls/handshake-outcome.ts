@@ -15,16 +15,30 @@ export type HandshakeOutcome =
 
 const ownCertificates = new WeakMap<TlsContext, ParsedCertificate | null>();
 
+/** A peer's certificate, kept with a client session: Node does not tell it for resumed ones. */
+export interface PeerCertificate {
+  readonly certificate: X509Certificate;
+  readonly parsed: ParsedCertificate;
+}
+
+export function readPeerCertificate(stream: TLSSocket): PeerCertificate | null {
+  const certificate = stream.getPeerX509Certificate();
+  return certificate === undefined ? null : { certificate, parsed: describeCertificate(certificate) };
+}
+
+/** `remembered` is the peer of the session that was offered; it counts if the session was resumed. */
 export function concludeHandshake(
   stream: TLSSocket,
   context: TlsContext,
   verify: PeerVerifier,
   stats: SslStats,
   serverName: string,
+  remembered: PeerCertificate | null = null,
 ): HandshakeOutcome {
   const resumed = stream.isSessionReused();
-  const certificate = stream.getPeerX509Certificate();
-  const parsed = certificate === undefined ? null : describeCertificate(certificate);
+  const peer = readPeerCertificate(stream) ?? (resumed ? remembered : null);
+  const certificate = peer?.certificate;
+  const parsed = peer?.parsed ?? null;
   // OpenSSL's verdict is "unspecified" where no certificate came.
   const chainError = certificate === undefined ? null : verificationError(stream);
   const failure = verify(certificate, parsed, chainError);

@@ -1,0 +1,253 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import tls from 'node:tls';
+import t from 'tap';
+import { TimerWheel } from '../../../common/timer-wheel.ts';
+import { CertificateAuthority, type IssuedCertificate } from '../../../demo/certificate-authority.ts';
+import type { UpstreamTlsModel } from '../../../proxy/config/model/tls.ts';
+import { type ClientConnectionOptions, createClientTransport, openConnection } from '../../../proxy/network/client-connection.ts';
+import type { CloseEvent, Connection } from '../../../proxy/network/connection.ts';
+import { SecretContexts } from '../../../proxy/network/tls/secret-contexts.ts';
+import { StatsStore } from '../../../proxy/telemetry/stats-store.ts';
+import { commonTls, noValidation } from '../../support/worker-listener.ts';
+
+const timers = new TimerWheel();
+const serverName = 'spiffe://cluster.local/ns/a/sa/server';
+const authority = await CertificateAuthority.create();
+const otherAuthority = await CertificateAuthority.create({ name: 'other' });
+const serverCertificate = await authority.issue([{ type: 'url', value: serverName }]);
+const clientCertificate = await authority.issue([{ type: 'url', value: 'spiffe://cluster.local/ns/a/sa/client' }]);
+
+interface Outcome {
+  readonly connection: Connection;
+  readonly event: CloseEvent | null;
+}
+
+/** The connection once it is open, or the event that ended it. */
+function open(options: Partial<ClientConnectionOptions> & { address: ClientConnectionOptions['address'] }): Promise<Outcome> {
+  return new Promise(resolve => {
+    const connection: Connection = openConnection({
+      bindAddress: null,
+      transport: null,
+      bufferLimitBytes: 0,
+      timers,
+      callbacks: {
+        onData() {},
+        onConnected: () => resolve({ connection, event: null }),
+        onClose: event => resolve({ connection, event }),
+      },
+      ...options,
+    });
+  });
+}
+
+async function listenPlain(onSocket: (socket: net.Socket) => void): Promise<{ server: net.Server; port: number }> {
+  const server = net.createServer({ allowHalfOpen: true }, socket => {
+    socket.on('error', () => {});
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { server, port: (server.address() as net.AddressInfo).port };
+}
+
+const at = (port: number) => ({ kind: 'socket', address: '127.0.0.1', port }) as const;
+
+t.test('bytes go both ways and a half close arrives as the end of the stream', async t => {
+  const { server, port } = await listenPlain(socket => {
+    socket.on('data', data => socket.write(data.toString().toUpperCase()));
+    socket.on('end', () => socket.end('bye'));
+  });
+  const { connection } = await open({ address: at(port) });
+  connection.enableHalfClose(true);
+  let received = '';
+  const ended = new Promise<CloseEvent>(resolve => {
+    connection.callbacks = { onData: data => (received += data.toString()), onClose: resolve };
+  });
+  connection.writeLatin1('hel', false);
+  connection.write(Buffer.from('lo'), true);
+  t.equal(await ended, 'remote-close');
+  t.equal(received, 'HELLObye');
+  t.equal(connection.bytesSent, 5);
+  t.equal(connection.bytesReceived, 8);
+  server.close();
+});
+
+t.test('a refused connection says so in the words of Envoy', async t => {
+  const { server, port } = await listenPlain(() => {});
+  server.close();
+  await once(server, 'close');
+  const { connection, event } = await open({ address: at(port) });
+  t.equal(event, 'remote-close');
+  t.equal(connection.info.transportFailureReason, 'delayed connect error: Connection refused');
+});
+
+t.test('the source address is bound', async t => {
+  const { server, port } = await listenPlain(() => {});
+  const peer = once(server, 'connection');
+  const { connection } = await open({ address: at(port), bindAddress: { kind: 'socket', address: '127.0.0.6', port: 0 } });
+  const [socket] = (await peer) as [net.Socket];
+  t.equal(socket.remoteAddress, '127.0.0.6');
+  t.match(connection.info.localAddress, { address: '127.0.0.6', port: socket.remotePort });
+  connection.close('no-flush');
+  socket.destroy();
+  server.close();
+});
+
+t.test('a source that cannot be bound is a local failure', async t => {
+  const { event, connection } = await open({ address: at(9), bindAddress: { kind: 'socket', address: '192.0.2.1', port: 0 } });
+  t.equal(event, 'local-close');
+  t.equal(connection.info.transportFailureReason, 'failed to bind to 192.0.2.1: Cannot assign requested address');
+});
+
+t.test('a reset is told apart from a close, both ways', async t => {
+  const { server, port } = await listenPlain(socket => socket.on('data', () => socket.resetAndDestroy()));
+  const { connection } = await open({ address: at(port) });
+  const ended = new Promise<CloseEvent>(resolve => (connection.callbacks = { onData() {}, onClose: resolve }));
+  connection.writeLatin1('x', false);
+  t.equal(await ended, 'remote-reset');
+  const second = await open({ address: at(port) });
+  second.connection.close('abort-reset');
+  t.equal(second.connection.state, 'closed');
+  server.close();
+});
+
+t.test('a slow reader raises the high watermark once, and the low one when it has caught up', async t => {
+  const { server, port } = await listenPlain(socket => socket.pause());
+  const peer = once(server, 'connection');
+  const { connection } = await open({ address: at(port), bufferLimitBytes: 1024 });
+  const [socket] = (await peer) as [net.Socket];
+  const calls: string[] = [];
+  const below = new Promise<void>(resolve => {
+    connection.callbacks = {
+      onData() {},
+      onClose() {},
+      onAboveWriteBufferHighWatermark: () => calls.push('above'),
+      onBelowWriteBufferLowWatermark: () => {
+        calls.push('below');
+        resolve();
+      },
+    };
+  });
+  connection.write(Buffer.alloc(16 << 20), false);
+  await new Promise(setImmediate);
+  t.same(calls, ['above']);
+  t.ok(connection.bufferedBytes > 0);
+  socket.resume();
+  await below;
+  t.same(calls, ['above', 'below']);
+  connection.close('no-flush');
+  server.close();
+});
+
+interface TlsHost {
+  readonly server: tls.Server;
+  readonly port: number;
+  readonly contexts: SecretContexts;
+  readonly counter: (name: string) => number;
+  connect(model: UpstreamTlsModel): (names?: readonly string[]) => Promise<Outcome>;
+}
+
+async function listenTls(issued: IssuedCertificate, options: tls.TlsOptions = {}): Promise<TlsHost> {
+  const server = tls.createServer({ cert: issued.certificate, key: issued.privateKey, ...options }, socket => {
+    socket.on('error', () => {});
+    socket.write('hello');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const contexts = new SecretContexts();
+  const stats = new StatsStore({ isIncluded: () => true, histogramBounds: () => [1], sink: { addBlock() {}, register() {} } });
+  const certificate = { chain: clientCertificate.certificate, privateKey: clientCertificate.privateKey, password: null };
+  contexts.update({ key: 'default', certificate, validation: null, ticketKeys: '' });
+  contexts.update({
+    key: 'ROOTCA',
+    certificate: null,
+    validation: { ...noValidation, trustedCa: authority.rootCertificate },
+    ticketKeys: '',
+  });
+  return {
+    server,
+    port,
+    contexts,
+    counter: name => stats.counter(name).value,
+    connect(model) {
+      const transport = createClientTransport(model, contexts, stats, 'cluster.x');
+      return (names = [serverName]) =>
+        open({ address: at(port), transport, overrides: { alpnProtocols: null, serverName: null, subjectAltNames: names } });
+    },
+  };
+}
+
+function upstreamTls(overrides: Partial<UpstreamTlsModel> = {}): UpstreamTlsModel {
+  const common = commonTls({ alpnProtocols: ['istio'], validation: noValidation });
+  return { kind: 'upstream-tls', common, sni: 'outbound_.80_._.server', maxSessionKeys: 1, ...overrides };
+}
+
+t.test('mutual TLS: the server sees our certificate and name, we see its', async t => {
+  const host = await listenTls(serverCertificate, { requestCert: true, ca: authority.rootCertificate });
+  const peer = once(host.server, 'secureConnection');
+  const { connection, event } = await host.connect(upstreamTls())();
+  t.equal(event, null);
+  const [socket] = (await peer) as [tls.TLSSocket & { servername: string }];
+  t.same(
+    [socket.servername, socket.getPeerX509Certificate()?.subjectAltName],
+    ['outbound_.80_._.server', 'URI:spiffe://cluster.local/ns/a/sa/client'],
+  );
+  t.same(connection.info.tls?.peer?.uriSans, [serverName]);
+  connection.close('no-flush');
+  host.server.close();
+});
+
+t.test('a server with another name is refused, with the reason of Envoy', async t => {
+  const host = await listenTls(serverCertificate);
+  const { connection, event } = await host.connect(upstreamTls())(['spiffe://cluster.local/ns/a/sa/other']);
+  t.equal(event, 'remote-close');
+  t.match(
+    connection.info.transportFailureReason,
+    /^TLS_error:\|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED.*verify SAN list:TLS_error_end$/,
+  );
+  t.equal(host.counter('cluster.x.ssl.fail_verify_san'), 1);
+  host.server.close();
+});
+
+t.test('a server of another CA is refused, and so is an expired one', async t => {
+  for (const issued of [
+    await otherAuthority.issue([{ type: 'url', value: serverName }]),
+    await authority.issue([{ type: 'url', value: serverName }], -3_600_000),
+  ]) {
+    const host = await listenTls(issued);
+    const { connection, event } = await host.connect(upstreamTls())();
+    t.equal(event, 'remote-close');
+    t.match(connection.info.transportFailureReason, /CERTIFICATE_VERIFY_FAILED/);
+    t.equal(host.counter('cluster.x.ssl.fail_verify_error'), 1);
+    host.server.close();
+  }
+});
+
+t.test('sessions are resumed, and the name is still checked', async t => {
+  const host = await listenTls(serverCertificate);
+  const connect = host.connect(upstreamTls());
+  const first = await connect();
+  // The ticket comes with the first bytes.
+  await new Promise<void>(resolve => (first.connection.callbacks = { onData: () => resolve(), onClose() {} }));
+  const second = await connect();
+  t.equal(second.connection.info.tls?.resumed, true);
+  t.same(second.connection.info.tls?.peer?.uriSans, [serverName]);
+  const third = await connect(['spiffe://cluster.local/ns/a/sa/other']);
+  t.equal(third.event, 'remote-close');
+  for (const { connection } of [first, second]) connection.close('no-flush');
+  host.server.close();
+});
+
+t.test('a changed CA forgets the sessions', async t => {
+  const host = await listenTls(serverCertificate);
+  const connect = host.connect(upstreamTls());
+  const first = await connect();
+  await new Promise<void>(resolve => (first.connection.callbacks = { onData: () => resolve(), onClose() {} }));
+  const validation = { ...noValidation, trustedCa: otherAuthority.rootCertificate };
+  host.contexts.update({ key: 'ROOTCA', certificate: null, validation, ticketKeys: '' });
+  t.equal((await connect()).event, 'remote-close');
+  first.connection.close('no-flush');
+  host.server.close();
+});
