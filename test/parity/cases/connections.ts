@@ -49,7 +49,7 @@ export const connections: readonly ParityCase[] = [
   { name: 'upgrade without connection', send: get('Upgrade: websocket\r\n') },
   {
     name: 'websocket with a length',
-    send: get(`${websocket}Content-Length: 4\r\n`) + 'ping',
+    send: `${get(`${websocket}Content-Length: 4\r\n`)}ping`,
     upstream: { respond: [switching, 'pong'] },
   },
   { name: 'CONNECT without a route', send: 'CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n' },

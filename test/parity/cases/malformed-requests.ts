@@ -7,7 +7,7 @@ export const malformedRequests: readonly ParityCase[] = [
   { name: 'garbage line', send: 'GARBAGE\r\n\r\n' },
   { name: 'garbage line without the end of the head', send: 'GARBAGE\r\n' },
   { name: 'first byte is not a letter', send: '\x01\x02\x03' },
-  { name: 'first byte is a digit', send: '1GET / HTTP/1.1\r\n' + host + '\r\n' },
+  { name: 'first byte is a digit', send: `1GET / HTTP/1.1\r\n${host}\r\n` },
   { name: 'TLS client hello', send: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' },
   { name: 'unknown method', send: `BREW / HTTP/1.1\r\n${host}\r\n` },
   { name: 'lower case method', send: `get / HTTP/1.1\r\n${host}\r\n` },

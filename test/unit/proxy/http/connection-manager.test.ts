@@ -1,5 +1,6 @@
 import t from 'tap';
 import { answerOk, makeFixture, normalize } from './manager-fixture.ts';
+import { HookStatus } from '../../../../proxy/http/filter.ts';
 import { HeaderMap } from '../../../../proxy/http/header-map.ts';
 
 const get = 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n';
@@ -114,9 +115,10 @@ t.test('an answer before the request is whole ends the connection', async t => {
   const fixture = makeFixture({
     filters: {
       early: () => callbacks => ({
-        onRequestHeaders: () => (
-          callbacks.sendLocalReply({ status: 403, body: 'no', details: 'early', flags: 0, grpcStatus: null }), 1
-        ),
+        onRequestHeaders: () => {
+          callbacks.sendLocalReply({ status: 403, body: 'no', details: 'early', flags: 0, grpcStatus: null });
+          return HookStatus.stop;
+        },
       }),
     },
     model: {
