@@ -9,6 +9,13 @@ import { images, state } from './layout.ts';
 /** `default`: Istio's default installation. `bare`: without the filters of its own data plane, which a stock Envoy lacks. */
 export type Mode = 'default' | 'bare';
 
+/** Of the istiod that the suites use, where a second one was installed by hand beside that of `up`. */
+export const revision = process.env.MESH_REVISION ?? '';
+/** What a namespace is labelled with to be injected. */
+export const injectionLabel: Readonly<Record<string, string>> = revision
+  ? { 'istio.io/rev': revision }
+  : { 'istio-injection': 'enabled' };
+
 const bareSettings = [
   'telemetry.enabled=false',
   'pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false',
@@ -46,10 +53,11 @@ export async function installIstio(mode: Mode, extra: readonly string[] = []): P
   run('kubectl', ['-n', 'istio-system', 'rollout', 'status', 'deployment/istiod', '--timeout=120s']);
 }
 
-/** The mode of the running istiod, or null if there is none. */
+/** The mode of the running istiod, or null if there is none. MESH_REVISION names one of several by its revision. */
 export function currentMode(): Mode | null {
-  if (tryRun('kubectl', ['-n', 'istio-system', 'get', 'deployment', 'istiod']).code !== 0) return null;
-  const deployment = getObject('-n', 'istio-system', 'deployment', 'istiod');
+  const name = revision ? `istiod-${revision}` : 'istiod';
+  if (tryRun('kubectl', ['-n', 'istio-system', 'get', 'deployment', name]).code !== 0) return null;
+  const deployment = getObject('-n', 'istio-system', 'deployment', name);
   const variables: { name: string; value?: string }[] = deployment.spec.template.spec.containers[0].env;
   const exchange = variables.find(variable => variable.name === 'PILOT_ENABLE_METADATA_EXCHANGE');
   return exchange?.value === 'false' ? 'bare' : 'default';

@@ -3,7 +3,7 @@ import { get } from 'node:http';
 import t from 'tap';
 import { run } from '../cluster/command.ts';
 import { apply, getObject } from '../cluster/kubectl.ts';
-import { makeNamespace, requireMode, skipUnless, waitReady } from '../fixtures/mesh.ts';
+import { makeNamespace, requireMode, testIn, waitReady } from '../fixtures/mesh.ts';
 import { sidecarStartMs } from '../fixtures/proxies.ts';
 import { type App, workload } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
@@ -64,7 +64,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[values.length >> 1];
 }
 
-t.test('the time from container start to the first 200 is near that of Envoy', { skip: skipUnless('bare') }, async t => {
+testIn('bare', 'the time from container start to the first 200 is near that of Envoy', async t => {
   const namespace = makeNamespace(t, 'mesh-start');
   const times: Record<'subject' | 'envoy', number[]> = { subject: [], envoy: [] };
   for (let count = 0; count < startsPerKind; count++) {

@@ -23,7 +23,7 @@ const kinds = [...new Set(pairs.flat())];
 const nameOf = (role: 'client' | 'server', kind: SidecarKind): string => `${role}-${kind.toLowerCase()}`;
 const namespace = makeNamespace(t, 'mesh-traffic');
 const apps: App[] = kinds.flatMap(kind => [
-  { name: nameOf('client', kind), sidecar: kind },
+  { name: nameOf('client', kind), sidecar: kind, native: true },
   { name: nameOf('server', kind), sidecar: kind },
 ]);
 deploy(

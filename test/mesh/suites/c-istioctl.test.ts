@@ -3,8 +3,8 @@ import t from 'tap';
 import { run, tryRun, waitFor } from '../cluster/command.ts';
 import { images } from '../cluster/layout.ts';
 import { removedPaths } from '../fixtures/config-differences.ts';
-import { deploy, makeNamespace, podIp, requireMode, skipUnless } from '../fixtures/mesh.ts';
-import { istioctl, syncStates } from '../fixtures/proxies.ts';
+import { deploy, makeNamespace, podIp, requireMode, testIn } from '../fixtures/mesh.ts';
+import { istioctl, revisionFlags, syncStates } from '../fixtures/proxies.ts';
 import { type App, istioObject, service } from '../fixtures/pods.ts';
 import { normalizeConfig, replaceNames } from '../fixtures/proxy-config.ts';
 import { subject } from '../fixtures/subject.ts';
@@ -41,14 +41,14 @@ t.test('proxy-status shows every type as SYNCED', async t => {
   t.same([...states.keys()].sort(), ['CDS', 'EDS', 'LDS', 'RDS']);
 });
 
-t.test('proxy-status of the pod reports a match', { skip: mode === 'default' ? false : 'default mode only' }, async t => {
-  const { stdout, code } = tryRun('istioctl', ['proxy-status', `${ours.name}.${namespace}`]);
+testIn('default', 'proxy-status of the pod reports a match', async t => {
+  const { stdout, code } = tryRun('istioctl', ['proxy-status', `${ours.name}.${namespace}`, ...revisionFlags('proxy-status')]);
   t.equal(code, 0);
   for (const type of ['Clusters', 'Listeners', 'Routes']) t.match(stdout, new RegExp(`${type} Match`));
 });
 
 for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const) {
-  t.test(`proxy-config ${section} equals the Envoy twin's`, { skip: skipUnless('bare') }, async t => {
+  testIn('bare', `proxy-config ${section} equals the Envoy twin's`, async t => {
     const names: Record<string, string> = {};
     for (const app of [ours, twin]) {
       names[podIp(namespace, app.name)] = '<ip>';

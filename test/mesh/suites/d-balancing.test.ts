@@ -3,7 +3,7 @@ import t from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
 import { apply } from '../cluster/kubectl.ts';
 import { startLoad } from '../fixtures/load.ts';
-import { callEcho, deploy, makeNamespace, requireMode, skipUnless } from '../fixtures/mesh.ts';
+import { callEcho, deploy, makeNamespace, requireMode, testIn } from '../fixtures/mesh.ts';
 import { adminPage, waitForCluster } from '../fixtures/proxies.ts';
 import { type App, istioObject, service } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
@@ -76,7 +76,7 @@ function hostRequests(pod: string): number[] {
     .sort((one, other) => one - other);
 }
 
-t.test('a host ten times slower gets less, as with Envoy', { skip: skipUnless('bare') }, async t => {
+testIn('bare', 'a host ten times slower gets less, as with Envoy', async t => {
   const shares: Record<string, number> = {};
   run('kubectl', ['-n', namespace, 'delete', 'virtualservice', 'server']);
   apply([

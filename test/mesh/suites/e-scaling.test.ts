@@ -3,7 +3,7 @@ import t from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
 import { apply, getObject } from '../cluster/kubectl.ts';
 import { startLoad } from '../fixtures/load.ts';
-import { callEcho, deploy, makeNamespace, requireMode, skipUnless, waitReady } from '../fixtures/mesh.ts';
+import { callEcho, deploy, makeNamespace, requireMode, testIn, waitReady } from '../fixtures/mesh.ts';
 import { type App, istioObject, service } from '../fixtures/pods.ts';
 import { waitForCluster } from '../fixtures/proxies.ts';
 import { subject } from '../fixtures/subject.ts';
@@ -43,7 +43,7 @@ t.test('scaling 1 -> 5 -> 2 fails no request where applications serve on for a w
   t.equal(failed.client, 0);
 });
 
-t.test('with applications that die at once, not more requests fail than through Envoy', { skip: skipUnless('bare') }, async t => {
+testIn('bare', 'with applications that die at once, not more requests fail than through Envoy', async t => {
   const failed = await scaleUpAndDown(abrupt, ['client', 'client-twin'], 25);
   t.ok(failed.client <= failed['client-twin'], JSON.stringify(failed));
 });
@@ -98,7 +98,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[values.length >> 1];
 }
 
-t.test('a new route is in use as soon as with Envoy', { skip: skipUnless('bare') }, async t => {
+testIn('bare', 'a new route is in use as soon as with Envoy', async t => {
   const times: Record<string, number[]> = { client: [], 'client-twin': [] };
   for (let change = 0; change < routeChanges; change++) {
     for (const pod of ['client', 'client-twin']) times[pod].push(await measureChange(pod, `${pod}-${change}`));
