@@ -51,6 +51,13 @@ export function completeNode(
       metadata: { fields: jsonToStructFields(build) } as never,
     },
     extensions: listExtensions(),
+  };
+}
+
+/** The same for a control plane, which is also told what the client can do; config_dump does not show that. */
+export function addClientFeatures(node: NonNullable<NodeMessage>): NonNullable<NodeMessage> {
+  return {
+    ...node,
     client_features: ['envoy.lb.does_not_support_overprovisioning', 'envoy.lrs.supports_send_all_clusters'],
   };
 }

@@ -24,7 +24,7 @@ import type { ProxyOptions } from './config/options.ts';
 import { createCompileContext } from './extensions/compile-manifest.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
-import { completeNode } from './node-identity.ts';
+import { addClientFeatures, completeNode } from './node-identity.ts';
 import { RuntimeLayers } from './runtime-layers.ts';
 import { type ServerState, ServerStats } from './server-stats.ts';
 import { createHistogramBounds, createStatsMatcher } from './telemetry/stats-matcher.ts';
@@ -214,7 +214,7 @@ export class Server {
     const isIncluded = createStatsMatcher(this.model.stats.matcher);
     return new Discovery({
       bootstrap: this.model,
-      node: this.bootstrap.node as never,
+      node: addClientFeatures(this.bootstrap.node as never) as never,
       stats: this.stats,
       workerCount: this.workerCount,
       resources: this.resources,

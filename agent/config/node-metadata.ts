@@ -92,7 +92,9 @@ export function buildNode(sources: NodeSources): Node {
   const typed: Record<string, Json> = {};
   for (const key of stringKeys) if (typeof raw[key] === 'string') typed[key] = raw[key];
   for (const key of booleanKeys) if (raw[key] !== undefined && readBoolean(key, raw[key])) typed[key] = 'true';
-  if (raw.POD_PORTS !== undefined) typed.POD_PORTS = readPodPorts(raw.POD_PORTS);
+  const podPorts = raw.POD_PORTS === undefined ? '[]' : readPodPorts(raw.POD_PORTS);
+  // An empty list counts as absent, so that the text of the environment stays as it is.
+  if (podPorts !== '[]') typed.POD_PORTS = podPorts;
   Object.assign(typed, computeIdentity(sources, typed), computePorts(sources, typed));
   const labels = collectLabels(sources);
   const localityText = sanitizeLocality(labels.all['topology.istio.io/locality'] ?? labels.all['istio-locality'] ?? '');

@@ -118,7 +118,7 @@ export class WorkloadSecrets implements SecretManager {
       agentMetrics.outgoingLatencyMs.set(Date.now() - startMs, { request_type: 'csr' });
     }
     const certificate: WorkloadCertificate = {
-      chainPem: chain.map(pem => (pem.endsWith('\n') ? pem : `${pem}\n`)).join(''),
+      chainPem: chain.map((pem, i) => (pem.endsWith('\n') || i === chain.length - 1 ? pem : `${pem}\n`)).join(''),
       keyPem,
       rootsPem: chain[chain.length - 1],
       createdMs: Date.now(),
@@ -167,9 +167,9 @@ export class WorkloadSecrets implements SecretManager {
   }
 
   #merge(secret: Secret): Secret {
-    if (secret.name !== rootsName || secret.kind !== 'roots' || this.#extraRoots.length === 0) return secret;
-    const anchors = [secret.rootsPem, ...this.#extraRoots].flatMap(splitCertificates);
-    return { ...secret, rootsPem: [...new Set(anchors)].join('') };
+    if (secret.name !== rootsName || secret.kind !== 'roots') return secret;
+    const anchors = [secret.rootsPem, ...this.#extraRoots].flatMap(splitCertificates).map(pem => pem.trim());
+    return { ...secret, rootsPem: [...new Set(anchors)].sort().join('\n') };
   }
 
   #output(secret: Secret): void {

@@ -16,7 +16,7 @@ export function handleClusters({ query }: AdminRequest, context: AdminContext): 
 }
 
 function edsServiceName({ model }: AdminCluster): string {
-  return model.discovery.kind === 'eds' && model.discovery.serviceName !== model.name ? model.discovery.serviceName : '';
+  return model.discovery.kind === 'eds' ? model.discovery.serviceName : '';
 }
 
 function isCanary({ host }: AdminHost): boolean {

@@ -277,7 +277,7 @@ function* secretEntries(context: AdminContext, isStatic: boolean, slot: Slot): G
           name: entry.name,
           version_info: isStatic ? '' : version.versionInfo,
           last_updated: formatTime(version.lastUpdatedMs),
-          secret: anyToJson(messageOf.secret, version.bytes, redacted),
+          secret: anyToJson(messageOf.secret, version.resolvedBytes ?? version.bytes, redacted),
         }),
         ...(error !== null && { error_state: error }),
       }),

@@ -19,6 +19,7 @@ import { type CompiledListener, ListenerDiscovery, type ListenerSink } from './l
 import { ClusterManagerStats, ListenerManagerStats } from './manager-stats.ts';
 import type { ResourceStore } from './resource-store.ts';
 import { RouteDiscovery, type RouteSink } from './route-discovery.ts';
+import { resolveSecretFiles } from '../config/compile/secret.ts';
 import { SecretStore } from './secret-store.ts';
 import type { DiscoverySource } from './subscription.ts';
 
@@ -73,6 +74,7 @@ export class Discovery {
     });
     this.secrets = new SecretStore({
       resources,
+      resolve: resolveSecretFiles,
       compile: (bytes, { key }) => compilers.secret(bytes, key),
       aggregated: () => this.sources.aggregated,
       openSource: reference => this.#openSecretSource(reference),

@@ -7,6 +7,8 @@
 export interface ResourceVersion {
   /** The resource message, without the Any around it. Owned: never a view of a response. */
   readonly bytes: Uint8Array;
+  /** The same with the contents of the files that it names, which config_dump shows instead; absent if it names none. */
+  readonly resolvedBytes?: Uint8Array;
   readonly versionInfo: string;
   readonly lastUpdatedMs: number;
 }

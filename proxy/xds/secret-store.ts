@@ -26,6 +26,8 @@ const ticketKeyBytes = 48;
 
 export interface SecretStoreOptions {
   readonly resources: ResourceStore;
+  /** The resource with the contents of the files that it names. @throws ConfigError if one cannot be read. */
+  readonly resolve: (bytes: Uint8Array) => Uint8Array;
   /** @throws ConfigError; also if the key does not fit the certificate. */
   readonly compile: (bytes: Uint8Array, reference: SecretReference) => SecretModel;
   /** The aggregated stream, shared by all secrets that come over it; null if there is none. */
@@ -168,9 +170,10 @@ export class SecretStore {
     const { resources, compile } = this.#options;
     // Two sources may have a secret of the same name, and then share the entry.
     if (isUnchanged(resources.get('secret', resource.name), resource) && stored.model !== null) return;
-    const model = compile(resource.bytes, stored.reference);
+    const resolvedBytes = this.#options.resolve(resource.bytes);
+    const model = compile(resolvedBytes, stored.reference);
     const entry = resources.ensure('secret', resource.name);
-    entry.active = { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() };
+    entry.active = { bytes: resource.bytes, resolvedBytes, versionInfo, lastUpdatedMs: Date.now() };
     entry.failure = null;
     this.#accept(stored, { ...model, key });
   }

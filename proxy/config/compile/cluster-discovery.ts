@@ -31,7 +31,7 @@ export function compileDiscovery(
         throw new ConfigError('eds_cluster_config', "cannot create an EDS cluster: 'eds_cluster_config' is required");
       const source = requireAds(config.eds_config, 'eds_cluster_config.eds_config');
       return {
-        discovery: { kind: 'eds', serviceName: config.service_name || message.name },
+        discovery: { kind: 'eds', serviceName: config.service_name },
         edsInitialFetchTimeoutMs: source.initialFetchTimeoutMs,
       };
     }

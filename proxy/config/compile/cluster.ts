@@ -42,7 +42,7 @@ export function compileCluster(bytes: Uint8Array, context: CompileContext): Comp
   const hash = createHash('sha256').update(bytes).digest('hex');
   return {
     model: compileMessage(message, hash, discovery, scope),
-    edsServiceName: discovery.kind === 'eds' ? discovery.serviceName : null,
+    edsServiceName: discovery.kind === 'eds' ? discovery.serviceName || message.name : null,
     edsInitialFetchTimeoutMs,
     secrets: [...scope.secrets.values()],
     inlineSecrets: [...scope.inlineSecrets.values()],

@@ -1,16 +1,17 @@
 /** `envoy.extensions.transport_sockets.tls.v3.Secret` and its parts, whether they come by SDS or inline. */
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import type { protos } from '../../../protos/messages.ts';
+import { decodeMessage, encodeMessage, type protos } from '../../../protos/messages.ts';
 import type { SecretModel, SubjectAltNameMatcher, ValidationModel } from '../model/tls.ts';
 import { ConfigError } from './config-error.ts';
-import { readTextSource } from './data-source.ts';
+import { readDataSource, readTextSource } from './data-source.ts';
 import { compileStringMatcher } from './matchers.ts';
 import { type CompileContext, type CompileFindings, CompileScope } from './scope.ts';
 import { decodeChecked } from './typed-config.ts';
 
 type TlsCertificate = protos.envoy.extensions.transport_sockets.tls.v3.TlsCertificate;
 type ValidationContext = protos.envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext;
+type DataSource = protos.envoy.config.core.v3.DataSource;
 type Secret = protos.envoy.extensions.transport_sockets.tls.v3.Secret;
 
 const sanTypes = ['any', 'email', 'dns', 'uri', 'ip'] as const;
@@ -29,6 +30,27 @@ export function compileSecret(bytes: Uint8Array, context: CompileContext, key: s
   const scope = new CompileScope(context, 'secret');
   const message = decodeChecked('envoy.extensions.transport_sockets.tls.v3.Secret', bytes, '', scope) as Secret;
   return { name: message.name, model: compileSecretMessage(message, key, scope), ...scope.findings() };
+}
+
+/**
+ * The secret with the contents of files in place of their names; the same bytes if it names none.
+ * @throws ConfigError if a file cannot be read.
+ */
+export function resolveSecretFiles(bytes: Uint8Array): Uint8Array {
+  const type = 'envoy.extensions.transport_sockets.tls.v3.Secret';
+  const message = decodeMessage(type, bytes);
+  let named = false;
+  const resolve = <K extends string>(owner: { [key in K]: DataSource | null } | null, key: K, path: string): void => {
+    const source = owner?.[key];
+    if (owner === null || source?.specifier !== 'filename') return;
+    named = true;
+    owner[key] = { ...source, specifier: 'inline_bytes', filename: null, inline_bytes: readDataSource(source, path) } as never;
+  };
+  for (const key of ['certificate_chain', 'private_key', 'password'] as const) {
+    resolve(message.tls_certificate, key, `tls_certificate.${key}`);
+  }
+  for (const key of ['trusted_ca', 'crl'] as const) resolve(message.validation_context, key, `validation_context.${key}`);
+  return named ? encodeMessage(type, message) : bytes;
 }
 
 function compileSecretMessage(message: Secret, key: string, scope: CompileScope): SecretModel {

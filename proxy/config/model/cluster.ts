@@ -12,6 +12,7 @@ export interface ClusterModel {
   readonly hash: string;
   readonly discovery:
     | { readonly kind: 'static' }
+    /** `serviceName` is empty where the cluster's own name is asked for. */
     | { readonly kind: 'eds'; readonly serviceName: string }
     | {
         readonly kind: 'strict-dns' | 'logical-dns';

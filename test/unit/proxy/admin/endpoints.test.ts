@@ -74,7 +74,7 @@ t.test('/clusters is the text and JSON of Envoy 1.40 for the same hosts', async 
   const limits = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 };
   const locality = { region: 'r', zone: 'z', subZone: '' };
   clusters.push(
-    makeCluster({ name: 'waits', discovery: { kind: 'eds', serviceName: 'waits' } }, [], false),
+    makeCluster({ name: 'waits', discovery: { kind: 'eds', serviceName: '' } }, [], false),
     makeCluster(
       {
         name: 'outbound|80||svc',

@@ -32,6 +32,7 @@ function setUp() {
     statsOf: name => new SubscriptionStats(stats, `cluster.${name}.`),
   });
   const secrets = new SecretStore({
+    resolve: bytes => bytes,
     resources,
     compile: (_bytes, { key }) => ({ key, certificate: null, validation: null, ticketKeys: '' }),
     aggregated: () => null,

@@ -31,6 +31,7 @@ function setUp(update: (name: string) => void = () => {}) {
     statsOf: name => new SubscriptionStats(stats, `rds.${name}.`),
   });
   const secrets = new SecretStore({
+    resolve: bytes => bytes,
     resources,
     compile: () => {
       throw new Error('no secrets here');

@@ -24,6 +24,7 @@ function setUp() {
   const sent: SecretModel[] = [];
   const resources = new ResourceStore();
   const store = new SecretStore({
+    resolve: bytes => bytes,
     resources,
     compile,
     aggregated: () => aggregated,
