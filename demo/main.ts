@@ -112,7 +112,7 @@ async function main(): Promise<number> {
   const [rate, seconds] = [Number(values.rate), Number(values.seconds)];
   if (!(rate > 0) || !(seconds >= 0))
     throw new Error(`--rate and --seconds take a number, got '${values.rate}' and '${values.seconds}'`);
-  const stopped = new Promise<void>(resolve => process.once('SIGINT', resolve).once('SIGTERM', resolve));
+  const stopped = new Promise<void>(resolve => process.on('SIGINT', resolve).on('SIGTERM', resolve));
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-demo-'));
   const cleanups: (() => unknown)[] = [];
   try {
