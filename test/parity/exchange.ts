@@ -1,101 +1,106 @@
 /** Drives one case through one proxy: a raw upstream on one side, a raw client on the other. */
 import { readFileSync } from 'node:fs';
-import { createServer, connect, type Server, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Lane } from './bootstrap.ts';
-import type { Outcome, ParityCase, UpstreamBehaviour } from './parity-case.ts';
+import type { Outcome, ParityCase } from './parity-case.ts';
+import type { Activity, Probe } from './probe.ts';
+import { Upstream } from './upstream.ts';
 
-/** An exchange is over when neither end saw a byte for this long: longer than any delay that a case provokes. */
-const quietMs = 300;
-const pieceDelayMs = 60;
-const defaultResponse = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+/** Longer than a proxy waits by itself, as before a retry; the waits of whole seconds are named by their cases (`until`). */
+const quietMs = 150;
+const untilMs = 20_000;
 
-export interface Upstream {
-  readonly server: Server | null;
-  readonly received: string[];
-  lastActivityMs: number;
-}
+export type Seen = Omit<Outcome, 'log'>;
 
-export async function startUpstream(behaviour: UpstreamBehaviour | undefined, port: number): Promise<Upstream> {
-  const upstream: Upstream & { received: string[] } = { server: null, received: [], lastActivityMs: 0 };
-  if (behaviour !== undefined && 'absent' in behaviour) return upstream;
-  const server = createServer(socket => serve(socket, behaviour, upstream));
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
-  return Object.assign(upstream, { server });
-}
+/** The ends of one case on one proxy. */
+export class Exchange {
+  readonly #case: ParityCase;
+  readonly #activity: Activity = { count: 0 };
+  readonly #upstream: Upstream;
+  readonly #secondUpstream: Upstream | null;
+  #probe: Probe | null = null;
+  /** One piece at a time, whoever sends it. */
+  #lastPiece: Promise<void> = Promise.resolve();
+  #client = '';
+  #clientEnd: Outcome['clientEnd'] = 'open';
 
-function serve(socket: Socket, behaviour: UpstreamBehaviour | undefined, upstream: Upstream): void {
-  const index = upstream.received.push('') - 1;
-  let answered = 0;
-  socket.on('error', () => {});
-  socket.on('data', async chunk => {
-    upstream.received[index] += chunk.toString('latin1');
-    upstream.lastActivityMs = Date.now();
-    const heads = upstream.received[index].match(/[A-Z]+ \S+ HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n/g)?.length ?? 0;
-    while (answered < heads) {
-      answered++;
-      await answer(socket, behaviour);
-    }
-  });
-}
+  constructor(parityCase: ParityCase) {
+    this.#case = parityCase;
+    const rest = () => this.#rest();
+    this.#upstream = new Upstream(parityCase.upstream, this.#activity, rest);
+    const second = parityCase.secondUpstream;
+    this.#secondUpstream = second === undefined ? null : new Upstream(second, this.#activity, rest);
+  }
 
-async function answer(socket: Socket, behaviour: UpstreamBehaviour | undefined): Promise<void> {
-  if (behaviour === undefined) socket.write(defaultResponse, 'latin1');
-  else if ('closeAfterHead' in behaviour) socket.end();
-  else if ('resetAfterHead' in behaviour) socket.resetAndDestroy();
-  else if ('respond' in behaviour) {
-    for (const [index, piece] of [behaviour.respond].flat().entries()) {
-      if (index > 0) await wait(pieceDelayMs);
+  /** Starts the upstreams: they stay for the whole run. */
+  async openLane(logPath: string): Promise<Lane> {
+    const upstreamPort = await this.#upstream.listen();
+    const secondUpstreamPort = (await this.#secondUpstream?.listen()) ?? 0;
+    return { case: this.#case, logPath, upstreamPort, secondUpstreamPort };
+  }
+
+  #rest(): Promise<void> {
+    this.#lastPiece = this.#lastPiece.then(() => this.#probe?.rest(this.#activity, 0));
+    return this.#lastPiece;
+  }
+
+  async run(listenerPort: number, probe: Probe): Promise<Seen> {
+    this.#probe = probe;
+    const activity = this.#activity;
+    const socket = connect({ port: listenerPort, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('data', chunk => {
+      this.#client += chunk.toString('latin1');
+      activity.count++;
+    });
+    socket.on('end', () => {
+      if (this.#clientEnd === 'open') this.#clientEnd = 'fin';
+      activity.count++;
+    });
+    socket.on('error', () => {
+      this.#clientEnd = 'reset';
+      activity.count++;
+    });
+    await new Promise<void>(resolve => socket.once('connect', resolve).once('error', () => resolve()));
+    for (const [index, piece] of [this.#case.send].flat().entries()) {
+      if (index > 0) await this.#rest();
+      activity.count++;
       socket.write(piece, 'latin1');
     }
-    if (behaviour.thenClose) socket.end();
+    if (this.#case.halfClose) socket.end();
+    await this.#awaitEnd(probe);
+    socket.destroy();
+    return {
+      client: this.#client,
+      clientEnd: this.#clientEnd,
+      upstream: [...this.#upstream.received],
+      secondUpstream: [...(this.#secondUpstream?.received ?? [])],
+    };
+  }
+
+  async #awaitEnd(probe: Probe): Promise<void> {
+    const { until = isHanging(this.#case) ? /./ : /^/ } = this.#case;
+    const deadline = Date.now() + untilMs;
+    while (!until.test(this.#client) && this.#clientEnd === 'open' && Date.now() < deadline) await wait(10);
+    await probe.rest(this.#activity, quietMs);
+  }
+
+  close(): void {
+    this.#upstream.close();
+    this.#secondUpstream?.close();
   }
 }
 
-async function converse(lane: Lane, upstream: Upstream): Promise<Pick<Outcome, 'client' | 'clientEnd'>> {
-  let received = '';
-  let end: Outcome['clientEnd'] = 'open';
-  let lastActivityMs = Date.now();
-  const socket = connect({ port: lane.listenerPort, host: '127.0.0.1', allowHalfOpen: true });
-  socket.on('data', chunk => {
-    received += chunk.toString('latin1');
-    lastActivityMs = Date.now();
-  });
-  socket.on('end', () => {
-    if (end === 'open') end = 'fin';
-  });
-  socket.on('error', () => {
-    end = 'reset';
-  });
-  await new Promise<void>(resolve => socket.once('connect', resolve).once('error', () => resolve()));
-  for (const [index, piece] of [lane.case.send].flat().entries()) {
-    if (index > 0) await wait(pieceDelayMs);
-    socket.write(piece, 'latin1');
-  }
-  if (lane.case.halfClose) socket.end();
-  while (Date.now() - Math.max(lastActivityMs, upstream.lastActivityMs) < quietMs) await wait(20);
-  if (isHanging(lane.case) && end === 'open' && received === '') {
-    const deadline = Date.now() + 3000;
-    while (received === '' && end === 'open' && Date.now() < deadline) await wait(20);
-  }
-  socket.destroy();
-  return { client: received, clientEnd: end };
-}
-
+/** Only a timeout ends these. */
 function isHanging({ upstream }: ParityCase): boolean {
-  return upstream !== undefined && 'hang' in upstream;
+  const behaviours = upstream === undefined ? [] : [upstream].flat();
+  return behaviours.some(behaviour => 'hang' in behaviour);
 }
 
-/** Runs a lane's case against the proxy that listens on it. The log is read after the proxy flushed it. */
-export async function runLane(lane: Lane, upstream: Upstream): Promise<Omit<Outcome, 'log'>> {
-  upstream.received.length = 0;
-  const seen = await converse(lane, upstream);
-  return { ...seen, upstream: [...upstream.received] };
-}
-
-export function readLog(lane: Lane): string[] {
+/** The lines of a lane's log; the proxy must have ended, and so have written it whole. */
+export function readLog({ logPath }: Lane): string[] {
   try {
-    return readFileSync(lane.logPath, 'latin1')
+    return readFileSync(logPath, 'latin1')
       .split('\n')
       .filter(line => line !== '');
   } catch {
@@ -115,5 +120,12 @@ export function normalize(outcome: Outcome): Outcome {
       )
       .replace(/(\r\nx-forwarded-port: )\d+/g, '$1<port>')
       .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:<port>');
-  return { ...outcome, client: clean(outcome.client), upstream: outcome.upstream.map(clean), log: outcome.log.map(clean) };
+  const { client, upstream, secondUpstream, log } = outcome;
+  return {
+    ...outcome,
+    client: clean(client),
+    upstream: upstream.map(clean),
+    secondUpstream: secondUpstream.map(clean),
+    log: log.map(clean),
+  };
 }

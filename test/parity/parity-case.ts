@@ -1,22 +1,39 @@
 /** One exchange that Envoy and this proxy must handle alike. Texts are bytes in latin1. */
 export interface ParityCase {
   readonly name: string;
-  /** Sent on one downstream connection; a list is sent piece by piece with a pause between. */
+  /** Sent on one downstream connection; a list is sent piece by piece, each when everything before it has come to rest. */
   readonly send: string | readonly string[];
   /** Ends the client's direction after sending. */
   readonly halfClose?: boolean;
-  /** What the upstream does with each request head it has read; the default answers `200` with the body `ok`. */
-  readonly upstream?: UpstreamBehaviour;
-  /** The route's settings, merged into the one route of the bootstrap. */
+  /**
+   * What the upstream does with each request head it has read; the default answers `200` with the body `ok`. A list holds one
+   * behaviour per head, over all connections; its last one repeats.
+   */
+  readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
+  /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
+  readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
+  /** The route's settings, merged into the one route of the bootstrap. In texts of the configuration `$lane` is the cluster. */
   readonly route?: object;
+  /** Replaces the one route. */
+  readonly routes?: readonly object[];
+  /** Merged into the virtual host. */
+  readonly virtualHost?: object;
   /** Merged into the connection manager. */
   readonly manager?: object;
+  /** Merged into the cluster. */
+  readonly cluster?: object;
+  /** Merged into the listener. */
+  readonly listener?: object;
+  /** HTTP filters in front of the router. */
+  readonly filters?: readonly object[];
+  /** The exchange is over no earlier than when the client has read this. */
+  readonly until?: RegExp;
   /** Why Envoy and this proxy differ on purpose: then the case asserts that they do. */
   readonly differs?: string;
 }
 
 export type UpstreamBehaviour =
-  /** Sends these bytes after each request head. */
+  /** Sends these bytes after a request head. */
   | { readonly respond: string | readonly string[]; readonly thenClose?: boolean }
   | { readonly closeAfterHead: true }
   | { readonly resetAfterHead: true }
@@ -31,6 +48,7 @@ export interface Outcome {
   readonly clientEnd: 'open' | 'fin' | 'reset';
   /** Bytes per upstream connection, in order of arrival. */
   readonly upstream: readonly string[];
-  /** Response code, flags, details and termination details per access log line. */
+  readonly secondUpstream: readonly string[];
+  /** Response code, flags, details and more, per access log line. */
   readonly log: readonly string[];
 }

@@ -1,0 +1,78 @@
+/** Runs cases through Envoy and through this proxy and compares what both ends saw. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { findEnvoy } from '../support/envoy-binary.ts';
+import { getAdmin, ownCommand, type ProxyProcess, startProxy } from '../support/proxy-process.ts';
+import { buildBootstrap, laneName, probeListener } from './bootstrap.ts';
+import { Exchange, normalize, readLog, type Seen } from './exchange.ts';
+import type { Outcome, ParityCase } from './parity-case.ts';
+import { Probe } from './probe.ts';
+
+const lanesAtOnce = 24;
+
+interface Run {
+  readonly outcomes: readonly Outcome[];
+  /** The proxy was alive after the last case. */
+  readonly survived: boolean;
+}
+
+/** Ports by listener name: the proxies choose them. */
+async function readListenerPorts(proxy: ProxyProcess): Promise<Map<string, number>> {
+  const { listener_statuses: statuses } = JSON.parse(await getAdmin(proxy.adminPort, '/listeners?format=json'));
+  return new Map(
+    statuses.map((status: { name: string; local_address: { socket_address: { port_value: number } } }) => [
+      status.name,
+      status.local_address.socket_address.port_value,
+    ]),
+  );
+}
+
+async function runAll(
+  name: string,
+  command: { command: string; args?: string[] },
+  cases: readonly ParityCase[],
+  folder: string,
+): Promise<Run> {
+  const exchanges = cases.map(parityCase => new Exchange(parityCase));
+  const lanes = await Promise.all(exchanges.map((exchange, index) => exchange.openLane(join(folder, `${name}-${index}.log`))));
+  const proxy = await startProxy({ name, ...command, bootstrap: buildBootstrap(lanes), folder });
+  const seen: Seen[] = [];
+  let survived = false;
+  try {
+    const ports = await readListenerPorts(proxy);
+    const probe = new Probe(ports.get(probeListener) as number);
+    for (let from = 0; from < exchanges.length; from += lanesAtOnce) {
+      const batch = exchanges.slice(from, from + lanesAtOnce);
+      const run = (exchange: Exchange, index: number) => exchange.run(ports.get(laneName(from + index)) as number, probe);
+      seen.push(...(await Promise.all(batch.map(run))));
+    }
+    // The clients are gone: what they leave behind is logged before the proxy is told to end.
+    await probe.rest({ count: 0 }, 100);
+    survived = proxy.child.exitCode === null;
+    probe.close();
+  } finally {
+    await proxy.stop();
+    for (const exchange of exchanges) exchange.close();
+  }
+  return { outcomes: seen.map((outcome, index) => normalize({ ...outcome, log: readLog(lanes[index]) })), survived };
+}
+
+/** One subtest; `PARITY_CASE` selects cases by a part of their name. */
+export function compareWithEnvoy(t: Test, title: string, cases: readonly ParityCase[]): void {
+  const envoy = findEnvoy();
+  const options = { skip: envoy === null && 'no Envoy binary (npm run mesh -- tools)', timeout: 300_000 };
+  t.test(title, options, async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'parity-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const selected = cases.filter(({ name }) => name.includes(process.env.PARITY_CASE ?? ''));
+    const expected = await runAll('envoy', { command: envoy as string }, selected, folder);
+    const actual = await runAll('own', ownCommand(), selected, folder);
+    for (const [index, { name, differs }] of selected.entries()) {
+      if (differs === undefined) t.same(actual.outcomes[index], expected.outcomes[index], name);
+      else t.notSame(actual.outcomes[index], expected.outcomes[index], `${name} (differs on purpose: ${differs})`);
+    }
+    t.ok(actual.survived, 'the proxy survived');
+  });
+}
