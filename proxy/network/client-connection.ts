@@ -1,7 +1,7 @@
 /** Opens upstream connections: TCP or Unix socket, from a chosen source address, plain or TLS. */
 import { isIPv6 } from 'node:net';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
-import type { Address, SocketAddress } from '../config/model/address.ts';
+import { type Address, formatAddress, type SocketAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
@@ -70,7 +70,7 @@ export function openConnection(options: ClientConnectionOptions): Connection {
   try {
     fd = createBoundSocket(options);
   } catch (error) {
-    const text = `failed to bind to ${options.bindAddress?.address}: ${describeError(error as Error & { code?: string })}`;
+    const text = `failed to bind to ${options.bindAddress === null ? '' : formatAddress(options.bindAddress)}: ${describeError(error as Error & { code?: string })}`;
     connection.createSocket(false, null);
     queueMicrotask(() => connection.fail('local-close', text));
     return connection;

@@ -85,7 +85,7 @@ export class ClientTls {
     });
     stream.on('error', (error: Error & { code?: string }) => {
       if (connection.state === 'connecting') this.#stats.connectionError.inc();
-      connection.fail('remote-close', describeTlsError(error));
+      connection.fail('remote-close', describeTlsError(error, 'client'));
     });
     stream.on('secure', () => {
       if (connection.state === 'closed') return;

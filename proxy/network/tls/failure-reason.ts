@@ -69,8 +69,17 @@ export function tlsFailureReason(error: Error & { code?: string }): string | nul
   return name;
 }
 
-/** The text for a failed handshake or record. */
-export function describeTlsError(error: Error & { code?: string }): string {
+/** What a client adds when the server refused its hello. */
+const refusedHello = '|268435610:SSL routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO';
+
+/** The text for a failed handshake or record; empty for a connection that was just closed. */
+export function describeTlsError(error: Error & { code?: string }, role: 'client' | 'server'): string {
+  if (error.code === 'ECONNRESET' && error.message.includes('read ECONNRESET')) {
+    return 'TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end';
+  }
   const reason = tlsFailureReason(error);
-  return reason === null ? '' : formatTlsFailure(reason);
+  if (reason === null) return '';
+  const text = formatTlsFailure(reason);
+  if (role === 'server' || reason !== 'SSLV3_ALERT_HANDSHAKE_FAILURE') return text;
+  return text.replace(':TLS_error_end', `${refusedHello}:TLS_error_end`);
 }

@@ -24,7 +24,8 @@ export type PeerVerifier = (
 const chainFailureTexts: { readonly [code: string]: string } = {
   UNABLE_TO_GET_ISSUER_CERT: 'unable to get issuer certificate',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unable to get local issuer certificate',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unable to verify the first certificate',
+  // BoringSSL stops at the first error, OpenSSL reports the one that follows from it.
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unable to get local issuer certificate',
   SELF_SIGNED_CERT_IN_CHAIN: 'self signed certificate in certificate chain',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'self signed certificate',
   CERT_HAS_EXPIRED: 'certificate has expired',
@@ -64,7 +65,9 @@ export function compilePeerVerifier(
       };
     }
     if (matchers.length > 0 && !parsed.names.some(matchName)) {
-      return { stat: 'fail_verify_san', details: 'verify cert failed: verify SAN list' };
+      const names = parsed.names.map(name => name.value).join(', ');
+      const details = expectedNames === null ? `SAN matcher, certificate SANs are [${names}]` : 'verify SAN list';
+      return { stat: 'fail_verify_san', details: `verify cert failed: ${details}` };
     }
     if ((hashes.size > 0 || spkis.size > 0) && !isPinned(certificate, parsed, hashes, spkis)) {
       return { stat: 'fail_verify_cert_hash', details: 'verify cert failed: cert hash and spki' };

@@ -154,7 +154,7 @@ class ServerHandshake implements ConnectionCallbacks {
   #onTlsError(error: Error & { code?: string }): void {
     const reason = tlsFailureReason(error);
     if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#services.stats.verifyNoCert.inc();
-    this.#connection.fail('remote-close', describeTlsError(error));
+    this.#connection.fail('remote-close', describeTlsError(error, 'server'));
   }
 
   #onSecure(stream: TLSSocket, serverName: string): void {

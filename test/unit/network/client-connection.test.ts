@@ -97,7 +97,7 @@ t.test('the source address is bound', async t => {
 t.test('a source that cannot be bound is a local failure', async t => {
   const { event, connection } = await open({ address: at(9), bindAddress: { kind: 'socket', address: '192.0.2.1', port: 0 } });
   t.equal(event, 'local-close');
-  t.equal(connection.info.transportFailureReason, 'failed to bind to 192.0.2.1: Cannot assign requested address');
+  t.equal(connection.info.transportFailureReason, 'failed to bind to 192.0.2.1:0: Cannot assign requested address');
 });
 
 t.test('a reset is told apart from a close, both ways', async t => {
@@ -157,7 +157,7 @@ async function listenTls(issued: IssuedCertificate, options: tls.TlsOptions = {}
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   const contexts = new SecretContexts();
-  const stats = new StatsStore({ isIncluded: () => true, histogramBounds: () => [1], sink: { addBlock() {}, register() {} } });
+  const stats = new StatsStore({ isIncluded: () => true, sink: { addBlock() {}, register() {} } });
   const certificate = { chain: clientCertificate.certificate, privateKey: clientCertificate.privateKey, password: null };
   contexts.update({ key: 'default', certificate, validation: null, ticketKeys: '' });
   contexts.update({
