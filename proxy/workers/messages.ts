@@ -13,10 +13,6 @@ export interface WorkerStart {
   readonly workerCount: number;
   readonly node: NodeModel;
   readonly statsMatcher: StatsMatcherModel;
-  readonly histogramBuckets: readonly {
-    readonly match: import('../config/model/matchers.ts').StringMatcher;
-    readonly bounds: readonly number[];
-  }[];
   /** Row tables of shared counters; upstream/shared-counters.ts knows their layout. */
   readonly hostCounters: SharedArrayBuffer;
   readonly clusterCounters: SharedArrayBuffer;

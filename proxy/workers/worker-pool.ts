@@ -109,6 +109,7 @@ export class WorkerPool {
     log.critical(`worker ${index} died: ${error.stack ?? error.message}`);
     if (this.#options.onDeath !== undefined) this.#options.onDeath(error);
     else exitProcess(crashExitCode);
+    for (const worker of this.#workers) void worker.terminate();
   }
 
   broadcast(message: MainToWorker): void {

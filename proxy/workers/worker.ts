@@ -18,7 +18,7 @@ import { loadSocketOptions } from '../network/socket-options.ts';
 import { SecretContexts } from '../network/tls/secret-contexts.ts';
 import { RouteConfigs } from '../router/route-configs.ts';
 import { FileAccessLogs } from '../telemetry/file-access-log.ts';
-import { createHistogramBounds, createStatsMatcher } from '../telemetry/stats-matcher.ts';
+import { createStatsMatcher } from '../telemetry/stats-matcher.ts';
 import { StatsStore } from '../telemetry/stats-store.ts';
 import { ClusterCounters, HostCounters } from '../upstream/shared-counters.ts';
 import { WorkerClusters } from '../upstream/worker-clusters.ts';
@@ -47,7 +47,6 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
   const sink = new WorkerStatSink(post);
   const stats = new StatsStore({
     isIncluded: createStatsMatcher(start.statsMatcher),
-    histogramBounds: createHistogramBounds(start.histogramBuckets),
     sink,
   });
   const contexts = new SecretContexts();
