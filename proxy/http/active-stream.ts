@@ -117,10 +117,15 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   getRoute(): RouteMatchView | null {
     if (!this.#routeKnown && this.requestHeaders !== null) {
       this.#routeKnown = true;
-      this.#route = this.manager.context.routes.current?.match(this.requestHeaders, this.streamInfo) ?? null;
-      this.streamInfo.route = this.#route?.route ?? null;
-      this.streamInfo.routeName = this.#route?.route.name ?? '';
-      this.streamInfo.virtualHostName = this.#route?.virtualHostName ?? '';
+      const { routes, services } = this.manager.context;
+      const route = routes.current?.match(this.requestHeaders, this.streamInfo) ?? null;
+      this.#route = route;
+      this.streamInfo.route = route?.route ?? null;
+      this.streamInfo.routeName = route?.route.name ?? '';
+      this.streamInfo.virtualHostName = route?.virtualHostName ?? '';
+      // Known to logs and metrics even of a request that no filter lets through to the router.
+      const clusterName = route?.clusterNameOf(this.requestHeaders) ?? '';
+      this.streamInfo.cluster = clusterName === '' ? null : services.clusters.find(clusterName);
     }
     return this.#route;
   }

@@ -96,6 +96,8 @@ export interface RouteMatchView {
   readonly compiled: unknown;
   /** The most specific configuration of a filter, by its configured name: weighted cluster, route, virtual host. */
   perFilterConfig(filterName: string): PerFilterModel | null;
+  /** The cluster that a request with these headers is for; empty if the route does not forward. */
+  clusterNameOf(headers: HeaderMap): string;
 }
 
 /** Per-worker services that factories need. */

@@ -85,6 +85,12 @@ export class RouteEntry implements RouteMatchView {
     return this;
   }
 
+  clusterNameOf(headers: HeaderMap): string {
+    const { action } = this;
+    if (action.kind !== 'forward') return '';
+    return action.clusterHeader === '' ? action.clusterName : (headers.get(action.clusterHeader) ?? '');
+  }
+
   perFilterConfig(filterName: string): PerFilterModel | null {
     return this.#perFilter.size === 0 ? null : (this.#perFilter.get(filterName) ?? null);
   }

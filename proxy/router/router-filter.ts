@@ -54,8 +54,7 @@ class RouterFilter implements HttpFilter {
 
   #forward(entry: RouteEntry, action: ForwardEntry, headers: HeaderMap, endStream: boolean): void {
     const { context, stats, model } = this.#config;
-    const name = action.clusterHeader === '' ? action.clusterName : (headers.get(action.clusterHeader) ?? '');
-    const cluster = context.services.clusters.find(name);
+    const cluster = context.services.clusters.find(entry.clusterNameOf(headers));
     if (cluster === null) {
       stats.noCluster.inc();
       this.#reply(action.model.clusterNotFoundStatus, '', 'cluster_not_found', ResponseFlag.noClusterFound);
