@@ -84,7 +84,6 @@ export class Server {
     this.merger = this.#createMerger();
     this.stats = new StatsStore({
       isIncluded: createStatsMatcher(this.model.stats.matcher),
-      histogramBounds: createHistogramBounds(this.model.stats.histogramBuckets),
       sink: this.merger.createSink(),
     });
     this.runtime = new RuntimeLayers(this.model.runtimeLayers, values => this.pool.broadcast({ type: 'runtime', values }));
@@ -109,6 +108,8 @@ export class Server {
       this.#serverStats.refresh();
       this.registry.refreshStats();
     });
+    const { flushIntervalMs } = this.model.stats;
+    if (flushIntervalMs > 0) setInterval(() => this.merger.flushIntervals(), flushIntervalMs).unref();
     this.#lifecycle = new Lifecycle({
       reopenLogs: () => this.reopenLogs(),
       flush: () => this.#flush(),
@@ -178,6 +179,7 @@ export class Server {
     return new StatsMerger({
       tagExtractor: new TagExtractor(stats),
       histogramBounds: createHistogramBounds(stats.histogramBuckets),
+      flushOnSnapshot: stats.flushIntervalMs === 0,
     });
   }
 
@@ -188,7 +190,6 @@ export class Server {
       start: {
         node: model.node,
         statsMatcher: model.stats.matcher,
-        histogramBuckets: model.stats.histogramBuckets,
         hostCounters,
         clusterCounters,
         runtime: this.runtime.values,

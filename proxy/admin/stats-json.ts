@@ -1,5 +1,7 @@
 /** Metrics as JSON, in Envoy's shape. */
+import { type BucketCounts, countBetweenBounds, countPerBound } from '../telemetry/bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from '../telemetry/histogram-quantiles.ts';
+import { lowerBoundOf, widthOf } from '../telemetry/log-linear-buckets.ts';
 import type { HistogramSnapshot, MetricSnapshot } from '../telemetry/stats-merger.ts';
 import type { HistogramDisplay } from './stats.ts';
 import { splitByKind } from './stats-text.ts';
@@ -23,29 +25,36 @@ export function* renderStatsJson(metrics: readonly MetricSnapshot[], display: Hi
 }
 
 function renderHistograms(metrics: readonly MetricSnapshot[], display: HistogramDisplay): unknown {
+  const shown = metrics.map(({ name, histogram }) => ({ name, histogram: histogram as HistogramSnapshot }));
   if (display === 'cumulative' || display === 'disjoint') {
-    return metrics.map(({ name, histogram }) => ({
-      name,
-      buckets: renderBuckets(histogram as HistogramSnapshot, display === 'cumulative'),
-    }));
+    const select = display === 'cumulative' ? countPerBound : countBetweenBounds;
+    return shown.map(({ name, histogram }) => ({ name, buckets: renderBuckets(histogram, select) }));
   }
-  const values = metrics.map(({ name, histogram }) => ({ name, values: renderQuantiles(histogram as HistogramSnapshot) }));
-  if (display === 'summary') return { supported_quantiles: percents, computed_quantiles: values };
-  return {
-    supported_percentiles: percents,
-    details: values.map(({ name, values: quantiles }) => ({ name, totals: [], intervals: [], percentiles: quantiles })),
-  };
+  if (display === 'summary') {
+    const values = shown.map(({ name, histogram }) => ({ values: renderQuantiles(histogram), name }));
+    return { supported_quantiles: percents, computed_quantiles: values };
+  }
+  const details = shown.map(({ name, histogram }) => ({
+    name,
+    percentiles: renderQuantiles(histogram),
+    totals: renderCounts(histogram.cumulative),
+    intervals: renderCounts(histogram.interval),
+  }));
+  return { supported_percentiles: percents, details };
 }
 
-/** Of the last interval nothing is kept. */
-function renderQuantiles(histogram: HistogramSnapshot): object[] {
-  return computeQuantiles(histogram).map(value => ({ cumulative: Number.isNaN(value) ? null : value, interval: null }));
+const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
+
+function renderQuantiles({ interval, cumulative }: HistogramSnapshot): object[] {
+  const recent = computeQuantiles(interval);
+  return computeQuantiles(cumulative).map((value, i) => ({ cumulative: orNull(value), interval: orNull(recent[i]) }));
 }
 
-function renderBuckets({ bounds, buckets }: HistogramSnapshot, isCumulative: boolean): object[] {
-  let total = 0;
-  return bounds.map((bound, i) => {
-    total += buckets[i];
-    return { upper_bound: bound, interval: 0, cumulative: isCumulative ? total : buckets[i] };
-  });
+function renderBuckets({ bounds, interval, cumulative }: HistogramSnapshot, select: typeof countPerBound): object[] {
+  const [recent, all] = [select(interval, bounds), select(cumulative, bounds)];
+  return bounds.map((bound, i) => ({ upper_bound: bound, interval: recent[i], cumulative: all[i] }));
+}
+
+function renderCounts({ buckets, counts }: BucketCounts): object[] {
+  return buckets.map((bucket, i) => ({ lower_bound: lowerBoundOf(bucket), width: widthOf(bucket), count: counts[i] }));
 }

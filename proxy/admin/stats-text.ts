@@ -1,4 +1,5 @@
 /** Metrics as lines `name: value`, sorted: text readouts, then counters and gauges, then histograms. */
+import { countBetweenBounds, countPerBound } from '../telemetry/bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from '../telemetry/histogram-quantiles.ts';
 import { compareNames } from '../telemetry/prometheus-text.ts';
 import type { HistogramSnapshot, MetricSnapshot } from '../telemetry/stats-merger.ts';
@@ -48,17 +49,18 @@ export function formatNumber(value: number): string {
 
 function formatHistogram(histogram: HistogramSnapshot, display: HistogramDisplay): string {
   if (histogram.count === 0) return 'No recorded values';
-  const { bounds, buckets } = histogram;
+  const { bounds, interval, cumulative } = histogram;
   if (display === 'summary' || display === 'detailed') {
-    // The first number is of the last flush interval, which is not kept.
-    const values = computeQuantiles(histogram);
-    return supportedQuantiles.map((quantile, i) => `P${formatNumber(quantile * 100)}(nan,${formatNumber(values[i])})`).join(' ');
+    const [recent, all] = [computeQuantiles(interval), computeQuantiles(cumulative)];
+    return supportedQuantiles
+      .map((quantile, i) => `P${formatNumber(quantile * 100)}(${formatQuantile(recent[i])},${formatQuantile(all[i])})`)
+      .join(' ');
   }
-  let cumulative = 0;
-  return bounds
-    .map((bound, i) => {
-      cumulative += buckets[i];
-      return `B${formatNumber(bound)}(0,${display === 'cumulative' ? cumulative : buckets[i]})`;
-    })
-    .join(' ');
+  const select = display === 'cumulative' ? countPerBound : countBetweenBounds;
+  const [recent, all] = [select(interval, bounds), select(cumulative, bounds)];
+  return bounds.map((bound, i) => `B${formatNumber(bound)}(${recent[i]},${all[i]})`).join(' ');
+}
+
+function formatQuantile(value: number): string {
+  return Number.isNaN(value) ? 'nan' : String(value);
 }

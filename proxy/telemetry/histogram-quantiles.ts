@@ -1,38 +1,25 @@
 /**
- * Quantiles of a histogram, estimated from its buckets.
+ * Quantiles of a histogram, as Envoy computes them: the values of a bucket are taken as spread evenly inside it.
  *
- * Differs from Envoy: Envoy keeps two significant digits of every value; here a quantile is interpolated within its bucket.
+ * Source: Envoy's `/stats` (libcircllhist's approximate quantiles).
  */
-import type { HistogramSnapshot } from './stats-merger.ts';
+import type { BucketCounts } from './bucket-counts.ts';
+import { lowerBoundOf, widthOf } from './log-linear-buckets.ts';
 
 /** What Envoy shows. */
 export const supportedQuantiles: readonly number[] = [0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1];
 
 /** One value per supported quantile; NaN where nothing was recorded. */
-export function computeQuantiles(histogram: HistogramSnapshot): readonly number[] {
-  return supportedQuantiles.map(quantile => computeQuantile(histogram, quantile));
+export function computeQuantiles(counts: BucketCounts): readonly number[] {
+  return supportedQuantiles.map(quantile => computeQuantile(counts, quantile));
 }
 
-function computeQuantile({ bounds, buckets, sum, count }: HistogramSnapshot, quantile: number): number {
-  if (count === 0) return Number.NaN;
-  const mean = sum / count;
-  const filled = buckets.filter(values => values > 0).length;
-  // All values lie in one bucket: their mean is the best guess for each.
-  if (filled === 1) return round(mean);
-  const rank = quantile * count;
+function computeQuantile({ buckets, counts, count }: BucketCounts, quantile: number): number {
+  const rank = Math.max(1, Math.ceil(quantile * count));
   let below = 0;
-  for (let i = 0; i < buckets.length; i++) {
-    if (buckets[i] === 0) continue;
-    if (below + buckets[i] >= rank) {
-      const lower = i === 0 ? 0 : bounds[i - 1];
-      const upper = i < bounds.length ? bounds[i] : Math.max(lower, mean);
-      return round(lower + ((upper - lower) * (rank - below)) / buckets[i]);
-    }
-    below += buckets[i];
+  for (const [i, bucket] of buckets.entries()) {
+    if (below + counts[i] >= rank) return lowerBoundOf(bucket) + (widthOf(bucket) * (rank - below)) / (counts[i] + 1);
+    below += counts[i];
   }
-  return round(mean);
-}
-
-function round(value: number): number {
-  return Number(value.toPrecision(6));
+  return Number.NaN;
 }

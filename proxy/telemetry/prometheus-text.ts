@@ -3,6 +3,7 @@
  *
  * Source: Envoy's `/stats/prometheus`.
  */
+import { countPerBound } from './bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from './histogram-quantiles.ts';
 import type { MetricSnapshot } from './stats-merger.ts';
 import type { Tag } from './stats-store.ts';
@@ -47,11 +48,8 @@ function formatHistogram(name: string, { tags, histogram }: MetricSnapshot): str
   const own = formatTags(tags);
   const prefix = own === '' ? '' : `${own},`;
   let text = '';
-  let cumulative = 0;
-  for (let i = 0; i < histogram.bounds.length; i++) {
-    cumulative += histogram.buckets[i];
-    text += `${name}_bucket{${prefix}le="${histogram.bounds[i]}"} ${cumulative}\n`;
-  }
+  const counts = countPerBound(histogram.cumulative, histogram.bounds);
+  for (let i = 0; i < counts.length; i++) text += `${name}_bucket{${prefix}le="${histogram.bounds[i]}"} ${counts[i]}\n`;
   text += `${name}_bucket{${prefix}le="+Inf"} ${histogram.count}\n`;
   return `${text}${name}_sum{${own}} ${histogram.sum}\n${name}_count{${own}} ${histogram.count}\n`;
 }
@@ -60,7 +58,7 @@ function formatSummary(name: string, { tags, histogram }: MetricSnapshot): strin
   if (histogram === null) return '';
   const own = formatTags(tags);
   const prefix = own === '' ? '' : `${own},`;
-  const values = computeQuantiles(histogram);
+  const values = computeQuantiles(histogram.interval);
   let text = '';
   for (let i = 0; i < supportedQuantiles.length; i++) {
     const value = Number.isNaN(values[i]) ? 'nan' : values[i];

@@ -42,27 +42,39 @@ export const ResponseFlag = Object.fromEntries(table.map(([name], bit) => [name,
 /** Short name to bit, for filters of access logs. */
 export const responseFlagBits: ReadonlyMap<string, number> = new Map(table.map(([, short], bit) => [short, 1 << bit]));
 
-const shortTexts = new Map<number, string>([[0, '-']]);
+const bitsPerPlace = 5;
+const placesSize = 1 << bitsPerPlace;
 
-/** Short names joined with ',', or '-' if none is set. */
-export function formatResponseFlags(flags: number): string {
-  let text = shortTexts.get(flags);
+/**
+ * Appends to a sequence of flags, which is one number: base 32 digits, the first flag highest, each the flag's bit plus one.
+ * Ten flags fit; a stream never has that many.
+ */
+export function appendFlags(sequence: number, flags: number): number {
+  let result = sequence;
+  for (let rest = flags; rest !== 0; rest &= rest - 1) result = result * placesSize + (32 - Math.clz32(rest & -rest));
+  return result;
+}
+
+function formatSequence(sequence: number, column: 1 | 2): string {
+  if (sequence === 0) return '-';
+  const names: string[] = [];
+  for (let rest = sequence; rest > 0; rest = Math.floor(rest / placesSize)) names.push(table[(rest % placesSize) - 1][column]);
+  return names.reverse().join(',');
+}
+
+const shortTexts = new Map<number, string>();
+
+/** Short names in the order in which they were set, joined with ',', or '-' if none is set. */
+export function formatResponseFlags(sequence: number): string {
+  let text = shortTexts.get(sequence);
   if (text === undefined) {
-    text = table
-      .filter((_, bit) => flags & (1 << bit))
-      .map(([, short]) => short)
-      .join(',');
-    shortTexts.set(flags, text);
+    text = formatSequence(sequence, 1);
+    shortTexts.set(sequence, text);
   }
   return text;
 }
 
-/** Long names joined with ','. */
-export function formatLongResponseFlags(flags: number): string {
-  return flags === 0
-    ? '-'
-    : table
-        .filter((_, bit) => flags & (1 << bit))
-        .map(([, , long]) => long)
-        .join(',');
+/** Long names in the order in which they were set, joined with ','. */
+export function formatLongResponseFlags(sequence: number): string {
+  return formatSequence(sequence, 2);
 }

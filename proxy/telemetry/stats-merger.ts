@@ -2,6 +2,7 @@
  * All metrics of the process, merged over threads. Every thread's StatsStore announces its metrics to a sink of this merger;
  * values are read from shared memory when a snapshot is taken.
  */
+import { type BucketCounts, noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
 import type { TagExtractor } from './tag-extractor.ts';
 import { gaugeSet } from './stats-store.ts';
 import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts';
@@ -9,11 +10,13 @@ import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts
 type Cells = Float64Array<SharedArrayBuffer>;
 
 export interface HistogramSnapshot {
+  /** Upper bounds to show values by. */
   readonly bounds: readonly number[];
-  /** Values per bucket, not cumulative; the last one is above all bounds. */
-  readonly buckets: readonly number[];
   readonly sum: number;
   readonly count: number;
+  readonly cumulative: BucketCounts;
+  /** Of the last complete flush interval. */
+  readonly interval: BucketCounts;
 }
 
 /** One metric at one moment. */
@@ -31,21 +34,33 @@ export interface MetricSnapshot {
   readonly text: string;
 }
 
+interface MetricPart {
+  readonly cells: Cells;
+  readonly index: number;
+  /** Of the thread: a histogram's values are spread over them. */
+  readonly blocks: ReadonlyMap<number, Cells>;
+}
+
 interface MergedMetric {
   readonly kind: StatKind;
   readonly name: string;
   tagExtractedName: string | null;
   tags: readonly Tag[] | null;
   readonly bounds: readonly number[];
-  readonly parts: { readonly cells: Cells; readonly index: number }[];
+  readonly parts: MetricPart[];
   /** What reset_counters has forgotten. */
   counterBase: number;
   text: string;
+  /** Of histograms: values as of the last flush, and those of the interval before it. */
+  flushed: BucketCounts;
+  interval: BucketCounts;
 }
 
 export interface StatsMergerOptions {
   readonly tagExtractor: TagExtractor;
   readonly histogramBounds: (name: string) => readonly number[];
+  /** Intervals of histograms end when a snapshot is taken, not with `flushIntervals`. */
+  readonly flushOnSnapshot?: boolean;
 }
 
 /** A string that is shown beside the numbers. */
@@ -77,7 +92,7 @@ export class StatsMerger {
       register: registration => {
         const cells = blocks.get(registration.block);
         if (cells === undefined) throw new Error(`stats block ${registration.block} was not announced`);
-        this.#register(registration, cells);
+        this.#register(registration, cells, blocks);
       },
     };
   }
@@ -99,6 +114,7 @@ export class StatsMerger {
   /** Every metric, sorted by kind (counters, gauges, text readouts, histograms), not by name. */
   snapshot(): MetricSnapshot[] {
     for (const refresh of this.#refreshers) refresh();
+    if (this.#options.flushOnSnapshot) this.flushIntervals();
     const snapshots: MetricSnapshot[] = [];
     for (const kind of ['counter', 'gauge', 'text-readout', 'histogram'] as const) {
       for (const metric of this.#metrics[kind].values()) snapshots.push(this.#read(metric));
@@ -117,16 +133,37 @@ export class StatsMerger {
     for (const metric of this.#metrics.counter.values()) metric.counterBase = sum(metric);
   }
 
-  #register(registration: StatRegistration, cells: Cells): void {
+  /** Ends an interval of histograms; Envoy does so at every flush of statistics. */
+  flushIntervals(): void {
+    for (const metric of this.#metrics.histogram.values()) {
+      const isUnchanged = countValues(metric) === metric.flushed.count;
+      const current = isUnchanged ? metric.flushed : readCounts(metric.parts);
+      metric.interval = isUnchanged ? noCounts : subtractCounts(current, metric.flushed);
+      metric.flushed = current;
+    }
+  }
+
+  #register(registration: StatRegistration, cells: Cells, blocks: ReadonlyMap<number, Cells>): void {
     const { kind, name, tagExtractedName, tags, index } = registration;
-    this.#ensure(kind, name, tagExtractedName, tags).parts.push({ cells, index });
+    this.#ensure(kind, name, tagExtractedName, tags).parts.push({ cells, index, blocks });
   }
 
   #ensure(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): MergedMetric {
     let metric = this.#metrics[kind].get(name);
     if (metric === undefined) {
       const bounds = kind === 'histogram' ? this.#options.histogramBounds(name) : [];
-      metric = { kind, name, tagExtractedName, tags, bounds, parts: [], counterBase: 0, text: '' };
+      metric = {
+        kind,
+        name,
+        tagExtractedName,
+        tags,
+        bounds,
+        parts: [],
+        counterBase: 0,
+        text: '',
+        flushed: noCounts,
+        interval: noCounts,
+      };
       this.#metrics[kind].set(name, metric);
     }
     return metric;
@@ -183,14 +220,15 @@ function readGauge({ parts }: MergedMetric): { value: number; used: boolean } {
   return { value: used && onlySet ? largest : total, used };
 }
 
-function readHistogram({ parts, bounds }: MergedMetric): HistogramSnapshot {
-  const buckets = new Array<number>(bounds.length + 1).fill(0);
-  let total = 0;
+function countValues({ parts }: MergedMetric): number {
   let count = 0;
-  for (const { cells, index } of parts) {
-    total += cells[index];
-    count += cells[index + 1];
-    for (let i = 0; i < buckets.length; i++) buckets[i] += cells[index + 2 + i];
-  }
-  return { bounds, buckets, sum: total, count };
+  for (const { cells, index } of parts) count += cells[index + 1];
+  return count;
+}
+
+function readHistogram({ parts, bounds, interval }: MergedMetric): HistogramSnapshot {
+  const cumulative = readCounts(parts);
+  let total = 0;
+  for (const { cells, index } of parts) total += cells[index];
+  return { bounds, sum: total, count: cumulative.count, cumulative, interval };
 }

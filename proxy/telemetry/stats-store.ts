@@ -2,6 +2,7 @@
  * Counters, gauges and histograms of one thread, in shared memory that only this thread writes and the main thread reads and
  * sums over threads. A name that the stats matcher rejects costs nothing: its metric writes to a cell nobody reads.
  */
+import { bucketOf, bucketsPerDecade, decadeCount, smallBuckets } from './log-linear-buckets.ts';
 
 /** Cells per block of shared memory. */
 const blockCells = 8192;
@@ -77,38 +78,89 @@ export class Gauge {
   }
 }
 
-/** Upper bounds of Envoy's default buckets; the last cell is +Inf. Istio's annotations may replace them per name. */
-export const defaultHistogramBounds: readonly number[] = [
-  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000,
-];
+/** Cells of a histogram: sum, count, the small buckets, and where the buckets of each decade are. */
+const histogramCells = 2 + smallBuckets + decadeCount;
 
-/** Cells: sum, count, then one per bucket (not cumulative). */
+interface CellRange {
+  readonly cells: Float64Array;
+  readonly index: number;
+  /** Block and index in one number, above zero: what other threads find the range by. */
+  readonly code: number;
+}
+
+/** The block and the index that a code stands for. */
+export function locateRange(code: number): { readonly block: number; readonly index: number } {
+  return { block: Math.floor((code - 1) / blockCells), index: (code - 1) % blockCells };
+}
+
+/** Buckets of a decade exist once a value fell there: most histograms need one or two. */
 export class Histogram {
   readonly #cells: Float64Array;
   readonly #index: number;
-  readonly bounds: readonly number[];
-  constructor(cells: Float64Array, index: number, bounds: readonly number[]) {
+  readonly #allocate: (() => CellRange) | null;
+  readonly #decades: (CellRange | undefined)[] = [];
+
+  /** `allocate` makes room for a decade; null: nothing is kept. */
+  constructor(cells: Float64Array, index: number, allocate: (() => CellRange) | null) {
     this.#cells = cells;
     this.#index = index;
-    this.bounds = bounds;
+    this.#allocate = allocate;
   }
-  /** Records one value in the histogram's unit (milliseconds or bytes). */
+
+  /** Records one value in the histogram's unit (milliseconds or bytes), as a whole number. */
   record(value: number): void {
+    if (this.#allocate === null) return;
     const cells = this.#cells;
     const start = this.#index;
-    cells[start] += value;
+    cells[start] += value > 0 ? Math.floor(value) : 0;
     cells[start + 1]++;
-    const bounds = this.bounds;
-    let bucket = 0;
-    while (bucket < bounds.length && value > bounds[bucket]) bucket++;
-    cells[start + 2 + bucket]++;
+    const bucket = bucketOf(value);
+    if (bucket < smallBuckets) {
+      cells[start + 2 + bucket]++;
+      return;
+    }
+    const decade = Math.floor((bucket - smallBuckets) / bucketsPerDecade);
+    const range = this.#decades[decade] ?? this.#openDecade(decade, this.#allocate);
+    range.cells[range.index + ((bucket - smallBuckets) % bucketsPerDecade)]++;
+  }
+
+  #openDecade(decade: number, allocate: () => CellRange): CellRange {
+    const range = allocate();
+    this.#decades[decade] = range;
+    this.#cells[this.#index + 2 + smallBuckets + decade] = range.code;
+    return range;
+  }
+}
+
+/**
+ * Calls back for each bucket of a histogram that holds values, in ascending order. A block that is not known yet is left out:
+ * its values show in the next reading.
+ */
+export function readHistogramCells(
+  { cells, index }: { readonly cells: Float64Array; readonly index: number },
+  blocks: ReadonlyMap<number, Float64Array>,
+  onBucket: (bucket: number, count: number) => void,
+): void {
+  for (let bucket = 0; bucket < smallBuckets; bucket++) {
+    const count = cells[index + 2 + bucket];
+    if (count > 0) onBucket(bucket, count);
+  }
+  for (let decade = 0; decade < decadeCount; decade++) {
+    const code = cells[index + 2 + smallBuckets + decade];
+    if (code === 0) continue;
+    const place = locateRange(code);
+    const block = blocks.get(place.block);
+    if (block === undefined) continue;
+    for (let i = 0; i < bucketsPerDecade; i++) {
+      const count = block[place.index + i];
+      if (count > 0) onBucket(smallBuckets + decade * bucketsPerDecade + i, count);
+    }
   }
 }
 
 export interface StatsStoreOptions {
   /** The bootstrap's stats matcher. */
   readonly isIncluded: (name: string) => boolean;
-  readonly histogramBounds: (name: string) => readonly number[];
   readonly sink: StatSink;
 }
 
@@ -119,7 +171,7 @@ export class StatsStore {
   #cells = new Float64Array(new SharedArrayBuffer(0));
   #block = -1;
   #used = 0;
-  readonly #scratch = new Float64Array(2 + 64);
+  readonly #scratch = new Float64Array(2);
 
   constructor(options: StatsStoreOptions) {
     this.#options = options;
@@ -150,10 +202,13 @@ export class StatsStore {
   histogram(name: string, tagExtractedName: string | null = null, tags: readonly Tag[] | null = null): Histogram {
     let metric = this.#metrics.get(name) as Histogram | undefined;
     if (metric === undefined) {
-      const bounds = this.#options.histogramBounds(name);
       metric = this.#isIncluded(name)
-        ? new Histogram(this.#cells, this.#allocate('histogram', name, bounds.length + 3, tagExtractedName, tags), bounds)
-        : new Histogram(this.#scratch, 0, bounds);
+        ? new Histogram(
+            this.#cells,
+            this.#allocate('histogram', name, histogramCells, tagExtractedName, tags),
+            this.#allocateDecade,
+          )
+        : new Histogram(this.#scratch, 0, null);
       this.#metrics.set(name, metric);
     }
     return metric;
@@ -161,9 +216,16 @@ export class StatsStore {
 
   #isIncluded(name: string): boolean {
     if (!this.#options.isIncluded(name)) return false;
-    if (this.#used + 64 + 3 > this.#cells.length) this.#addBlock();
+    if (this.#used + histogramCells > this.#cells.length) this.#addBlock();
     return true;
   }
+
+  readonly #allocateDecade = (): CellRange => {
+    if (this.#used + bucketsPerDecade > this.#cells.length) this.#addBlock();
+    const index = this.#used;
+    this.#used += bucketsPerDecade;
+    return { cells: this.#cells, index, code: this.#block * blockCells + index + 1 };
+  };
 
   #addBlock(): void {
     this.#cells = new Float64Array(new SharedArrayBuffer(blockCells * 8));

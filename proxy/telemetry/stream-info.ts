@@ -5,6 +5,7 @@
 import type { RouteModel } from '../config/model/route.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { HostView, ClusterView } from '../upstream/views.ts';
+import { appendFlags } from './response-flags.ts';
 
 export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2' | '';
 
@@ -19,7 +20,10 @@ export class StreamInfo {
   responseCode = 0;
   responseCodeDetails = '';
   connectionTerminationDetails = '';
+  /** Bits of ResponseFlag. */
   responseFlags = 0;
+  /** The same in the order in which they were set (response-flags.ts). */
+  responseFlagSequence = 0;
   /** Body bytes, as %BYTES_RECEIVED% and %BYTES_SENT%. */
   bytesReceived = 0;
   bytesSent = 0;
@@ -68,7 +72,10 @@ export class StreamInfo {
   }
 
   setFlag(flag: number): void {
-    this.responseFlags |= flag;
+    const added = flag & ~this.responseFlags;
+    if (added === 0) return;
+    this.responseFlags |= added;
+    this.responseFlagSequence = appendFlags(this.responseFlagSequence, added);
   }
 
   hasFlag(flag: number): boolean {

@@ -106,7 +106,7 @@ export interface TestListeners {
 
 export function createTestListeners(builders: NetworkFilterBuilders = {}): TestListeners {
   const timers = new TimerWheel();
-  const stats = new StatsStore({ isIncluded: () => true, histogramBounds: () => [1], sink: { addBlock() {}, register() {} } });
+  const stats = new StatsStore({ isIncluded: () => true, sink: { addBlock() {}, register() {} } });
   const contexts = new SecretContexts();
   const accepted: ConnectionInfo[] = [];
   const logged: StreamInfo[] = [];

@@ -43,7 +43,7 @@ export function compileBootstrap(message: Bootstrap, context: CompileContext): C
     ads: adsConfig === null ? null : compileGrpcSource(adsConfig, 'dynamic_resources.ads_config'),
     cds: source('cds_config'),
     lds: source('lds_config'),
-    stats: compileStatsConfig(message.stats_config, 'stats_config', scope),
+    stats: compileStatsConfig(message.stats_config, 'stats_config', scope, message),
     runtimeLayers: compileRuntime(message.layered_runtime),
     globalConnectionLimit: compileConnectionLimit(message.overload_manager, scope),
     jsonLog: message.application_log_config?.log_format?.json_format != null,

@@ -3,7 +3,7 @@ import type { protos } from '../../../protos/messages.ts';
 import type { StatsConfigModel, TagSpecifierModel } from '../model/stats.ts';
 import { ConfigError } from './config-error.ts';
 import { compileStringMatcher } from './matchers.ts';
-import { unwrap } from './scalars.ts';
+import { durationMs, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 
 type StatsConfig = protos.envoy.config.metrics.v3.StatsConfig;
@@ -11,8 +11,24 @@ type StatsConfig = protos.envoy.config.metrics.v3.StatsConfig;
 /** Envoy's limit of a tag regex. */
 const maxRegexLength = 1024;
 
-export function compileStatsConfig(message: StatsConfig | null, path: string, scope: CompileScope): StatsConfigModel {
+export interface StatsFlush {
+  readonly stats_flush_interval: protos.google.protobuf.Duration | null;
+  readonly stats_flush_on_admin: boolean | null;
+}
+
+/** Envoy's limits and default of the flush interval. */
+const shortestFlushMs = 1;
+const longestFlushMs = 300_000;
+const defaultFlushMs = 5000;
+
+export function compileStatsConfig(
+  message: StatsConfig | null,
+  path: string,
+  scope: CompileScope,
+  flush: StatsFlush | null = null,
+): StatsConfigModel {
   return {
+    flushIntervalMs: flush?.stats_flush_on_admin ? 0 : compileFlushInterval(flush),
     useAllDefaultTags: unwrap(message?.use_all_default_tags ?? null, true),
     tags: (message?.stats_tags ?? []).map((tag, i) => compileTag(tag, `${path}.stats_tags[${i}]`)),
     matcher: compileMatcher(message?.stats_matcher ?? null, `${path}.stats_matcher`, scope),
@@ -25,6 +41,16 @@ export function compileStatsConfig(message: StatsConfig | null, path: string, sc
       };
     }),
   };
+}
+
+function compileFlushInterval(flush: StatsFlush | null): number {
+  const path = 'stats_flush_interval';
+  return requireRange(
+    durationMs(flush?.stats_flush_interval ?? null, defaultFlushMs, path),
+    shortestFlushMs,
+    longestFlushMs,
+    path,
+  );
 }
 
 function requireBounds(bounds: readonly number[], path: string): readonly number[] {

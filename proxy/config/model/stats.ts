@@ -8,6 +8,8 @@ export interface StatsConfigModel {
     readonly kind: 'all' | 'none' | 'inclusion' | 'exclusion';
     readonly patterns: readonly StringMatcher[];
   };
+  /** How often intervals of histograms end; 0: whenever statistics are read. */
+  readonly flushIntervalMs: number;
   /** The first entry that matches a histogram's name gives its upper bounds. */
   readonly histogramBuckets: readonly { readonly match: StringMatcher; readonly bounds: readonly number[] }[];
 }

@@ -103,7 +103,7 @@ export class IstioMetrics {
     const { info } = context;
     const entry = this.#entryOf(info, '');
     const values = this.#overrides.evaluate(context);
-    const key = `${info.responseFlags}${this.#valuesKey(values)}`;
+    const key = `${info.responseFlagSequence}${this.#valuesKey(values)}`;
     let metrics = entry.tcp.get(key);
     if (metrics === undefined) {
       const tags: Tag[] = [...entry.tags, ['request_protocol', 'tcp'], ...this.#endTags(info, entry.input)];
@@ -155,7 +155,7 @@ export class IstioMetrics {
 
   #httpMetrics(entry: PeerEntry, info: StreamInfo, isGrpc: boolean, values: ExpressionValues): HttpMetrics {
     const grpc = isGrpc ? Math.min(info.grpcStatus, 60) + 2 : 0;
-    const number = (info.responseFlags * 1024 + info.responseCode) * 64 + grpc;
+    const number = (info.responseFlagSequence * 1024 + info.responseCode) * 64 + grpc;
     const key = values.length === 0 ? number : `${number}${this.#valuesKey(values)}`;
     let metrics = entry.http.get(key);
     if (metrics === undefined) {
@@ -185,7 +185,7 @@ export class IstioMetrics {
     const isMutual = input.peerSan !== '' && input.localSan !== '';
     const policy = this.reporter === 'source' ? 'unknown' : isMutual ? 'mutual_tls' : 'none';
     return [
-      ['response_flags', formatResponseFlags(info.responseFlags)],
+      ['response_flags', formatResponseFlags(info.responseFlagSequence)],
       ['connection_security_policy', policy],
     ];
   }

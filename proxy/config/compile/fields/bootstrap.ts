@@ -4,19 +4,17 @@ import { classify, type FieldTable } from '../field-table.ts';
 const noWatchdog = 'a dead worker ends the process, a slow one is not timed';
 const systemResolver = 'the system resolver is used';
 const noTracer = 'no tracer is implemented';
-const onDemand = 'statistics are merged when they are read';
 const bootstrap = 'envoy.config.bootstrap.v3';
 
 const process: FieldTable = {
   [`${bootstrap}.Bootstrap`]: classify({
-    implemented: `node static_resources dynamic_resources cluster_manager stats_sinks stats_config layered_runtime admin
+    implemented: `node static_resources dynamic_resources cluster_manager stats_sinks stats_config stats_flush_interval
+      stats_flush_on_admin layered_runtime admin
       overload_manager bootstrap_extensions application_log_config`,
     ignored: {
       node_context_params: 'only xdstp resources use them',
       flags_path: 'there are no flag files',
       deferred_stat_options: 'statistics are made when first used in any case',
-      stats_flush_interval: onDemand,
-      stats_flush_on_admin: onDemand,
       watchdog: noWatchdog,
       watchdogs: noWatchdog,
       tracing: noTracer,

@@ -7,7 +7,8 @@ import type { AdminCluster, AdminContext, AdminHost } from '../../../../proxy/ad
 import { startAdmin } from '../../../../proxy/admin/admin-server.ts';
 import type { ClusterModel, HostModel } from '../../../../proxy/config/model/cluster.ts';
 import { StatsMerger } from '../../../../proxy/telemetry/stats-merger.ts';
-import { defaultHistogramBounds, StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
+import { defaultHistogramBounds } from '../../../../proxy/telemetry/stats-matcher.ts';
+import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
 import { TagExtractor } from '../../../../proxy/telemetry/tag-extractor.ts';
 import { ResourceStore } from '../../../../proxy/xds/resource-store.ts';
 
@@ -34,7 +35,6 @@ export async function startFixture(t: Test, overrides: Partial<AdminContext> = {
   });
   const stats = new StatsStore({
     isIncluded: () => true,
-    histogramBounds: () => defaultHistogramBounds,
     sink: merger.createSink(),
   });
   const calls: string[] = [];

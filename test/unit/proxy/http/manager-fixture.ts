@@ -165,7 +165,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
   const log: string[] = [];
   const stats = new StatsStore({
     isIncluded: () => true,
-    histogramBounds: () => [1, 10],
+
     sink: { addBlock() {}, register() {} },
   });
   const model = { ...managerModel, ...options.model };

@@ -3,7 +3,8 @@ import type { Address } from '../../../../proxy/config/model/address.ts';
 import { HeaderMap } from '../../../../proxy/http/header-map.ts';
 import type { ConnectionInfo } from '../../../../proxy/network/connection.ts';
 import { StatsMerger } from '../../../../proxy/telemetry/stats-merger.ts';
-import { defaultHistogramBounds, StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
+import { defaultHistogramBounds } from '../../../../proxy/telemetry/stats-matcher.ts';
+import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
 import { StreamInfo } from '../../../../proxy/telemetry/stream-info.ts';
 import { TagExtractor } from '../../../../proxy/telemetry/tag-extractor.ts';
 
@@ -76,5 +77,5 @@ export function makeTls(peerUri: string, localUri: string, alpn = ''): Connectio
 export function makeStats(isIncluded: (name: string) => boolean = () => true): { merger: StatsMerger; store: StatsStore } {
   const histogramBounds = () => defaultHistogramBounds;
   const merger = new StatsMerger({ tagExtractor: new TagExtractor({ useAllDefaultTags: false, tags: [] }), histogramBounds });
-  return { merger, store: new StatsStore({ isIncluded, histogramBounds, sink: merger.createSink() }) };
+  return { merger, store: new StatsStore({ isIncluded, sink: merger.createSink() }) };
 }

@@ -321,7 +321,7 @@ export function makeUpstream(
 export function makeStats(): StatsStore {
   return new StatsStore({
     isIncluded: () => true,
-    histogramBounds: () => [1, 10, 100],
+
     sink: { addBlock() {}, register() {} },
   });
 }

@@ -5,7 +5,7 @@ import type { DiscoveryHandler, DiscoverySource, Subscription, SubscriptionReque
 
 export function makeStats(): StatsStore {
   const sink: StatSink = { addBlock: () => {}, register: () => {} };
-  return new StatsStore({ isIncluded: () => true, histogramBounds: () => [1, 10], sink });
+  return new StatsStore({ isIncluded: () => true, sink });
 }
 
 /** A source whose responses the test gives. */
