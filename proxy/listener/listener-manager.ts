@@ -1,4 +1,5 @@
 /** The main thread's listeners: owns their sockets, tells the workers what to serve and where to accept. */
+import { type Timer, TimerWheel } from '../../common/timer-wheel.ts';
 import { type Address, formatAddress } from '../config/model/address.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import type { MainToWorker } from '../workers/messages.ts';
@@ -35,7 +36,8 @@ export class ListenerManager {
   readonly #options: ListenerManagerOptions;
   readonly #entries = new Map<string, Entry>();
   #active = false;
-  #drainTimer: NodeJS.Timeout | null = null;
+  #drainTimer: Timer | null = null;
+  readonly #timers = new TimerWheel();
 
   constructor(options: ListenerManagerOptions) {
     this.#options = options;
@@ -100,7 +102,7 @@ export class ListenerManager {
       this.#stopAccepting(inboundOnly);
       return;
     }
-    this.#drainTimer ??= setTimeout(() => this.#stopAccepting(inboundOnly), Math.min(drainTimeMs, 2 ** 31 - 1)).unref();
+    this.#drainTimer ??= this.#timers.schedule(drainTimeMs, () => this.#stopAccepting(inboundOnly));
   }
 
   #stopAccepting(inboundOnly: boolean): void {
@@ -111,7 +113,7 @@ export class ListenerManager {
 
   /** Stops accepting everywhere. */
   shutdown(): void {
-    if (this.#drainTimer !== null) clearTimeout(this.#drainTimer);
+    if (this.#drainTimer !== null) this.#timers.cancel(this.#drainTimer);
     this.#stopAccepting(false);
   }
 
