@@ -4,7 +4,7 @@ import { run, waitFor } from '../cluster/command.ts';
 import { apply, getObject } from '../cluster/kubectl.ts';
 import { callEcho, deploy, makeNamespace, podIp, requireMode } from '../fixtures/mesh.ts';
 import { waitForCluster } from '../fixtures/proxies.ts';
-import { type App, appPorts, istioObject, service } from '../fixtures/pods.ts';
+import { type App, appPorts, istioObject, service, workload } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
 
 t.comment(`mode: ${requireMode()}, subject: ${subject}`);
@@ -73,7 +73,7 @@ t.test('what the mesh does not know passes with ALLOW_ANY and is refused with RE
     '--timeout',
     '2s',
   );
-  t.not(unknown[0]?.status, 200, 'REGISTRY_ONLY: HTTP');
+  t.equal(unknown[0]?.status, 502, 'REGISTRY_ONLY: HTTP');
   t.equal(callEcho(namespace, 'client', tcpUrl, '--timeout', '2s')[0]?.fields.get('Hostname'), undefined, 'REGISTRY_ONLY: TCP');
   t.equal(callEcho(namespace, 'client', 'http://server/')[0]?.status, 200, 'REGISTRY_ONLY: a known service');
 });
@@ -91,7 +91,18 @@ t.test('probes of the application by HTTP and TCP pass through the agent', async
     const container = pod.spec.containers.find((one: { name: string }) => one.name === 'app');
     t.match(container.readinessProbe.httpGet.path, /^\/app-health\/app\/readyz/, `${app.name} was rewritten`);
   }
-  deploy(namespace, [], []);
-  const failing: App = { name: 'fails', sidecar: subject, readinessProbe: { ...probe, tcpSocket: { port: 9999 } } };
-  t.throws(() => deploy(namespace, [failing]), 'a probe of a closed port fails');
+  const failing: App[] = [
+    { name: 'http-fails', sidecar: subject, readinessProbe: { ...probe, httpGet: { port: appPorts.http, path: '/?codes=500' } } },
+    { name: 'tcp-fails', sidecar: subject, readinessProbe: { ...probe, tcpSocket: { port: 9999 } } },
+  ];
+  apply(failing.map(app => workload(namespace, app)));
+  for (const app of failing) {
+    const [event] = await waitFor(`${app.name} to be probed in vain`, () => {
+      const selector = `involvedObject.name=${app.name},reason=Unhealthy`;
+      const { items } = getObject('-n', namespace, 'events', '--field-selector', selector);
+      const found = items.filter((item: { message: string }) => item.message.includes('Readiness probe failed: HTTP'));
+      return found.length > 0 ? found : null;
+    });
+    t.match(event.message, /statuscode: 500/, `${app.name}: the kubelet is told`);
+  }
 });
