@@ -9,7 +9,7 @@ const usage = `npm run mesh -- COMMAND
 
   tools                 build the binaries (15 minutes with nothing cached)
   up [bare|default]     start the cluster and istiod; default mode unless bare is asked for
-  image                 build this project's image and import it
+  image                 build this project's image and import it, and those with one of its programs replaced by the real one
   echo                  import the test application again
   switch bare|default   change istiod's mode
   test [SUITE...]       up, image, then the suites (all, or those whose name starts with an argument); then down
@@ -36,7 +36,7 @@ async function main([command, ...args]: string[]): Promise<number> {
       return 0;
     case 'image':
       requireCluster();
-      buildSidecar();
+      buildSidecar({ halves: true });
       return 0;
     case 'echo':
       requireCluster();

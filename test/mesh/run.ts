@@ -1,5 +1,4 @@
 /** All suites in one cluster: those of default mode, one switch, those of bare mode; a table of minutes at the end. */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { environment } from './cluster/command.ts';
@@ -7,63 +6,68 @@ import { buildSidecar } from './cluster/images.ts';
 import { installIstio, type Mode } from './cluster/istio.ts';
 import { bringUp, isUp, takeDown } from './cluster/lifecycle.ts';
 import { repository } from './cluster/layout.ts';
+import { type Suite, suites } from './suites.ts';
 
-type Suite = { readonly name: string; readonly modes: readonly Mode[] };
-
-/** Suites that compare with Envoy need bare mode; those of Istio's own filters need default mode. */
-const modesOf: Readonly<Record<string, readonly Mode[]>> = {
-  'b-traffic': ['default', 'bare'],
-  'c-istioctl': ['default', 'bare'],
-  'j-telemetry': ['default'],
-};
+const folder = join(import.meta.dirname, 'suites');
+const suiteTimeoutSeconds = 900;
 
 function listSuites(prefixes: readonly string[]): Suite[] {
-  return readdirSync(join(import.meta.dirname, 'suites'))
-    .filter(file => file.endsWith('.test.ts'))
-    .map(file => file.replace('.test.ts', ''))
-    .filter(name => prefixes.length === 0 || prefixes.some(prefix => name.startsWith(prefix)))
-    .sort()
-    .map(name => ({ name, modes: modesOf[name] ?? ['bare'] }));
+  const wanted = suites.filter(({ name }) => prefixes.length === 0 || prefixes.some(prefix => name.startsWith(prefix)));
+  if (wanted.length === 0) throw new Error(`no suite starts with ${prefixes.join(' or ')}`);
+  return wanted;
 }
 
 type Row = { name: string; mode: Mode; minutes: number; passed: boolean };
 
+const minutesSince = (began: number): number => (Date.now() - began) / 60_000;
+
 function runSuite(suite: Suite, mode: Mode): Row {
   console.log(`=== ${suite.name} (${mode} mode)`);
   const began = Date.now();
-  const file = join(import.meta.dirname, 'suites', `${suite.name}.test.ts`);
   const tap = join(repository, 'node_modules/.bin/tap');
-  const args = ['--disable-coverage', '--timeout=900', '--jobs=1', '--reporter=tap', file];
-  const { status } = spawnSync(tap, args, { cwd: repository, env: environment, stdio: 'inherit' });
-  return { name: suite.name, mode, minutes: (Date.now() - began) / 60_000, passed: status === 0 };
+  const args = ['--disable-coverage', `--timeout=${suiteTimeoutSeconds}`, '--jobs=1', '--reporter=tap'];
+  const { status } = spawnSync(tap, [...args, join(folder, `${suite.name}.test.ts`)], {
+    cwd: repository,
+    env: environment,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  return { name: suite.name, mode, minutes: minutesSince(began), passed: status === 0 };
 }
 
-/** Runs the suites whose names start with one of `prefixes`, or all. A cluster that was up already stays up. Gives the exit code. */
+function printTable(rows: readonly Row[], preparedMinutes: number, allMinutes: number): void {
+  const print = (name: string, mode: string, minutes: number, remark = ''): void =>
+    console.log(`${name.padEnd(24)}${mode.padEnd(10)}${minutes.toFixed(1).padStart(8)}${remark}`);
+  console.log(`${'suite'.padEnd(24)}${'mode'.padEnd(10)}${'minutes'.padStart(8)}`);
+  print('cluster and image', '', preparedMinutes);
+  for (const { name, mode, minutes, passed } of rows) print(name, mode, minutes, passed ? '' : '  FAILED');
+  print('all', '', allMinutes);
+}
+
+/**
+ * Runs the suites whose names start with one of `prefixes`, or all. A cluster that was up already is used and stays up; with CI set
+ * there is always a new one. MESH_IMAGE=keep tests the image that is in the cluster instead of a new one. Gives the exit code.
+ */
 export async function runSuites(prefixes: readonly string[]): Promise<number> {
-  const suites = listSuites(prefixes);
+  const wanted = listSuites(prefixes);
   const began = Date.now();
+  if (process.env.CI) await takeDown();
   const wasUp = isUp();
   const rows: Row[] = [];
   let prepared = 0;
   try {
     for (const mode of ['default', 'bare'] as const) {
-      const wanted = suites.filter(suite => suite.modes.includes(mode));
-      if (wanted.length === 0) continue;
+      const inMode = wanted.filter(suite => suite.modes.includes(mode));
+      if (inMode.length === 0) continue;
       if (prepared === 0) {
         await bringUp(mode);
         if (process.env.MESH_IMAGE !== 'keep') buildSidecar();
-        prepared = (Date.now() - began) / 60_000;
+        prepared = minutesSince(began);
       } else await installIstio(mode);
-      for (const suite of wanted) rows.push(runSuite(suite, mode));
+      for (const suite of inMode) rows.push(runSuite(suite, mode));
     }
   } finally {
     if (!wasUp) await takeDown();
   }
-  console.log(`${'suite'.padEnd(24)}${'mode'.padEnd(10)}${'minutes'.padStart(8)}`);
-  console.log(`${'cluster and image'.padEnd(34)}${prepared.toFixed(1).padStart(8)}`);
-  for (const { name, mode, minutes, passed } of rows) {
-    console.log(`${name.padEnd(24)}${mode.padEnd(10)}${minutes.toFixed(1).padStart(8)}${passed ? '' : '  FAILED'}`);
-  }
-  console.log(`${'all'.padEnd(34)}${((Date.now() - began) / 60_000).toFixed(1).padStart(8)}`);
+  printTable(rows, prepared, minutesSince(began));
   return rows.every(row => row.passed) ? 0 : 1;
 }

@@ -155,8 +155,8 @@ function hasBuildImage(name: string): boolean {
 const baseImage = 'localhost/sidecar-base:dev';
 const nodeImage = 'localhost/sidecar-node:dev';
 
-/** Builds this project's image from its Dockerfile and brings it, and the two halves with the real parts, into the node. */
-export function buildSidecar(): void {
+/** Builds this project's image from its Dockerfile and brings it into the node; `halves`: also those with one real part. */
+export function buildSidecar({ halves = false } = {}): void {
   makeBase();
   if (!hasBuildImage(baseImage)) {
     console.log('importing the base image');
@@ -169,6 +169,8 @@ export function buildSidecar(): void {
       installNpm(root);
     });
   }
+  // Of a build that was cut off.
+  tryRun('buildah', [...buildah, 'rm', '--all']);
   const began = Date.now();
   const file = [
     '-f',
@@ -184,8 +186,10 @@ export function buildSidecar(): void {
   run('buildah', [...buildah, 'push', '-q', images.sidecar, `docker-archive:${archive}:${images.sidecar}`]);
   importArchive(archive);
   console.log(`${images.sidecar}: ${Math.round((Date.now() - began) / 1000)} s`);
-  importHalves();
   rmSync(archive, { force: true });
+  if (halves) importHalves();
+  // What earlier builds were made of.
+  tryRun('buildah', [...buildah, 'rmi', '--prune']);
 }
 
 /** npm and the Node that runs it, at the paths of this machine. */

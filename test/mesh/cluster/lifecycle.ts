@@ -1,5 +1,5 @@
 /** The whole cluster up, down, and its status. */
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificates } from './certificates.ts';
 import { run, tryRun, waitFor } from './command.ts';
@@ -7,9 +7,10 @@ import { startControlPlane } from './control-plane.ts';
 import { startDns } from './dns.ts';
 import { hasImage } from './images.ts';
 import { currentMode, installIstio, type Mode } from './istio.ts';
-import { bridge, cache, containerdSocket, images, nodeName, state } from './layout.ts';
+import { cache, images, nodeName, state } from './layout.ts';
+import { checkPorts, listTasks, removeLeftovers } from './leftovers.ts';
 import { createBridge, startContainerd, startNode, waitForNode } from './node.ts';
-import { isRunning, logFile, stopPid, stopProcess } from './process.ts';
+import { isRunning, logFile, stopProcess, tailLog } from './process.ts';
 import { buildTools } from './tools.ts';
 
 /** In the order in which they are stopped. */
@@ -19,65 +20,59 @@ export function isUp(): boolean {
   return isRunning('apiserver') && tryRun('kubectl', ['get', 'node', nodeName], { timeoutMs: 5000 }).code === 0;
 }
 
-/** Starts what is not running. */
+/** Starts the cluster unless it runs, after removing what an earlier one left, and brings istiod into `mode`. */
 export async function bringUp(mode: Mode): Promise<void> {
   buildTools();
-  if (!isUp()) {
-    console.log('starting Kubernetes');
-    for (const folder of ['pki', 'log', 'pid']) mkdirSync(join(state, folder), { recursive: true });
-    createBridge();
-    makeCertificates();
-    await startControlPlane();
-    await startContainerd();
-    await startNode();
-    startDns();
-    await waitForNode();
+  try {
+    if (!isUp()) await startCluster();
+    if (currentMode() === mode) return;
+    console.log(`installing istiod in ${mode} mode`);
+    await installIstio(mode);
+  } catch (error) {
+    printDiagnosis();
+    throw error;
   }
-  if (currentMode() === mode) return;
-  console.log(`installing istiod in ${mode} mode`);
-  await installIstio(mode);
 }
 
-/** Removes everything that bringUp made, but the binaries. */
+async function startCluster(): Promise<void> {
+  await takeDown();
+  checkPorts();
+  console.log('starting Kubernetes');
+  for (const folder of ['pki', 'log', 'pid']) mkdirSync(join(state, folder), { recursive: true });
+  createBridge();
+  makeCertificates();
+  await startControlPlane();
+  await startContainerd();
+  await startNode();
+  startDns();
+  await waitForNode();
+}
+
+/** What tells why the cluster does not come up: the ends of the logs, and what istiod's pod says. */
+function printDiagnosis(): void {
+  for (const name of processes.toReversed()) {
+    if (existsSync(logFile(name))) console.log(`--- ${name} (${isRunning(name) ? 'running' : 'ended'})\n${tailLog(name)}`);
+  }
+  if (!isUp()) return;
+  const pods = ['-n', 'istio-system'];
+  for (const args of [
+    ['get', 'pods', '-A', '-o', 'wide'],
+    [...pods, 'describe', 'pods'],
+    [...pods, 'logs', '-l', 'app=istiod', '--tail=20'],
+  ]) {
+    console.log(`--- kubectl ${args.join(' ')}\n${tryRun('kubectl', args, { timeoutMs: 10_000 }).stdout.slice(-6000)}`);
+  }
+}
+
+/** Removes everything that bringUp made, also in an earlier life, but the binaries. */
 export async function takeDown(): Promise<void> {
-  if (!existsSync(state)) return;
-  if (isRunning('apiserver')) {
+  if (isUp()) {
     const everything = ['pods,deployments', '--all', '-A', '--grace-period=1', '--wait=false'];
     tryRun('kubectl', ['delete', ...everything], { timeoutMs: 20_000 });
     await waitFor('containers to end', () => listTasks().length === 0, 10_000).catch(() => null);
   }
-  const shims = findShims();
-  for (const task of listTasks()) tryRun('ctr', ['-a', containerdSocket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'KILL', task]);
   for (const name of processes) await stopProcess(name);
-  for (const pid of shims) await stopPid(pid);
-  tryRun('kube-proxy', ['--cleanup']);
-  tryRun('ip', ['link', 'del', bridge]);
-  for (const mount of mountsBelow(state)) tryRun('umount', ['-l', mount]);
-  rmSync(state, { recursive: true, force: true });
-  rmSync('/var/lib/cni/networks/lab', { recursive: true, force: true });
-}
-
-function listTasks(): string[] {
-  const { stdout } = tryRun('ctr', ['-a', containerdSocket, '-n', 'k8s.io', 'tasks', 'ls', '-q']);
-  return stdout.split('\n').filter(line => line !== '');
-}
-
-/** The shims that serve this cluster's containerd: they name its socket. */
-function findShims(): number[] {
-  const { stdout } = tryRun('ps', ['-eo', 'pid=,args=']);
-  return stdout
-    .split('\n')
-    .filter(line => line.includes('containerd-shim-runc-v2') && line.includes(containerdSocket))
-    .map(line => Number.parseInt(line, 10));
-}
-
-function mountsBelow(folder: string): string[] {
-  return readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .map(line => line.split(' ')[1] ?? '')
-    .filter(path => path.startsWith(`${folder}/`))
-    .sort()
-    .reverse();
+  await removeLeftovers();
 }
 
 /** Prints what is running. */

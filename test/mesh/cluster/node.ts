@@ -79,6 +79,7 @@ export async function startNode(): Promise<void> {
     evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
     imageGCHighThresholdPercent: 100,
     maxPods: 200,
+    podLogsDir: join(state, 'pod-logs'),
   };
   writeFileSync(join(state, 'kubelet.json'), JSON.stringify(kubeletConfig));
   startProcess('kubelet', 'kubelet', [

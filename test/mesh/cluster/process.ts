@@ -1,9 +1,9 @@
 /** The mesh's background processes: started with a log and a pid file, stopped by that pid only. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { environment } from './command.ts';
-import { state } from './layout.ts';
+import { bin, state } from './layout.ts';
 
 const pidFile = (name: string): string => join(state, 'pid', name);
 export const logFile = (name: string): string => join(state, 'log', `${name}.log`);
@@ -19,9 +19,46 @@ export function startProcess(name: string, command: string, args: readonly strin
   child.unref();
 }
 
+/** The last lines of a log; empty if there is none. */
+export function tailLog(name: string, lines = 15): string {
+  if (!existsSync(logFile(name))) return '';
+  return readFileSync(logFile(name), 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+}
+
+/** The pid that was written at the start, unless it is another program's by now. */
 function readPid(name: string): number | null {
   if (!existsSync(pidFile(name))) return null;
-  return Number(readFileSync(pidFile(name), 'utf8'));
+  const pid = Number(readFileSync(pidFile(name), 'utf8'));
+  return programOf(pid) === null ? null : pid;
+}
+
+/** The name of the mesh's program that the process runs, or null if it runs another one or has ended. */
+function programOf(pid: number): string | null {
+  try {
+    const path = readlinkSync(`/proc/${pid}/exe`);
+    return path.startsWith(`${bin}/`) ? basename(path).replace(' (deleted)', '') : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The pids of all processes for which `belongs` is true; of those that end meanwhile nothing is said. */
+export function findProcesses(belongs: (pid: number) => boolean): number[] {
+  const pids = readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number);
+  return pids.filter(pid => {
+    try {
+      return pid !== process.pid && belongs(pid);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Every process that runs one of the mesh's own programs of these names, whoever started it. */
+export function findPrograms(names: readonly string[]): number[] {
+  return findProcesses(pid => names.includes(programOf(pid) ?? ''));
 }
 
 export function isAlive(pid: number): boolean {
@@ -45,9 +82,18 @@ export async function stopProcess(name: string): Promise<void> {
   rmSync(pidFile(name), { force: true });
 }
 
+/** Sends the signal, unless the process has ended. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // Gone already.
+  }
+}
+
 export async function stopPid(pid: number): Promise<void> {
   if (!isAlive(pid)) return;
-  process.kill(pid, 'SIGTERM');
+  signal(pid, 'SIGTERM');
   for (let count = 0; count < 30 && isAlive(pid); count++) await new Promise(resolve => setTimeout(resolve, 100));
-  if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  signal(pid, 'SIGKILL');
 }

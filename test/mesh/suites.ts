@@ -1,0 +1,17 @@
+/** What `npm run mesh -- test` runs, in this order, and in which modes of istiod. */
+import type { Mode } from './cluster/istio.ts';
+
+export type Suite = { readonly name: string; readonly modes: readonly Mode[] };
+
+/** Suites that compare with Envoy need bare mode; those of Istio's own filters need default mode. */
+export const suites: readonly Suite[] = [
+  { name: 'a-start', modes: ['default', 'bare'] },
+  { name: 'b-traffic', modes: ['default', 'bare'] },
+  { name: 'c-istioctl', modes: ['default', 'bare'] },
+  { name: 'd-balancing', modes: ['bare'] },
+  { name: 'e-scaling', modes: ['bare'] },
+  { name: 'f-outage', modes: ['bare'] },
+  { name: 'g-rejection', modes: ['bare'] },
+  { name: 'h-destinations', modes: ['bare'] },
+  { name: 'i-termination', modes: ['bare'] },
+];
