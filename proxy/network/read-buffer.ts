@@ -1,22 +1,38 @@
 /**
  * Read buffers of connections: each has its own, small while idle, growing while reads fill it. A connection's buffer is
- * replaced, never reused, while somebody else's write still points into it.
+ * replaced, never reused, while somebody else's write still points into it; it comes back when that write is done.
  */
+import type { BufferHolder } from './write-coalescing.ts';
 
 const smallBytes = 4096;
 const mediumBytes = 16_384;
 const largeBytes = 131_072;
-/** Small buffers kept for the next connections, per thread. */
-const maxSpare = 256;
 
-const spare: Buffer[] = [];
-
-function takeReadBuffer(): Buffer {
-  return spare.pop() ?? Buffer.allocUnsafeSlow(smallBytes);
+interface Spare {
+  readonly bytes: number;
+  /** Kept for the next readers, per thread. */
+  readonly limit: number;
+  readonly buffers: Buffer[];
 }
 
-function returnReadBuffer(buffer: Buffer): void {
-  if (buffer.length === smallBytes && spare.length < maxSpare) spare.push(buffer);
+const smallSpare: Spare = { bytes: smallBytes, limit: 256, buffers: [] };
+const mediumSpare: Spare = { bytes: mediumBytes, limit: 64, buffers: [] };
+const largeSpare: Spare = { bytes: largeBytes, limit: 16, buffers: [] };
+
+function spareOf(bytes: number): Spare {
+  if (bytes === smallBytes) return smallSpare;
+  return bytes === mediumBytes ? mediumSpare : largeSpare;
+}
+
+function takeReadBuffer(bytes: number): Buffer {
+  const spare = spareOf(bytes);
+  return spare.buffers.pop() ?? Buffer.allocUnsafeSlow(spare.bytes);
+}
+
+/** Nothing points into the buffer any more. */
+export function returnReadBuffer(buffer: Buffer): void {
+  const { buffers, limit } = spareOf(buffer.length);
+  if (buffers.length < limit) buffers.push(buffer);
 }
 
 /** So many small reads in a row give a large buffer back. */
@@ -24,20 +40,21 @@ const smallReadsToShrink = 4;
 
 /** The read buffer of one connection over its life. */
 export class ReadBuffer {
-  #buffer = takeReadBuffer();
+  #buffer = takeReadBuffer(smallBytes);
   #smallReads = 0;
 
   get current(): Buffer {
     return this.#buffer;
   }
 
-  /** Prepares for the next read, after one of `bytes`; `held` while a pending write points into the buffer. */
-  advance(bytes: number, held: boolean): Buffer {
+  /** Prepares for the next read, after one of `bytes`; `holder` has a pending write that points into the buffer. */
+  advance(bytes: number, holder: BufferHolder | null): Buffer {
     const buffer = this.#buffer;
     const size = this.#nextSize(bytes);
-    if (size === buffer.length && !held) return buffer;
-    if (!held) returnReadBuffer(buffer);
-    this.#buffer = size === smallBytes ? takeReadBuffer() : Buffer.allocUnsafeSlow(size);
+    if (size === buffer.length && holder === null) return buffer;
+    if (holder === null) returnReadBuffer(buffer);
+    else holder.keep(buffer);
+    this.#buffer = takeReadBuffer(size);
     return this.#buffer;
   }
 

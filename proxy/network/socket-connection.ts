@@ -9,16 +9,17 @@ import type { TLSSocket } from 'node:tls';
 import { Timer, type TimerWheel } from '../../common/timer-wheel.ts';
 import type { CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
-import { ReadBuffer } from './read-buffer.ts';
+import { ReadBuffer, returnReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
   createClientSocket,
+  enableDirectReads,
   hasDirectReads,
   type ReadSink,
   type SocketHandle,
   unsentBytes,
 } from './socket-handle.ts';
-import { beginDispatch, endDispatch, type Flushable, scheduleFlush } from './write-coalescing.ts';
+import { beginDispatch, type BufferHolder, endDispatch, type Flushable, scheduleFlush } from './write-coalescing.ts';
 
 const noBytes = Buffer.alloc(0);
 /** Envoy's default of delayed_close_timeout. */
@@ -35,9 +36,13 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   #raw!: net.Socket;
   #stream!: net.Socket;
   #isTls = false;
+  /** The TLS stream reads into our buffer. */
+  #readsDirectly = false;
   #buffer: ReadBuffer | null = null;
   #lastReadBytes = 0;
-  #bufferHeld = false;
+  #bufferHolder: BufferHolder | null = null;
+  /** Buffers of others that bytes waiting here point into. */
+  #kept: Buffer[] = [];
   #acceptedBytes = 0;
   #corked = false;
   /** Bytes that were waiting before the writes of this event. */
@@ -105,6 +110,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     this.#stream = stream;
     this.#isTls = true;
     this.#readDisabled = 0;
+    this.#readsDirectly = enableDirectReads(stream, this);
     stream.on('error', error => this.onTransportError(error));
     this.#listen(stream);
   }
@@ -112,7 +118,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   /** The handshake is over and the peer is who it should be. */
   finishTls(info: TlsInfo): void {
     this.info.tls = info;
-    this.#stream.on('data', (data: Buffer) => this.#onChunk(data));
+    if (!this.#readsDirectly) this.#stream.on('data', (data: Buffer) => this.#onChunk(data));
     if (this.#readDisabled > 0) this.#stream.pause();
   }
 
@@ -150,12 +156,12 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
       this.#buffer = new ReadBuffer();
       return this.#buffer.current;
     }
-    return this.#buffer.advance(this.#lastReadBytes, this.#bufferHeld);
+    return this.#buffer.advance(this.#lastReadBytes, this.#bufferHolder);
   }
 
   onRead(bytes: number, buffer: Buffer): boolean {
     this.#lastReadBytes = bytes;
-    this.#bufferHeld = this.#deliver(bytes === buffer.length ? buffer : buffer.subarray(0, bytes));
+    this.#bufferHolder = this.#deliver(bytes === buffer.length ? buffer : buffer.subarray(0, bytes));
     return this.#readDisabled === 0 || this.state === 'closed';
   }
 
@@ -163,9 +169,9 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     this.#deliver(data);
   }
 
-  #deliver(data: Buffer): boolean {
+  #deliver(data: Buffer): BufferHolder | null {
     this.bytesReceived += data.length;
-    if (this.#closing !== null || this.state === 'closed') return false;
+    if (this.#closing !== null || this.state === 'closed') return null;
     beginDispatch();
     this.callbacks.onData(data, false);
     return endDispatch();
@@ -240,7 +246,15 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     return this.#isTls ? this.#pendingBefore > 0 : pending > 0;
   }
 
+  keep(buffer: Buffer): void {
+    this.#kept.push(buffer);
+  }
+
   #onDrain(): void {
+    if (this.#kept.length > 0 && this.#stream.writableLength === 0) {
+      for (const buffer of this.#kept) returnReadBuffer(buffer);
+      this.#kept.length = 0;
+    }
     if (this.#closing !== null) this.#continueClosing();
     else if (this.#aboveHighWatermark) {
       this.#aboveHighWatermark = false;

@@ -11,8 +11,15 @@ export interface SocketHandle {
   close(): void;
 }
 
+interface Handle extends SocketHandle {
+  onconnection: unknown;
+  verifyError(): Error | null;
+  writeQueueSize?: number;
+  useUserBuffer?(buffer: Buffer): void;
+}
+
 interface WithHandle {
-  _handle: (SocketHandle & { onconnection: unknown; verifyError(): Error | null; writeQueueSize?: number }) | null;
+  _handle: Handle | null;
 }
 
 /** Reads come to `onRead` in a buffer that `nextBuffer` gave; without support they come as they are. */
@@ -89,6 +96,39 @@ export function listenOn(
     };
   }
   return server;
+}
+
+/** Where a net.Socket keeps what `onread` named; none if this Node keeps it elsewhere. */
+const readFields = findReadFields();
+
+interface ReadFields {
+  readonly buffer: symbol;
+  readonly generator: symbol;
+  readonly callback: symbol;
+}
+
+function findReadFields(): ReadFields | null {
+  const symbols = Object.getOwnPropertySymbols(new net.Socket());
+  const [buffer, generator, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map(name =>
+    symbols.find(symbol => symbol.description === name),
+  );
+  return buffer === undefined || generator === undefined || callback === undefined ? null : { buffer, generator, callback };
+}
+
+/**
+ * Lets a TLS stream over a socket read into our buffers, for which there is no option; call it before the handshake. False
+ * where that is not supported: then it delivers 'data' events.
+ */
+export function enableDirectReads(stream: TLSSocket, sink: ReadSink): boolean {
+  const handle = (stream as unknown as WithHandle)._handle;
+  if (!directReads || readFields === null || handle?.useUserBuffer === undefined) return false;
+  const buffer = sink.nextBuffer();
+  const fields = stream as unknown as { [field: symbol]: unknown };
+  fields[readFields.buffer] = buffer;
+  fields[readFields.generator] = () => sink.nextBuffer();
+  fields[readFields.callback] = (bytes: number, from: Buffer) => sink.onRead(bytes, from);
+  handle.useUserBuffer(buffer);
+  return true;
 }
 
 /** -1 once it is closed. */

@@ -7,7 +7,15 @@
 export interface Flushable {
   /** Hands the bytes to the kernel; true if some of them still point into the caller's buffers. */
   flush(): boolean;
+  /** Takes a buffer that waiting bytes point into, to give it back (`returnReadBuffer`) once they are gone. */
+  keep(buffer: Buffer): void;
 }
+
+/** Who has bytes that point into the buffer of the read that is being handled. */
+export type BufferHolder = Pick<Flushable, 'keep'>;
+
+/** Nobody knows when the last of several is done with a buffer: it is left to the garbage collector. */
+const severalHolders: BufferHolder = { keep() {} };
 
 const waiting: Flushable[] = [];
 let dispatchDepth = 0;
@@ -25,9 +33,9 @@ export function beginDispatch(): void {
   dispatchDepth++;
 }
 
-/** Ends a dispatch; true if bytes written during it are still referred to by a pending write. */
-export function endDispatch(): boolean {
-  if (--dispatchDepth > 0) return waiting.length > 0;
+/** Ends a dispatch; tells who still refers to bytes written during it. */
+export function endDispatch(): BufferHolder | null {
+  if (--dispatchDepth > 0) return waiting.length > 0 ? severalHolders : null;
   return flushAll();
 }
 
@@ -36,12 +44,13 @@ function flushScheduled(): void {
   if (dispatchDepth === 0) flushAll();
 }
 
-function flushAll(): boolean {
-  let held = false;
+function flushAll(): BufferHolder | null {
+  let holder: BufferHolder | null = null;
   // Flushing may tell watermark observers, who may write again.
   for (let i = 0; i < waiting.length; i++) {
-    if (waiting[i].flush()) held = true;
+    const connection = waiting[i];
+    if (connection.flush()) holder = holder === null || holder === connection ? connection : severalHolders;
   }
   waiting.length = 0;
-  return held;
+  return holder;
 }
