@@ -18,52 +18,27 @@ deploy(
   [service(namespace, 'server')],
 );
 
-const unknownType = {
-  '@type': 'type.googleapis.com/xds.type.v3.TypedStruct',
-  type_url: 'type.googleapis.com/no.such.Filter',
-  value: {},
-};
 const inClient = { workloadSelector: { labels: { app: 'client' } } };
+const serverDomain = `server.${namespace}.svc.cluster.local`;
 
-function filterPatch(name: string, config: object): KubernetesObject {
-  const listener = { filterChain: { filter: { name: 'envoy.filters.network.http_connection_manager' } } };
-  return istioObject(
-    'networking',
-    'EnvoyFilter',
-    namespace,
-    name,
-    {
-      ...inClient,
-      configPatches: [
-        {
-          applyTo: 'HTTP_FILTER',
-          match: { context: 'SIDECAR_OUTBOUND', listener },
-          patch: { operation: 'INSERT_BEFORE', value: { name: 'test.filter', typed_config: config } },
-        },
-      ],
-    },
-    'v1alpha3',
-  );
+function patch(name: string, applyTo: string, match: object, operation: string, value: object): KubernetesObject {
+  const configPatches = [{ applyTo, match: { context: 'SIDECAR_OUTBOUND', ...match }, patch: { operation, value } }];
+  return istioObject('networking', 'EnvoyFilter', namespace, name, { ...inClient, configPatches }, 'v1alpha3');
+}
+
+function listenerPatch(name: string, config: object): KubernetesObject {
+  const match = { listener: { filterChain: { filter: { name: 'envoy.filters.network.http_connection_manager' } } } };
+  return patch(name, 'HTTP_FILTER', match, 'INSERT_BEFORE', { name: 'test.filter', typed_config: config });
 }
 
 function clusterPatch(name: string, config: object): KubernetesObject {
-  return istioObject(
-    'networking',
-    'EnvoyFilter',
-    namespace,
-    name,
-    {
-      ...inClient,
-      configPatches: [
-        {
-          applyTo: 'CLUSTER',
-          match: { context: 'SIDECAR_OUTBOUND', cluster: { service: `server.${namespace}.svc.cluster.local` } },
-          patch: { operation: 'MERGE', value: { filters: [{ name: 'test.filter', typed_config: config }] } },
-        },
-      ],
-    },
-    'v1alpha3',
-  );
+  const match = { cluster: { service: serverDomain } };
+  return patch(name, 'CLUSTER', match, 'MERGE', { filters: [{ name: 'test.filter', typed_config: config }] });
+}
+
+function routePatch(name: string, config: object): KubernetesObject {
+  const match = { routeConfiguration: { vhost: { name: `${serverDomain}:80` } } };
+  return patch(name, 'VIRTUAL_HOST', match, 'MERGE', { typed_per_filter_config: { 'test.filter': config } });
 }
 
 /** The types in ERROR, of the client. */
@@ -71,24 +46,84 @@ function rejectedTypes(): string[] {
   return [...syncStates(namespace, 'client')].filter(([, { status }]) => status === 'ERROR').map(([type]) => type);
 }
 
-const cases: readonly { name: string; type: string; object: (name: string) => KubernetesObject; reason: RegExp }[] = [
-  { name: 'unknown-listener', type: 'LDS', object: name => filterPatch(name, unknownType), reason: /no\.such\.Filter/ },
-  { name: 'unknown-cluster', type: 'CDS', object: name => clusterPatch(name, unknownType), reason: /no\.such\.Filter/ },
+type Case = {
+  name: string;
+  type: 'LDS' | 'CDS' | 'RDS';
+  object: (name: string, config: object) => KubernetesObject;
+  config: object;
+  /** What the error tells: resource, field path and reason; Envoy tells no path. */
+  reason: RegExp;
+};
+
+const unknownType = {
+  '@type': 'type.googleapis.com/xds.type.v3.TypedStruct',
+  type_url: 'type.googleapis.com/no.such.Filter',
+  value: {},
+};
+const unknownCases: readonly Case[] = [
+  {
+    name: 'unknown-listener',
+    type: 'LDS',
+    object: listenerPatch,
+    config: unknownType,
+    reason: /\d+_\d+.*no\.such\.Filter/,
+  },
+  {
+    name: 'unknown-cluster',
+    type: 'CDS',
+    object: clusterPatch,
+    config: unknownType,
+    reason: /outbound\|80\|\|server.*no\.such\.Filter/,
+  },
+  { name: 'unknown-route', type: 'RDS', object: routePatch, config: unknownType, reason: /no\.such\.Filter/ },
 ];
 
-for (const { name, type, object, reason } of cases) {
+/** Filters that Envoy has and this proxy has not. */
+const missingCases: readonly Case[] = [
+  {
+    name: 'missing-listener',
+    type: 'LDS',
+    object: listenerPatch,
+    config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.http.tap.v3.Tap',
+      common_config: { admin_config: { config_id: 'test' } },
+    },
+    reason: /\d+_\d+.*filters\[\d\]\.typed_config\.http_filters\[\d\].*not implemented/,
+  },
+  {
+    name: 'missing-cluster',
+    type: 'CDS',
+    object: clusterPatch,
+    config: { '@type': 'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo' },
+    reason: /outbound\|80\|\|server.*filters\[0\].*not implemented/,
+  },
+  {
+    name: 'missing-route',
+    type: 'RDS',
+    object: routePatch,
+    config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute', disabled: true },
+    reason: /virtual_hosts\[\d+\]\.typed_per_filter_config\[.*not implemented/,
+  },
+];
+
+for (const { name, type, object, config, reason } of [...unknownCases, ...(subject === 'envoy' ? [] : missingCases)]) {
   t.test(`${name}: exactly ${type} is in ERROR, through two more pushes, and traffic goes on`, async t => {
-    apply([object(name)]);
+    apply([object(name, config)]);
     t.teardown(() => void run('kubectl', ['-n', namespace, 'delete', 'envoyfilter', name, '--ignore-not-found']));
     await waitFor(`${type} in ERROR`, () => rejectedTypes().includes(type));
     t.same(rejectedTypes(), [type], 'no other type');
-    t.match(syncStates(namespace, 'client').get(type)?.error, reason, 'with the reason');
+    t.match(syncStates(namespace, 'client').get(type)?.error, reason, 'with resource and reason');
     for (const round of [1, 2]) {
       const extra = `extra-${name}-${round}`;
-      apply([service(namespace, extra)]);
-      if (type !== 'CDS') await waitForCluster(namespace, 'client', `outbound|80||${extra}.${namespace}.svc.cluster.local`, 0);
+      const cluster = `outbound|80||${extra}.${namespace}.svc.cluster.local`;
+      apply([{ ...service(namespace, extra), spec: { ...(service(namespace, 'server').spec as object) } }]);
+      await waitForCluster(namespace, 'client', cluster, 1);
       t.same(rejectedTypes(), [type], `still so after push ${round}`);
       t.equal(callEcho(namespace, 'client', 'http://server/')[0]?.status, 200, 'the old configuration serves');
+      // A new service is a new virtual host of the rejected route, and a new cluster beside the rejected one.
+      if (type !== 'RDS') {
+        t.equal(callEcho(namespace, 'client', `http://${extra}/`)[0]?.status, 200, 'the other resources are updated');
+      }
     }
     run('kubectl', ['-n', namespace, 'delete', 'envoyfilter', name]);
     await waitFor('the error to go', () => rejectedTypes().length === 0);
