@@ -6,7 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import { readJsonMessage } from '../protos/json-reader.ts';
 import { decodeMessage, encodeMessage, findType, type MessageTypes, typeUrlPrefix } from '../protos/messages.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
-import type { Resources } from './resources.ts';
+import type { Resources } from './resources/pieces.ts';
 
 type DeltaRequest = MessageTypes['envoy.service.discovery.v3.DeltaDiscoveryRequest'];
 
@@ -89,8 +89,8 @@ async function signRequest(
 
 const identity = (bytes: Buffer) => bytes;
 
-/** Starts on a free port of 127.0.0.1. */
-export async function startControlPlane(options: ControlPlaneOptions): Promise<{ port: number; stop(): void }> {
+/** Starts on a free port of an address. */
+export async function startControlPlane(address: string, options: ControlPlaneOptions): Promise<{ port: number; stop(): void }> {
   const server = new grpc.Server();
   server.addService(
     {
@@ -125,11 +125,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<{
       >,
     },
   );
-  const own = await options.authority.issue([{ type: 'dns', value: 'istiod.istio-system.svc' }]);
+  const own = await options.authority.issue([
+    { type: 'dns', value: 'istiod.istio-system.svc' },
+    { type: 'ip', value: address },
+  ]);
   const keyPair = { private_key: Buffer.from(own.privateKey), cert_chain: Buffer.from(own.certificate) };
   const credentials = grpc.ServerCredentials.createSsl(null, [keyPair]);
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error === null ? resolve(bound) : reject(error))),
+    server.bindAsync(`${address}:0`, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error))),
   );
   return { port, stop: () => server.forceShutdown() };
 }

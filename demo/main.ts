@@ -2,19 +2,13 @@
  * `npm start`: a mesh in one terminal, without root, Kubernetes or Go. An embedded control plane, a client sidecar and a server
  * sidecar (agent and proxy each), three applications behind the latter, mutual TLS in between.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { findFreePort } from '../test/support/proxy-process.ts';
-import { startApplication } from './application.ts';
-import { CertificateAuthority } from './certificate-authority.ts';
-import { startControlPlane } from './control-plane.ts';
-import { clientAccount, type Endpoint, type Service, serverAccount } from './mesh-config.ts';
-import { buildClientResources, buildServerResources } from './resources.ts';
-import { type Sidecar, startSidecar } from './sidecar.ts';
-import { Traffic } from './traffic.ts';
+import { type Mesh, startMesh } from './mesh.ts';
+import { Tallies } from './tallies.ts';
 
 const usage = `npm start -- [options]
 
@@ -23,65 +17,60 @@ between them; drives a little traffic and shows what went where, until Ctrl-C.
 
   --rate N       requests per second (20)
   --seconds N    end by itself after this time (0: run until Ctrl-C)
+  --redirect     as root: network namespaces, and the init step's real redirection rules (the default for root)
+  --no-redirect  also as root: everything on ports of this host
   --keep         keep the working folder with bootstrap files, sockets and logs
   --help         this text`;
 
-const readyTimeoutMs = 30_000;
+interface Options {
+  readonly rate: number;
+  readonly seconds: number;
+  readonly isRedirected: boolean;
+  readonly keep: boolean;
+}
 
-async function planServices(): Promise<Service[]> {
-  const endpoint = async (version: string, delayMs: number): Promise<Endpoint> => ({
-    version,
-    delayMs,
-    appPort: await findFreePort(),
-    sidecarPort: await findFreePort(),
+/** @throws naming the option that is wrong. */
+function readOptions(): Options | null {
+  const { values } = parseArgs({
+    allowNegative: true,
+    options: {
+      rate: { type: 'string', default: '20' },
+      seconds: { type: 'string', default: '0' },
+      redirect: { type: 'boolean' },
+      keep: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
   });
-  return [
-    { name: 'catalog', outboundPort: await findFreePort(), endpoints: [await endpoint('v1', 2), await endpoint('v2', 40)] },
-    { name: 'price', outboundPort: await findFreePort(), endpoints: [await endpoint('v1', 5)] },
-  ];
+  if (values.help) return null;
+  const [rate, seconds] = [Number(values.rate), Number(values.seconds)];
+  if (!(rate > 0 && rate <= 1000)) throw new Error(`--rate takes a number up to 1000, got '${values.rate}'`);
+  if (!(seconds >= 0)) throw new Error(`--seconds takes a number, got '${values.seconds}'`);
+  const isRoot = process.getuid?.() === 0;
+  if (values.redirect && !isRoot) throw new Error('--redirect makes network namespaces and rules: it needs root');
+  return { rate, seconds, isRedirected: values.redirect ?? isRoot, keep: values.keep };
 }
 
-async function waitUntilReady(sidecars: readonly Sidecar[]): Promise<void> {
-  const deadline = Date.now() + readyTimeoutMs;
-  for (const sidecar of sidecars) {
-    while (!(await sidecar.isReady())) {
-      const ended = sidecar.process.exitCode !== null;
-      if (ended || Date.now() > deadline) {
-        const tail = readFileSync(sidecar.logPath, 'utf8').split('\n').slice(-20).join('\n');
-        throw new Error(`the ${sidecar.name} sidecar ${ended ? 'ended' : 'is not ready'}; the end of its log:\n${tail}`);
-      }
-      await wait(50);
-    }
-  }
-}
-
-function describe(sidecars: readonly Sidecar[], services: readonly Service[]): string {
+function describe({ sidecars, services }: Mesh): string {
+  const inside = (name: string, prefix: readonly string[]) => (prefix.length === 0 ? name : `${prefix.join(' ')} ${name}`);
   const lines = ['', 'Ready. Look around while it runs:'];
-  for (const { name, outboundPort } of services)
-    lines.push(`  service ${name.padEnd(8)}  curl http://127.0.0.1:${outboundPort}/`);
-  for (const { name, ports, logPath } of sidecars) {
+  const client = sidecars[0].site;
+  for (const { name, address, port } of services) {
+    lines.push(`  service ${name.padEnd(8)} ${inside(`curl -H 'Host: ${name}' http://${address}:${port}/`, client.application)}`);
+  }
+  for (const { site, logPath } of sidecars) {
+    const { name, ports, application } = site;
     lines.push(`  sidecar ${name}`);
-    lines.push(`    admin    http://127.0.0.1:${ports.admin}/`);
-    lines.push(`    health   http://127.0.0.1:${ports.health}/healthz/ready`);
-    lines.push(`    metrics  http://127.0.0.1:${ports.status}/stats/prometheus`);
+    lines.push(`    admin    ${inside(`curl http://127.0.0.1:${ports.admin}/`, application)}`);
+    lines.push(`    health   ${inside(`curl http://127.0.0.1:${ports.health}/healthz/ready`, application)}`);
+    lines.push(`    metrics  ${inside(`curl http://127.0.0.1:${ports.status}/stats/prometheus`, application)}`);
     lines.push(`    log      ${logPath}`);
   }
   return lines.concat('').join('\n');
 }
 
-function renderTallies(traffic: Traffic): string {
-  const lines = ['service   version  requests   mean ms  caller, as the server sidecar verified it'];
-  for (const { service, version, requests, totalMs, caller } of traffic.tallies.values()) {
-    const mean = requests === 0 ? '-' : (totalMs / requests).toFixed(1);
-    lines.push(`${service.padEnd(9)} ${version.padEnd(7)} ${String(requests).padStart(9)} ${mean.padStart(9)}  ${caller}`);
-  }
-  for (const [reason, count] of traffic.failures) lines.push(`failed ${count} times: ${reason}`);
-  return lines.join('\n');
-}
-
 /** Redraws in place on a terminal; elsewhere one table every five seconds. */
-async function showTraffic(traffic: Traffic, stopped: Promise<void>, seconds: number): Promise<void> {
-  const terminal = process.stdout.isTTY;
+async function showTallies(tallies: Tallies, stopped: Promise<void>, seconds: number): Promise<void> {
+  const isTerminal = process.stdout.isTTY;
   let done = false;
   stopped.then(() => {
     done = true;
@@ -89,75 +78,46 @@ async function showTraffic(traffic: Traffic, stopped: Promise<void>, seconds: nu
   const deadline = seconds > 0 ? Date.now() + seconds * 1000 : Number.POSITIVE_INFINITY;
   let height = 0;
   while (!done && Date.now() < deadline) {
-    await Promise.race([stopped, wait(Math.min(terminal ? 500 : 5000, deadline - Date.now()))]);
-    const table = renderTallies(traffic);
-    process.stdout.write(`${terminal && height > 0 ? `\x1b[${height}A\x1b[0J` : ''}${table}\n`);
+    await Promise.race([stopped, wait(Math.min(isTerminal ? 500 : 5000, deadline - Date.now()))]);
+    const table = tallies.render();
+    process.stdout.write(`${isTerminal && height > 0 ? `\x1b[${height}A\x1b[0J` : ''}${table}\n`);
     height = table.split('\n').length;
   }
 }
 
+async function cleanUp(cleanups: readonly (() => unknown)[]): Promise<void> {
+  for (const cleanup of cleanups.toReversed()) {
+    try {
+      await cleanup();
+    } catch (error) {
+      console.error(`demo: clean-up: ${(error as Error).message}`);
+    }
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      rate: { type: 'string', default: '20' },
-      seconds: { type: 'string', default: '0' },
-      keep: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
+  const options = readOptions();
+  if (options === null) {
     console.log(usage);
     return 0;
   }
-  const [rate, seconds] = [Number(values.rate), Number(values.seconds)];
-  if (!(rate > 0) || !(seconds >= 0))
-    throw new Error(`--rate and --seconds take a number, got '${values.rate}' and '${values.seconds}'`);
   const stopped = new Promise<void>(resolve => process.on('SIGINT', resolve).on('SIGTERM', resolve));
   const folder = mkdtempSync(join(tmpdir(), 'sidecar-demo-'));
   const cleanups: (() => unknown)[] = [];
   try {
-    const services = await planServices();
-    for (const service of services) {
-      for (const endpoint of service.endpoints) {
-        const application = await startApplication(service, endpoint);
-        cleanups.push(() => application.close());
-      }
-    }
-    const sidecars = await startMesh(folder, services, cleanups);
-    console.log(describe(sidecars, services));
-    const traffic = new Traffic(services, rate);
-    cleanups.push(() => traffic.stop());
-    await showTraffic(traffic, stopped, seconds);
-    return traffic.failures.size === 0 && traffic.requests > 0 ? 0 : 1;
+    const { isRedirected, rate } = options;
+    const mesh = await startMesh({ folder, isRedirected, requestsPerSecond: rate, cleanups });
+    console.log(describe(mesh));
+    const tallies = new Tallies(mesh.services);
+    mesh.startTraffic(report => tallies.count(report));
+    await showTallies(tallies, stopped, options.seconds);
+    return tallies.succeeded ? 0 : 1;
   } finally {
     console.log('Stopping ...');
-    await Promise.all(cleanups.reverse().map(cleanup => cleanup()));
-    if (values.keep) console.log(`Kept ${folder}`);
+    await cleanUp(cleanups);
+    if (options.keep) console.log(`Kept ${folder}`);
     else rmSync(folder, { recursive: true, force: true });
   }
-}
-
-async function startMesh(folder: string, services: readonly Service[], cleanups: (() => unknown)[]): Promise<Sidecar[]> {
-  const authority = await CertificateAuthority.create({ name: 'sidecar demo' });
-  const rootCertificatePath = join(folder, 'root-cert.pem');
-  writeFileSync(rootCertificatePath, authority.rootCertificate);
-  const byName = { client: buildClientResources(services), server: buildServerResources(services) };
-  const controlPlane = await startControlPlane({
-    authority,
-    certificateTtlMs: 3600_000,
-    resourcesFor: nodeId => byName[nodeId.includes('~client.') ? 'client' : 'server'],
-    onReject: (nodeId, message) => console.error(`${nodeId} rejected a resource: ${message}`),
-  });
-  cleanups.push(() => controlPlane.stop());
-  console.log(`Control plane on 127.0.0.1:${controlPlane.port}; starting two sidecars ...`);
-  const shared = { folder, rootCertificatePath, controlPlanePort: controlPlane.port };
-  const sidecars = await Promise.all([
-    startSidecar({ ...shared, name: 'client', account: clientAccount }),
-    startSidecar({ ...shared, name: 'server', account: serverAccount }),
-  ]);
-  for (const sidecar of sidecars) cleanups.push(() => sidecar.stop());
-  await waitUntilReady(sidecars);
-  return sidecars;
 }
 
 process.exit(

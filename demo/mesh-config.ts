@@ -1,19 +1,21 @@
-/** The demo's mesh: who calls whom, on which ports. */
+/** The demo's mesh: who calls whom, at which addresses. */
 
 export interface Endpoint {
   readonly version: string;
   /** Where the application listens. */
   readonly appPort: number;
-  /** Where the server sidecar accepts for it. */
-  readonly sidecarPort: number;
+  /** Where calls to it go: the sidecar accepts there, itself or through redirection. */
+  readonly address: string;
+  readonly port: number;
   /** How long the application thinks, so that least-request has something to prefer. */
   readonly delayMs: number;
 }
 
 export interface Service {
   readonly name: string;
-  /** Where the client sidecar listens for calls to it. */
-  readonly outboundPort: number;
+  /** Where the client calls it: the sidecar listens there, or redirection brings the call to it. */
+  readonly address: string;
+  readonly port: number;
   readonly endpoints: readonly Endpoint[];
 }
 
