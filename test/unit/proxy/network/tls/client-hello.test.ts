@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
-import { parseClientHello } from '../../../../proxy/network/tls/client-hello.ts';
+import { parseClientHello } from '../../../../../proxy/network/tls/client-hello.ts';
 
 /** The hello that Node's client sends. */
 async function captureHello(options: tls.ConnectionOptions): Promise<Buffer> {

@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { FilterChainMatch } from '../../../proxy/config/model/listener.ts';
-import { FilterChainMatcher } from '../../../proxy/listener/filter-chain-matcher.ts';
-import { ConnectionRecord } from '../../../proxy/network/connection-record.ts';
-import { anyMatch } from '../../support/worker-listener.ts';
+import type { FilterChainMatch } from '../../../../proxy/config/model/listener.ts';
+import { FilterChainMatcher } from '../../../../proxy/listener/filter-chain-matcher.ts';
+import { ConnectionRecord } from '../../../../proxy/network/connection-record.ts';
+import { anyMatch } from '../../../support/worker-listener.ts';
 
 interface Peer {
   local?: [string, number];

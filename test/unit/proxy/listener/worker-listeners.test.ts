@@ -1,9 +1,15 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import t from 'tap';
-import { detectHttp } from '../../../proxy/listener/http-inspector.ts';
-import { ResponseFlag } from '../../../proxy/telemetry/response-flags.ts';
-import { anyMatch, createTestListeners, filterChain, listenerModel, type TestListeners } from '../../support/worker-listener.ts';
+import { detectHttp } from '../../../../proxy/listener/http-inspector.ts';
+import { ResponseFlag } from '../../../../proxy/telemetry/response-flags.ts';
+import {
+  anyMatch,
+  createTestListeners,
+  filterChain,
+  listenerModel,
+  type TestListeners,
+} from '../../../support/worker-listener.ts';
 
 const inspector = (name: string, disabled: unknown = null) =>
   ({ kind: `envoy.filters.listener.${name}`, name, config: {}, disabled }) as never;

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import t from 'tap';
-import { ListenerManager } from '../../../proxy/listener/listener-manager.ts';
-import { allocateClusterCounters, allocateHostCounters } from '../../../proxy/upstream/shared-counters.ts';
-import { readMemoryLimit, workerResourceLimits } from '../../../proxy/workers/heap-limit.ts';
-import { WorkerPool } from '../../../proxy/workers/worker-pool.ts';
-import { filterChain, listenerModel } from '../../support/worker-listener.ts';
+import { ListenerManager } from '../../../../proxy/listener/listener-manager.ts';
+import { allocateClusterCounters, allocateHostCounters } from '../../../../proxy/upstream/shared-counters.ts';
+import { readMemoryLimit, workerResourceLimits } from '../../../../proxy/workers/heap-limit.ts';
+import { WorkerPool } from '../../../../proxy/workers/worker-pool.ts';
+import { filterChain, listenerModel } from '../../../support/worker-listener.ts';
 
 /** A TCP proxy to a cluster that does not exist: connections are accepted and closed. */
 const refusing = filterChain({

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
-import { CertificateAuthority, type IssuedCertificate } from '../../../../demo/certificate-authority.ts';
-import type { SecretModel } from '../../../../proxy/config/model/tls.ts';
+import { CertificateAuthority, type IssuedCertificate } from '../../../../../demo/certificate-authority.ts';
+import type { SecretModel } from '../../../../../proxy/config/model/tls.ts';
 import {
   createTestListeners,
   downstreamTls,
@@ -11,7 +11,7 @@ import {
   listenerModel,
   noValidation,
   type TestListeners,
-} from '../../../support/worker-listener.ts';
+} from '../../../../support/worker-listener.ts';
 
 const client = 'spiffe://cluster.local/ns/a/sa/client';
 const authority = await CertificateAuthority.create();

@@ -2,14 +2,18 @@ import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
-import { TimerWheel } from '../../../common/timer-wheel.ts';
-import { CertificateAuthority, type IssuedCertificate } from '../../../demo/certificate-authority.ts';
-import type { UpstreamTlsModel } from '../../../proxy/config/model/tls.ts';
-import { type ClientConnectionOptions, createClientTransport, openConnection } from '../../../proxy/network/client-connection.ts';
-import type { CloseEvent, Connection } from '../../../proxy/network/connection.ts';
-import { SecretContexts } from '../../../proxy/network/tls/secret-contexts.ts';
-import { StatsStore } from '../../../proxy/telemetry/stats-store.ts';
-import { commonTls, noValidation } from '../../support/worker-listener.ts';
+import { TimerWheel } from '../../../../common/timer-wheel.ts';
+import { CertificateAuthority, type IssuedCertificate } from '../../../../demo/certificate-authority.ts';
+import type { UpstreamTlsModel } from '../../../../proxy/config/model/tls.ts';
+import {
+  type ClientConnectionOptions,
+  createClientTransport,
+  openConnection,
+} from '../../../../proxy/network/client-connection.ts';
+import type { CloseEvent, Connection } from '../../../../proxy/network/connection.ts';
+import { SecretContexts } from '../../../../proxy/network/tls/secret-contexts.ts';
+import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
+import { commonTls, noValidation } from '../../../support/worker-listener.ts';
 
 const timers = new TimerWheel();
 const serverName = 'spiffe://cluster.local/ns/a/sa/server';
