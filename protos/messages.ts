@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs/light.js';
+import { buildLazyRoot } from './lazy-root.ts';
 import type { MessageTypes } from './generated/types.d.ts';
 
 export type { MessageTypes, protos } from './generated/types.d.ts';
@@ -26,7 +27,7 @@ let loadedRoot: protobuf.Root | undefined;
 export function reflectedRoot(): protobuf.Root {
   if (loadedRoot === undefined) {
     const path = new URL('./generated/descriptor.json', import.meta.url);
-    loadedRoot = protobuf.Root.fromJSON(JSON.parse(readFileSync(path, 'utf8')));
+    loadedRoot = buildLazyRoot(JSON.parse(readFileSync(path, 'utf8')));
   }
   return loadedRoot;
 }
