@@ -5,7 +5,7 @@ export type Suite = { readonly name: string; readonly modes: readonly Mode[] };
 
 /** Suites that compare with Envoy need bare mode; those of Istio's own filters need default mode. */
 export const suites: readonly Suite[] = [
-  { name: 'a-start', modes: ['default', 'bare'] },
+  { name: 'a-ready', modes: ['default', 'bare'] },
   { name: 'b-traffic', modes: ['default', 'bare'] },
   { name: 'c-istioctl', modes: ['default', 'bare'] },
   { name: 'd-balancing', modes: ['bare'] },
