@@ -165,3 +165,36 @@ for (const family of ['IPv4', 'IPv6', 'dual stack'] as const) {
     t.same(own, await run(), 'as Envoy');
   });
 }
+
+t.test('new inbound connections do not exhaust the source ports', { skip }, async t => {
+  const pod = await startPod(t, 'IPv4');
+  // Ports that are bound before the connect are taken for all destinations at once: 1,000 would not do for 2,000 connections.
+  pod.exec('sysctl', '-qw', 'net.ipv4.ip_local_port_range=40000 40999', 'net.ipv4.tcp_tw_reuse=0');
+  await pod.startProxy(ownCommand(), sidecarBootstrap('IPv4'), folder, 2);
+  const burst = { kind: 'burst', host: addresses[4].pod, ports: burstPorts, count: 2000, width: 20 } as const;
+  t.same(JSON.parse(await pod.outside.do(burst)), { answered: 2000 });
+});
+
+for (const concurrency of [2, 3, 4]) {
+  t.test(`${concurrency} workers share few connections exactly, and hand-overs under load lose nothing`, { skip }, async t => {
+    const pod = await startPod(t, 'IPv4');
+    await pod.startProxy(ownCommand(), sidecarBootstrap('IPv4'), folder, concurrency);
+    const { pod: host, outside } = addresses[4];
+    const perWorker = 4;
+    const keep = { kind: 'exchange', host, port: ports.appTcp, send: 'hello\n', keep: true } as const;
+    for (let i = 0; i < perWorker * concurrency; i++) await pod.outside.do(keep);
+    const workers = Array.from({ length: concurrency }, (_, i) => i);
+    const spread = () => Promise.all(workers.map(i => pod.stat(`listener.0.0.0.0_15006.worker_${i}.downstream_cx_active`)));
+    t.same(
+      await spread(),
+      workers.map(() => perWorker),
+      'the same number on every worker',
+    );
+    const [inbound, outbound] = await Promise.all([
+      pod.outside.do({ kind: 'burst', host, ports: [ports.appTcp, unknown.tcp], count: 1000, width: 16 }),
+      pod.app.do({ kind: 'burst', host: outside, ports: [7000], count: 1000, width: 16 }),
+    ]);
+    t.same([JSON.parse(inbound), JSON.parse(outbound)], [{ answered: 1000 }, { answered: 1000 }]);
+    await pod.outside.do({ kind: 'release' });
+  });
+}
