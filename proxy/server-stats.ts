@@ -28,6 +28,8 @@ const initialCounters = [
   'static_unknown_fields',
   'wip_protos',
 ] as const;
+/** Used from the start, at zero. */
+const usedCounters = ['dynamic_unknown_fields', 'static_unknown_fields', 'wip_protos'] as const;
 const constantGauges = [
   'compilation_settings.fips_mode',
   'hot_restart_epoch',
@@ -49,6 +51,7 @@ export class ServerStats {
   readonly #sources: ServerStatsSources;
   readonly #state: Gauge;
   readonly #live: Gauge;
+  readonly #inflated: readonly Gauge[];
   readonly #refreshed: { readonly [name: string]: Gauge };
   readonly #startMs = Date.now();
   #expiry: { readonly texts: string; readonly timeMs: number } | null = null;
@@ -57,12 +60,17 @@ export class ServerStats {
     this.#stats = stats;
     this.#sources = sources;
     for (const name of initialCounters) stats.counter(scope + name);
-    for (const name of constantGauges) stats.gauge(scope + name).set(0);
+    for (const name of constantGauges) stats.gauge(scope + name);
+    for (const name of ['compilation_settings.fips_mode', 'version']) stats.gauge(scope + name).set(0);
+    for (const name of usedCounters) stats.counter(scope + name).add(0);
+    stats.declare('', 'process');
     for (let index = 0; index < sources.workerCount; index++) {
       stats.counter(`${scope}worker_${index}.watchdog_mega_miss`);
       stats.counter(`${scope}worker_${index}.watchdog_miss`);
     }
     stats.gauge(`${scope}concurrency`).set(sources.workerCount);
+    const threads = ['main_thread', ...Array.from({ length: sources.workerCount }, (_, index) => `worker_${index}`)];
+    this.#inflated = threads.map(name => stats.gauge(`thread_local_cluster_manager.${name}.clusters_inflated`));
     this.#state = stats.gauge(`${scope}state`);
     this.#live = stats.gauge(`${scope}live`);
     const names = [
@@ -90,6 +98,11 @@ export class ServerStats {
 
   countUnknownFields(count: number): void {
     this.#stats.counter(`${scope}dynamic_unknown_fields`).add(count);
+  }
+
+  /** Every thread knows every cluster. */
+  setInflatedClusters(count: number): void {
+    for (const gauge of this.#inflated) gauge.set(count);
   }
 
   /** Brings the gauges up to date that are computed when they are read. */

@@ -23,6 +23,7 @@ import type { BootstrapModel } from './config/model/bootstrap.ts';
 import type { ProxyOptions } from './config/options.ts';
 import { createCompileContext } from './extensions/compile-manifest.ts';
 import { Lifecycle } from './lifecycle.ts';
+import { declareListenerStats } from './listener/declared-stats.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { addClientFeatures, completeNode } from './node-identity.ts';
 import { RuntimeLayers } from './runtime-layers.ts';
@@ -87,6 +88,7 @@ export class Server {
       sink: this.merger.createSink(),
     });
     this.runtime = new RuntimeLayers(this.model.runtimeLayers, values => this.pool.broadcast({ type: 'runtime', values }));
+    this.runtime.publishStats(this.stats);
     const hostCounters = allocateHostCounters(this.workerCount);
     const clusterCounters = allocateClusterCounters(this.workerCount);
     this.pool = this.#createPool(hostCounters, clusterCounters);
@@ -97,6 +99,7 @@ export class Server {
       post: (worker, message) => this.pool.post(worker, message),
       broadcast,
       drainTimeMs: options.drainTimeMs,
+      onUpdate: model => declareListenerStats(this.stats, model, this.workerCount),
     });
     this.discovery = this.#createDiscovery();
     this.#serverStats = new ServerStats(this.stats, {
@@ -107,6 +110,7 @@ export class Server {
     this.merger.onSnapshot(() => {
       this.#serverStats.refresh();
       this.registry.refreshStats();
+      this.#serverStats.setInflatedClusters(this.registry.size);
     });
     const { flushIntervalMs } = this.model.stats;
     if (flushIntervalMs > 0) setInterval(() => this.merger.flushIntervals(), flushIntervalMs).unref();
@@ -178,6 +182,7 @@ export class Server {
     const { stats } = this.model;
     return new StatsMerger({
       tagExtractor: new TagExtractor(stats),
+      isIncluded: createStatsMatcher(stats.matcher),
       histogramBounds: createHistogramBounds(stats.histogramBuckets),
       flushOnSnapshot: stats.flushIntervalMs === 0,
     });

@@ -1,7 +1,7 @@
 /** Metrics as lines `name: value`, sorted: text readouts, then counters and gauges, then histograms. */
 import { countBetweenBounds, countPerBound } from '../telemetry/bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from '../telemetry/histogram-quantiles.ts';
-import { compareNames } from '../telemetry/prometheus-text.ts';
+import { compareNames, formatInteger } from '../telemetry/prometheus-text.ts';
 import type { HistogramSnapshot, MetricSnapshot } from '../telemetry/stats-merger.ts';
 import type { HistogramDisplay } from './stats.ts';
 
@@ -33,7 +33,7 @@ export function splitByKind(metrics: readonly MetricSnapshot[]): readonly (reado
 
 export function formatValue(metric: MetricSnapshot, display: HistogramDisplay): string {
   if (metric.kind === 'text-readout') return `"${metric.text}"`;
-  if (metric.histogram === null) return String(metric.value);
+  if (metric.histogram === null) return formatInteger(metric.value);
   return formatHistogram(metric.histogram, display);
 }
 

@@ -61,7 +61,6 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#touch();
     this.#timers.onHeaders();
     this.streamInfo.protocol = this.manager.protocol as StreamInfo['protocol'];
-    this.manager.context.stats.requestsHttp1.inc();
     const filters = new RequestPreparation(this, this.manager).prepare(headers);
     if (filters === null || this.#ended) return;
     if (endStream) this.#timers.onRequestComplete();
@@ -265,6 +264,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   onConnectionClose(event: CloseEvent): void {
     if (this.#ended) return;
     const info = this.streamInfo;
+    this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     const isLocal = event === 'local-close' || event === 'local-reset';
     if (isLocal) info.responseCodeDetails ||= 'downstream_local_disconnect';
     else {
@@ -277,6 +277,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   onProtocolError(details: string): void {
     if (this.#ended) return;
     this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
+    this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     this.streamInfo.responseCodeDetails = details;
     this.#end(true);
   }

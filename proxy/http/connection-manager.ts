@@ -19,6 +19,9 @@ const http2Preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** SETTINGS (empty), then GOAWAY with HTTP_1_1_REQUIRED. */
 const http2Refusal = Buffer.from(`${'000000040000000000'}${'000008070000000000'}${'00000000'}${'0000000d'}`, 'hex');
 
+/** A timer may fire this much early. */
+const timerGrainMs = 20;
+
 /** The connection manager of one downstream connection. */
 export class ConnectionManager implements NetworkFilter, ServerConnectionCallbacks {
   readonly context: ManagerContext;
@@ -31,6 +34,9 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   #peeked: Buffer | null = null;
   #stream: ActiveStream | null = null;
   #requests = 0;
+  #dispatching = false;
+  /** When the wait for the client's close began; 0: it did not. */
+  #delayedCloseMs = 0;
   #closed = false;
   #sentBytes = 0;
   #clientCert: string | null = null;
@@ -62,9 +68,9 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   }
 
   onData(data: Buffer, endStream: boolean): FilterStatus {
-    this.context.stats.receivedBytes.add(data.length);
+    this.context.stats.countReceived(data.length);
     if (this.#codec === null) this.#selectCodec(data, endStream);
-    else this.#codec.dispatch(data, endStream);
+    else this.#dispatch(this.#codec, data, endStream);
     return FilterStatus.stop;
   }
 
@@ -88,7 +94,19 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     this.context.stats.counter('downstream_cx_http1_total').inc();
     this.context.stats.gauge('downstream_cx_http1_active').inc();
     this.#codec = new Http1ServerCodec(this.connection, this.context.codecOptions, this);
-    this.#codec.dispatch(seen, endStream);
+    this.#dispatch(this.#codec, seen, endStream);
+  }
+
+  #dispatch(codec: ServerCodec, data: Buffer, endStream: boolean): void {
+    this.#dispatching = true;
+    codec.dispatch(data, endStream);
+    this.#dispatching = false;
+  }
+
+  /** Waits for the client to close, at most the configured time. */
+  #closeDelayed(details: string): void {
+    if (this.#delayedCloseMs === 0) this.#delayedCloseMs = performance.now();
+    this.connection.close('flush-write-and-delay', details);
   }
 
   /** Differs from Envoy: HTTP/2 is not spoken yet; the client is told to use HTTP/1.1. */
@@ -119,6 +137,11 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     const side = event === 'local-close' || event === 'local-reset' ? 'local' : 'remote';
     stats.counter('downstream_cx_destroy').inc();
     stats.counter(`downstream_cx_destroy_${side}`).inc();
+    const waitedMs = this.#delayedCloseMs === 0 ? 0 : performance.now() - this.#delayedCloseMs;
+    const { delayedCloseTimeoutMs } = this.context.model;
+    if (side === 'local' && delayedCloseTimeoutMs > 0 && waitedMs >= delayedCloseTimeoutMs - timerGrainMs) {
+      stats.counter('downstream_cx_delayed_close_timeout').inc();
+    }
     if (this.#stream === null) return;
     stats.counter('downstream_cx_destroy_active_rq').inc();
     stats.counter(`downstream_cx_destroy_${side}_active_rq`).inc();
@@ -138,6 +161,7 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     const { stats, model, services } = this.context;
     if (this.#idleTimer !== null) services.timers.cancel(this.#idleTimer);
     stats.requestsTotal.inc();
+    stats.requestsHttp1.inc();
     stats.requestsActive.inc();
     this.#requests++;
     if (model.maxRequestsPerConnection > 0 && this.#requests >= model.maxRequestsPerConnection && !this.closing) {
@@ -156,7 +180,8 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     this.context.stats.counter('downstream_cx_protocol_error').inc();
     const stream = this.#stream;
     if (stream !== null) stream.onProtocolError(details);
-    this.connection.close('flush-write-and-delay', details);
+    else this.context.stats.counter('downstream_rq_rx_reset').inc();
+    this.#closeDelayed(details);
   }
 
   // What streams ask for
@@ -179,8 +204,10 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
       this.closing = true;
       this.#codec?.goAway();
       // The client asked for the close and sent everything: no byte of it can cross a reset, so there is nothing to wait for.
-      const type = stream.sawConnectionClose && stream.requestComplete && !abandoned ? 'flush-write' : 'flush-write-and-delay';
-      this.connection.close(type, 'downstream_connection_closing');
+      // As in Envoy, an answer given while the request is read waits all the same.
+      const isSafe = stream.sawConnectionClose && stream.requestComplete && !abandoned && !this.#dispatching;
+      if (isSafe) this.connection.close('flush-write', 'downstream_connection_closing');
+      else this.#closeDelayed('downstream_connection_closing');
     } else if (this.#idleTimer !== null) {
       services.timers.arm(this.#idleTimer, model.idleTimeoutMs);
     }
@@ -194,13 +221,13 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
 
   #onIdle(): void {
     this.context.stats.counter('downstream_cx_idle_timeout').inc();
-    this.connection.close('flush-write-and-delay', 'on_idle_timeout');
+    this.#closeDelayed('on_idle_timeout');
   }
 
   #onMaxDuration(): void {
     this.context.stats.counter('downstream_cx_max_duration_reached').inc();
     this.closing = true;
-    if (this.#stream === null) this.connection.close('flush-write-and-delay', 'max_connection_duration_reached');
+    if (this.#stream === null) this.#closeDelayed('max_connection_duration_reached');
   }
 }
 

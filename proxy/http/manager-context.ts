@@ -45,7 +45,7 @@ export function buildManagerContext(model: HttpConnectionManagerModel, context: 
   const { http1 } = model;
   return {
     model,
-    stats: new ManagerStats(stats, model.statPrefix),
+    stats: new ManagerStats(stats, model.statPrefix, context.listener?.statName ?? null),
     services,
     trafficDirection,
     filters,

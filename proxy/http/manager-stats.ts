@@ -23,9 +23,23 @@ const gaugeNames =
 
 const tracingNames = 'client_enabled health_check not_traceable random_sampling service_forced';
 
+/** The same responses once more per listener. */
+interface ResponseCounters {
+  readonly completed: Counter;
+  /** By class of the status, index 1 to 5. */
+  readonly byClass: readonly Counter[];
+}
+
+function makeResponseCounters(stats: StatsStore, prefix: string): ResponseCounters {
+  const byClass = [1, 1, 2, 3, 4, 5].map(digit => stats.counter(`${prefix}downstream_rq_${digit}xx`));
+  return { completed: stats.counter(`${prefix}downstream_rq_completed`), byClass };
+}
+
 export class ManagerStats {
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
+  #hasReceived = false;
+  readonly #ofListener: ResponseCounters | null;
   readonly #tracing = new Map<string, Counter>();
   readonly connectionsTotal: Counter;
   readonly connectionsActive: Gauge;
@@ -40,7 +54,8 @@ export class ManagerStats {
   readonly requestTimeMs: Histogram;
   readonly connectionLengthMs: Histogram;
 
-  constructor(stats: StatsStore, statPrefix: string) {
+  /** `listenerStatName` is null for a manager without listener. */
+  constructor(stats: StatsStore, statPrefix: string, listenerStatName: string | null = null) {
     const prefix = `http.${statPrefix}.`;
     for (const name of counterNames.split(' ')) this.#counters.set(name, stats.counter(prefix + name));
     for (const name of gaugeNames.split(' ')) this.#gauges.set(name, stats.gauge(prefix + name));
@@ -53,6 +68,7 @@ export class ManagerStats {
     this.requestsCompleted = this.counter('downstream_rq_completed');
     const first = this.counter('downstream_rq_1xx');
     this.responsesByClass = [first, first, ...[2, 3, 4, 5].map(digit => this.counter(`downstream_rq_${digit}xx`))];
+    this.#ofListener = listenerStatName === null ? null : makeResponseCounters(stats, `${listenerStatName}.${prefix}`);
     this.receivedBytes = this.counter('downstream_cx_rx_bytes_total');
     this.sentBytes = this.counter('downstream_cx_tx_bytes_total');
     this.requestTimeMs = stats.histogram(`${prefix}downstream_rq_time`);
@@ -72,13 +88,25 @@ export class ManagerStats {
     return gauge;
   }
 
+  countReceived(bytes: number): void {
+    this.receivedBytes.add(bytes);
+    // Nothing waits in a read buffer between two events here.
+    if (this.#hasReceived) return;
+    this.#hasReceived = true;
+    this.gauge('downstream_cx_rx_bytes_buffered').set(0);
+  }
+
   countTracing(name: 'client_enabled' | 'health_check' | 'not_traceable' | 'random_sampling' | 'service_forced'): void {
     this.#tracing.get(name)?.inc();
   }
 
   countResponse(status: number): void {
     this.requestsCompleted.inc();
+    this.#ofListener?.completed.inc();
     const digit = Math.floor(status / 100);
-    if (digit >= 1 && digit <= 5) this.responsesByClass[digit].inc();
+    if (digit >= 1 && digit <= 5) {
+      this.responsesByClass[digit].inc();
+      this.#ofListener?.byClass[digit].inc();
+    }
   }
 }

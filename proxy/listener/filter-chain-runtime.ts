@@ -24,6 +24,8 @@ export interface ListenerServices {
   readonly connectionCounts: Int32Array;
 }
 
+const secretsNotReadyName = 'server_ssl_socket_factory.downstream_context_secrets_not_ready';
+
 /** A connection that a chain may have to end. */
 export interface DrainableConnection {
   closeForDrain(): void;
@@ -59,7 +61,7 @@ export class FilterChainRuntime {
       timers: this.#shared.services.timers,
       stats: new SslStats(this.#shared.stats, this.#owner.scope.statName),
       handshakeTimeout: this.#owner.stats.transportSocketConnectTimeout,
-      secretsNotReady: this.#owner.stats.secretsNotReady,
+      secretsNotReady: this.#shared.stats.counter(`${this.#owner.scope.statName}.${secretsNotReadyName}`),
     });
     return this.#serverTls;
   }

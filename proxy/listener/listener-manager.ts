@@ -10,6 +10,8 @@ export interface ListenerManagerOptions {
   readonly post: (worker: number, message: MainToWorker) => void;
   readonly broadcast: (message: MainToWorker) => void;
   readonly drainTimeMs: number;
+  /** Told of each version of a listener. */
+  readonly onUpdate?: (model: ListenerModel) => void;
 }
 
 export interface DrainOptions {
@@ -57,6 +59,7 @@ export class ListenerManager {
     const next: Entry = { model, sockets, accepting: keeps && entry.accepting };
     this.#entries.set(model.name, next);
     this.#options.broadcast({ type: 'listener', name: model.name, model: text });
+    this.#options.onUpdate?.(model);
     if (this.#active) this.#accept(next);
   }
 

@@ -16,7 +16,8 @@ export class ListenerStats {
   readonly noFilterChainMatch: Counter;
   readonly workerCxTotal: Counter;
   readonly workerCxActive: Gauge;
-  readonly secretsNotReady: Counter;
+  /** Every event accepts one connection here. */
+  readonly acceptedPerEvent: Histogram;
 
   constructor(stats: StatsStore, statName: string, workerIndex: number) {
     const counter = (name: string): Counter => stats.counter(`${statName}.${name}`);
@@ -33,7 +34,7 @@ export class ListenerStats {
     this.noFilterChainMatch = counter('no_filter_chain_match');
     this.workerCxTotal = counter(`worker_${workerIndex}.downstream_cx_total`);
     this.workerCxActive = stats.gauge(`${statName}.worker_${workerIndex}.downstream_cx_active`);
-    this.secretsNotReady = counter('server_ssl_socket_factory.downstream_context_secrets_not_ready');
+    this.acceptedPerEvent = stats.histogram(`${statName}.connections_accepted_per_socket_event`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** `envoy.filters.listener.tls_inspector`: tells TLS from plain bytes and reads server name and ALPN of the hello. */
 import { maxClientHelloBytes, parseClientHello } from '../network/tls/client-hello.ts';
-import type { Counter, StatsStore } from '../telemetry/stats-store.ts';
+import type { Counter, Histogram, StatsStore } from '../telemetry/stats-store.ts';
 import { type ListenerFilter, type ListenerFilterFactory, ListenerFilterStatus, type ListenerSocket } from './listener-filter.ts';
 
 interface TlsInspectorStats {
@@ -11,7 +11,11 @@ interface TlsInspectorStats {
   readonly alpnFound: Counter;
   readonly alpnNotFound: Counter;
   readonly clientHelloTooLarge: Counter;
+  readonly bytesProcessed: Histogram;
 }
+
+/** This much tells that bytes are not TLS. */
+const recordHeaderBytes = 5;
 
 class TlsInspector implements ListenerFilter {
   readonly #stats: TlsInspectorStats;
@@ -35,6 +39,7 @@ class TlsInspector implements ListenerFilter {
       stats.clientHelloTooLarge.inc();
       return ListenerFilterStatus.close;
     }
+    stats.bytesProcessed.record(hello.kind === 'not-tls' ? Math.min(bytes.length, recordHeaderBytes) : bytes.length);
     if (hello.kind === 'not-tls') {
       stats.tlsNotFound.inc();
       return ListenerFilterStatus.continue;
@@ -59,6 +64,7 @@ export function createTlsInspectorFactory(store: StatsStore): ListenerFilterFact
     alpnFound: counter('alpn_found'),
     alpnNotFound: counter('alpn_not_found'),
     clientHelloTooLarge: counter('client_hello_too_large'),
+    bytesProcessed: store.histogram('tls_inspector.bytes_processed'),
   };
   return () => new TlsInspector(stats);
 }

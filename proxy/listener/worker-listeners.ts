@@ -89,6 +89,7 @@ export class WorkerListeners {
 
   #onAccept(entry: Entry, handle: SocketHandle): void {
     const { runtime } = entry;
+    runtime.stats.acceptedPerEvent.record(1);
     const counts = this.#shared.connectionCounts;
     const own = this.#shared.services.workerIndex;
     if (!runtime.model.ignoreGlobalConnectionLimit && this.#shared.globalConnectionLimit > 0) {

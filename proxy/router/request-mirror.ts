@@ -30,6 +30,7 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
   #encoder: RequestEncoder | null = null;
   #handle: PoolHandle | null = null;
   #timer: Timer | null = null;
+  readonly #startMs: number;
   #done = false;
 
   constructor(cluster: Cluster, host: Host, headers: HeaderMap, chunks: readonly Buffer[], services: WorkerServices) {
@@ -37,6 +38,7 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
     this.#host = host;
     this.#headers = headers;
     this.#chunks = chunks;
+    this.#startMs = services.timers.now();
     this.#services = services;
   }
 
@@ -54,9 +56,10 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
     else this.#encoder?.reset('local-reset');
   }
 
-  #finish(status: number): void {
+  #finish(status: number, isResponse = false): void {
     if (this.#done) return;
     this.#done = true;
+    if (isResponse) this.#cluster.stats.recordRequestTimeMs(Math.round(this.#services.timers.now() - this.#startMs), true);
     this.#cluster.stats.countResponse(status, true);
     this.#host.countOutcome(status < 500);
     if (this.#timer !== null) this.#services.timers.cancel(this.#timer);
@@ -78,7 +81,7 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
   onResponse1xxHeaders(): void {}
 
   onResponseHeaders(headers: HeaderMap): void {
-    this.#finish(headers.status);
+    this.#finish(headers.status, true);
   }
 
   onResponseData(): void {}

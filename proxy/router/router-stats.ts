@@ -47,6 +47,7 @@ export class RouteStats {
     this.total = store.counter(`${prefix}upstream_rq_total`);
     this.timeout = store.counter(`${prefix}upstream_rq_timeout`);
     this.time = store.histogram(`${prefix}upstream_rq_time`);
+    for (const name of ['', '_limit_exceeded', '_overflow', '_success']) store.counter(`${prefix}upstream_rq_retry${name}`);
   }
 
   countResponse(status: number): void {

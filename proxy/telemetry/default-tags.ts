@@ -23,7 +23,10 @@ export const defaultTagRegexes: readonly (readonly [name: string, regex: string,
   ['envoy.ssl_version', String.raw`^(?:listener|cluster)\..*?\.ssl\.versions(\.(TLSv\d\.\d))$`],
   ['cipher_suite', String.raw`^cluster\.${value}\.ssl\.ciphers(\.([\w-]+))$`],
   ['envoy.http_conn_manager_prefix', String.raw`^listener\..*?\.http\.((${value})\.)`],
-  ['envoy.worker_id', String.raw`^(?:listener\.(?:${address}|${value})\.|server\.|listener_manager\.)worker_((\d+)\.)`],
+  [
+    'envoy.worker_id',
+    String.raw`^(?:listener\.(?:${address}|${value})\.|server\.|listener_manager\.|thread_local_cluster_manager\.)worker_((\d+)\.)`,
+  ],
   ['envoy.listener_address', String.raw`^listener\.((${address}|${value})\.)`, 'admin'],
   ['envoy.rds_route_config', String.raw`^http\.${value}\.rds\.(([\w\-.]+)\.)\w+?$`],
 ];

@@ -43,6 +43,11 @@ export function compareNames(a: string, b: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
+/** Counters and gauges are 64 bits wide in Envoy; its largest value stands for "no limit". */
+export function formatInteger(value: number): string {
+  return value >= 2 ** 64 ? '18446744073709551615' : String(value);
+}
+
 function formatHistogram(name: string, { tags, histogram }: MetricSnapshot): string {
   if (histogram === null) return '';
   const own = formatTags(tags);
@@ -74,7 +79,7 @@ function formatMetric(name: string, metric: MetricSnapshot, options: PrometheusO
     case 'text-readout':
       return `${name}{${formatTags([...metric.tags, ['text_value', metric.text]])}} 1\n`;
     default:
-      return `${name}{${formatTags(metric.tags)}} ${metric.value}\n`;
+      return `${name}{${formatTags(metric.tags)}} ${formatInteger(metric.value)}\n`;
   }
 }
 

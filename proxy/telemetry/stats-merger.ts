@@ -3,9 +3,9 @@
  * values are read from shared memory when a snapshot is taken.
  */
 import { type BucketCounts, noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
+import { type StatFamilyName, statFamilies } from './stat-families.ts';
 import type { TagExtractor } from './tag-extractor.ts';
-import { gaugeSet } from './stats-store.ts';
-import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts';
+import { gaugeSet, type StatKind, type StatRegistration, type StatSink, type Tag } from './stats-store.ts';
 
 type Cells = Float64Array<SharedArrayBuffer>;
 
@@ -58,6 +58,8 @@ interface MergedMetric {
 
 export interface StatsMergerOptions {
   readonly tagExtractor: TagExtractor;
+  /** The bootstrap's stats matcher; null: everything. */
+  readonly isIncluded?: (name: string) => boolean;
   readonly histogramBounds: (name: string) => readonly number[];
   /** Intervals of histograms end when a snapshot is taken, not with `flushIntervals`. */
   readonly flushOnSnapshot?: boolean;
@@ -76,6 +78,8 @@ export class StatsMerger {
     histogram: new Map(),
     'text-readout': new Map(),
   };
+  /** Declared since the last reading; made then, as most are never read. */
+  readonly #declared = new Map<string, readonly [scope: string, family: StatFamilyName]>();
   readonly #refreshers: (() => void)[] = [];
 
   constructor(options: StatsMergerOptions) {
@@ -93,6 +97,9 @@ export class StatsMerger {
         const cells = blocks.get(registration.block);
         if (cells === undefined) throw new Error(`stats block ${registration.block} was not announced`);
         this.#register(registration, cells, blocks);
+      },
+      declare: (scope, family) => {
+        this.#declared.set(`${family} ${scope}`, [scope, family]);
       },
     };
   }
@@ -114,6 +121,7 @@ export class StatsMerger {
   /** Every metric, sorted by kind (counters, gauges, text readouts, histograms), not by name. */
   snapshot(): MetricSnapshot[] {
     for (const refresh of this.#refreshers) refresh();
+    this.#makeDeclared();
     if (this.#options.flushOnSnapshot) this.flushIntervals();
     const snapshots: MetricSnapshot[] = [];
     for (const kind of ['counter', 'gauge', 'text-readout', 'histogram'] as const) {
@@ -146,6 +154,16 @@ export class StatsMerger {
   #register(registration: StatRegistration, cells: Cells, blocks: ReadonlyMap<number, Cells>): void {
     const { kind, name, tagExtractedName, tags, index } = registration;
     this.#ensure(kind, name, tagExtractedName, tags).parts.push({ cells, index, blocks });
+  }
+
+  #makeDeclared(): void {
+    const isIncluded = this.#options.isIncluded ?? (() => true);
+    for (const [scope, family] of this.#declared.values()) {
+      for (const { kind, name } of statFamilies[family]) {
+        if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null, null);
+      }
+    }
+    this.#declared.clear();
   }
 
   #ensure(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): MergedMetric {

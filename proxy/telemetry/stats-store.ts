@@ -2,6 +2,7 @@
  * Counters, gauges and histograms of one thread, in shared memory that only this thread writes and the main thread reads and
  * sums over threads. A name that the stats matcher rejects costs nothing: its metric writes to a cell nobody reads.
  */
+import type { StatFamilyName } from './stat-families.ts';
 import { bucketOf, bucketsPerDecade, decadeCount, smallBuckets } from './log-linear-buckets.ts';
 
 /** Cells per block of shared memory. */
@@ -26,6 +27,8 @@ export interface StatRegistration {
 export interface StatSink {
   addBlock(block: number, cells: Float64Array<SharedArrayBuffer>): void;
   register(registration: StatRegistration): void;
+  /** Says that a family of names exists below `scope`, whether or not any of them is ever counted. */
+  declare?(scope: string, family: StatFamilyName): void;
 }
 
 /** Never decreases. */
@@ -212,6 +215,11 @@ export class StatsStore {
       this.#metrics.set(name, metric);
     }
     return metric;
+  }
+
+  /** Makes the names of a family visible; `scope` ends with a dot or is empty. */
+  declare(scope: string, family: StatFamilyName): void {
+    this.#options.sink.declare?.(scope, family);
   }
 
   #isIncluded(name: string): boolean {

@@ -115,10 +115,13 @@ export interface ClusterStats {
   countRequestTimeout(): void;
   countPerTryTimeout(): void;
   countPerTryIdleTimeout(): void;
+  countMaxDurationReached(): void;
   /** `retry_or_shadow_abandoned`: the request outgrew the buffer. */
   countRetryAbandoned(): void;
   /** `retry.upstream_rq_<code>`. */
   countRetriedResponse(status: number): void;
+  /** A TCP proxy gave up connecting. */
+  countConnectAttemptsExceeded(): void;
   countNoneHealthy(): void;
   countPendingOverflow(): void;
   /** `upstream_flow_control_*`: the upstream is slow, or the downstream is and reading from the upstream pauses. */

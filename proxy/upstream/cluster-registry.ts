@@ -13,6 +13,7 @@ import type { NameResolver } from './dns-resolver.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import type { OutlierRun } from './outlier-reporter.ts';
 import { RegistryStats } from './registry-stats.ts';
+import { findTransportSocketMatch } from './transport-socket-match.ts';
 import { ClusterCounters, HostCounters, HostField, maxClusterRows, maxHostSlots, RowAllocator } from './shared-counters.ts';
 
 const log = new Logger('upstream');
@@ -145,6 +146,10 @@ export class ClusterRegistry {
     else entry.warmCallbacks.push(callback);
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   list(): RegisteredCluster[] {
     return Array.from(this.#entries.values(), entry => ({
       model: entry.model,
@@ -226,9 +231,17 @@ export class ClusterRegistry {
     const isChanged = before.size !== slots.size || [...slots.keys()].some(key => !before.has(key));
     for (const [key, slot] of before) if (!slots.has(key)) this.#slots.give(slot);
     entry.slots = slots;
+    this.#countSocketMatches(
+      entry,
+      localities.flatMap(({ hosts }) => hosts).filter(({ address }) => !before.has(formatAddress(address))),
+    );
     if (isChanged) entry.stats.countMembershipChange();
     entry.detector?.onHostsChanged();
     this.#publish(entry, { cluster: entry.model.name, localities, overprovisioningFactor: assignment.overprovisioningFactor });
+  }
+
+  #countSocketMatches({ model, stats }: Entry, added: readonly HostModel[]): void {
+    for (const { metadata } of added) stats.countTransportSocketMatch(findTransportSocketMatch(model, metadata)?.name ?? null);
   }
 
   #takeSlot(): number {

@@ -5,6 +5,9 @@ import type { ClusterStats } from './cluster-manager.ts';
 export class WorkerClusterStats implements ClusterStats {
   readonly #store: StatsStore;
   readonly #prefix: string;
+  readonly #usedBreakers: readonly [Set<string>, Set<string>] = [new Set(), new Set()];
+  #hasCodecCounters = false;
+  #rxBytesBuffered: Gauge | null = null;
   /** By status, negative for internal requests. */
   readonly #responses = new Map<number, readonly Counter[]>();
 
@@ -15,6 +18,8 @@ export class WorkerClusterStats implements ClusterStats {
   readonly cxConnectTimeout: Counter;
   readonly cxConnectMs: Histogram;
   readonly cxLengthMs: Histogram;
+  readonly cxConnectAttemptsExceeded: Counter;
+  readonly rqPerCx: Histogram;
   readonly cxDestroy: Counter;
   readonly cxDestroyLocal: Counter;
   readonly cxDestroyRemote: Counter;
@@ -39,8 +44,10 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqPendingTotal: Counter;
   readonly rqPendingActive: Gauge;
   readonly rqPendingOverflow: Counter;
+  readonly rqActiveOverflow: Counter;
   readonly rqPendingFailureEject: Counter;
   readonly rqPerTryTimeout: Counter;
+  readonly rqMaxDurationReached: Counter;
   readonly rqPerTryIdleTimeout: Counter;
   readonly rqRetry: Counter;
   readonly rqRetryBackoffExponential: Counter;
@@ -48,7 +55,7 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqRetryOverflow: Counter;
   readonly rqRetrySuccess: Counter;
   readonly rqTimeout: Counter;
-  readonly rqTime: Histogram;
+  #rqTime: Histogram | null = null;
   #rqTimeInternal: Histogram | null = null;
   #rqTimeExternal: Histogram | null = null;
   readonly retryOrShadowAbandoned: Counter;
@@ -70,6 +77,8 @@ export class WorkerClusterStats implements ClusterStats {
     this.cxConnectTimeout = counter('upstream_cx_connect_timeout');
     this.cxConnectMs = store.histogram(`${prefix}upstream_cx_connect_ms`);
     this.cxLengthMs = store.histogram(`${prefix}upstream_cx_length_ms`);
+    this.cxConnectAttemptsExceeded = counter('upstream_cx_connect_attempts_exceeded');
+    this.rqPerCx = store.histogram(`${prefix}upstream_rq_per_cx`);
     this.cxDestroy = counter('upstream_cx_destroy');
     this.cxDestroyLocal = counter('upstream_cx_destroy_local');
     this.cxDestroyRemote = counter('upstream_cx_destroy_remote');
@@ -94,8 +103,10 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqPendingTotal = counter('upstream_rq_pending_total');
     this.rqPendingActive = gauge('upstream_rq_pending_active');
     this.rqPendingOverflow = counter('upstream_rq_pending_overflow');
+    this.rqActiveOverflow = counter('upstream_rq_active_overflow');
     this.rqPendingFailureEject = counter('upstream_rq_pending_failure_eject');
     this.rqPerTryTimeout = counter('upstream_rq_per_try_timeout');
+    this.rqMaxDurationReached = counter('upstream_rq_max_duration_reached');
     this.rqPerTryIdleTimeout = counter('upstream_rq_per_try_idle_timeout');
     this.rqRetry = counter('upstream_rq_retry');
     this.rqRetryBackoffExponential = counter('upstream_rq_retry_backoff_exponential');
@@ -103,7 +114,6 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRetryOverflow = counter('upstream_rq_retry_overflow');
     this.rqRetrySuccess = counter('upstream_rq_retry_success');
     this.rqTimeout = counter('upstream_rq_timeout');
-    this.rqTime = store.histogram(`${prefix}upstream_rq_time`);
     this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
     this.lbHealthyPanic = counter('lb_healthy_panic');
     this.flowControl = {
@@ -131,7 +141,8 @@ export class WorkerClusterStats implements ClusterStats {
   }
 
   recordRequestTimeMs(timeMs: number, isInternal: boolean): void {
-    this.rqTime.record(timeMs);
+    this.#rqTime ??= this.#store.histogram(`${this.#prefix}upstream_rq_time`);
+    this.#rqTime.record(timeMs);
     if (isInternal) {
       this.#rqTimeInternal ??= this.#store.histogram(`${this.#prefix}internal.upstream_rq_time`);
       this.#rqTimeInternal.record(timeMs);
@@ -142,11 +153,31 @@ export class WorkerClusterStats implements ClusterStats {
   }
 
   countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void {
-    if (outcome === 'started') this.rqRetry.inc();
-    else if (outcome === 'success') this.rqRetrySuccess.inc();
+    if (outcome === 'started') {
+      this.rqRetry.inc();
+      this.useBreaker(0, 'rq_retry');
+      return;
+    }
+    if (outcome === 'success') this.rqRetrySuccess.inc();
     else if (outcome === 'overflow') this.rqRetryOverflow.inc();
     else if (outcome === 'limit-exceeded') this.rqRetryLimitExceeded.inc();
     else this.rqRetryBackoffExponential.inc();
+  }
+
+  /** Shows the gauge of a circuit breaker from its first use on; the main thread sets it when it is open. */
+  useBreaker(priority: 0 | 1, name: 'cx' | 'cx_pool' | 'rq_pending' | 'rq' | 'rq_retry'): void {
+    const used = this.#usedBreakers[priority];
+    if (used.has(name)) return;
+    used.add(name);
+    this.#store.gauge(`${this.#prefix}circuit_breakers.${priority === 0 ? 'default' : 'high'}.${name}_open`).set(0);
+  }
+
+  /** The first HTTP/1 connection brings the codec's counters, none of which can happen here. */
+  countHttp1Connection(): void {
+    this.cxHttp1Total.inc();
+    if (this.#hasCodecCounters) return;
+    this.#hasCodecCounters = true;
+    for (const name of codecCounters) this.#store.counter(`${this.#prefix}http1.${name}`);
   }
 
   countRequestTimeout(): void {
@@ -157,12 +188,20 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqPerTryTimeout.inc();
   }
 
+  countMaxDurationReached(): void {
+    this.rqMaxDurationReached.inc();
+  }
+
   countPerTryIdleTimeout(): void {
     this.rqPerTryIdleTimeout.inc();
   }
 
   countRetryAbandoned(): void {
     this.retryOrShadowAbandoned.inc();
+  }
+
+  countConnectAttemptsExceeded(): void {
+    this.cxConnectAttemptsExceeded.inc();
   }
 
   countNoneHealthy(): void {
@@ -178,8 +217,14 @@ export class WorkerClusterStats implements ClusterStats {
   }
 
   addUpstreamBytes(sent: number, received: number): void {
-    this.cxTxBytesTotal.add(sent);
+    if (sent > 0) this.cxTxBytesTotal.add(sent);
+    if (received === 0) return;
     this.cxRxBytesTotal.add(received);
+    // Nothing waits in a read buffer between two events here.
+    if (this.#rxBytesBuffered === null) {
+      this.#rxBytesBuffered = this.#store.gauge(`${this.#prefix}upstream_cx_rx_bytes_buffered`);
+      this.#rxBytesBuffered.set(0);
+    }
   }
 
   #makeCounters(prefix: string, status: number): Counter[] {
@@ -188,4 +233,10 @@ export class WorkerClusterStats implements ClusterStats {
   }
 }
 
+const codecCounters = [
+  'dropped_headers_with_underscores',
+  'metadata_not_supported_error',
+  'requests_rejected_with_underscores_in_headers',
+  'response_flood',
+];
 const classNames: readonly (string | undefined)[] = [undefined, '1xx', '2xx', '3xx', '4xx', '5xx'];

@@ -21,7 +21,10 @@ export class RegistryStats {
   readonly #membershipDegraded: Gauge;
   readonly #membershipExcluded: Gauge;
   readonly #membershipChange: Counter;
-  readonly #maxHostWeight: Gauge;
+  /** Envoy sets it for clusters whose hosts come and go. */
+  readonly #maxHostWeight: Gauge | null;
+  readonly #openBreakers = new Map<string, Gauge>();
+  readonly #remaining = new Map<string, Gauge>();
 
   constructor(store: StatsStore, model: ClusterModel) {
     this.#store = store;
@@ -31,7 +34,12 @@ export class RegistryStats {
     this.#membershipDegraded = store.gauge(`${this.#prefix}membership_degraded`);
     this.#membershipExcluded = store.gauge(`${this.#prefix}membership_excluded`);
     this.#membershipChange = store.counter(`${this.#prefix}membership_change`);
-    this.#maxHostWeight = store.gauge(`${this.#prefix}max_host_weight`);
+    this.#maxHostWeight = model.discovery.kind === 'static' ? null : store.gauge(`${this.#prefix}max_host_weight`);
+    store.declare(this.#prefix, 'cluster');
+    const sockets = [model.transportSocket, ...model.transportSocketMatches.map(({ transportSocket }) => transportSocket)];
+    if (sockets.some(({ kind }) => kind !== 'raw-buffer')) store.declare(this.#prefix, 'upstream-tls');
+    for (const { name } of model.transportSocketMatches) store.counter(`${this.#prefix}${name}.total_match_count`);
+    store.gauge(`${this.#prefix}warming_state`).set(0);
   }
 
   setMembership(counts: { total: number; healthy: number; degraded: number; maxWeight: number }): void {
@@ -39,11 +47,16 @@ export class RegistryStats {
     this.#membershipHealthy.set(counts.healthy);
     this.#membershipDegraded.set(counts.degraded);
     this.#membershipExcluded.set(0);
-    this.#maxHostWeight.set(counts.maxWeight);
+    this.#maxHostWeight?.set(counts.maxWeight);
   }
 
   countMembershipChange(): void {
     this.#membershipChange.inc();
+  }
+
+  /** A new host got this transport socket; null: the default one. */
+  countTransportSocketMatch(name: string | null): void {
+    this.#store.counter(`${this.#prefix}${name ?? 'default'}.total_match_count`).inc();
   }
 
   countDnsUpdate(outcome: 'success' | 'failure' | 'empty'): void {
@@ -75,18 +88,37 @@ export class RegistryStats {
   }
 
   #refreshPriority(limit: CircuitBreakerModel, counters: ClusterCounters, row: number, priority: number): void {
-    const prefix = `${this.#prefix}circuit_breakers.${priority === 0 ? 'default' : 'high'}.`;
+    const scope = priority === 0 ? 'default' : 'high';
     const show = (name: string, field: number, maximum: number) => {
       const used = counters.sum(row, priority * clusterFieldsPerPriority + field);
-      this.#store.gauge(`${prefix}${name}_open`).set(used > 0 && used >= maximum ? 1 : 0);
-      if (limit.trackRemaining) this.#store.gauge(`${prefix}remaining_${remainingNames[name]}`).set(Math.max(0, maximum - used));
+      this.#showOpen(`${scope}.${name}`, used > 0 && used >= maximum);
+      if (limit.trackRemaining)
+        this.#gaugeOf(this.#remaining, `${scope}.remaining_${remainingNames[name]}`).set(Math.max(0, maximum - used));
     };
     show('cx', ClusterField.connections, limit.maxConnections);
     show('rq_pending', ClusterField.pendingRequests, limit.maxPendingRequests);
     show('rq', ClusterField.requests, limit.maxRequests);
     show('rq_retry', ClusterField.retries, limit.maxRetries);
-    this.#store.gauge(`${prefix}cx_pool_open`).set(0);
+    if (limit.trackRemaining) this.#gaugeOf(this.#remaining, `${scope}.remaining_cx_pools`).set(unlimited);
+  }
+
+  /** A breaker that never was open is left to the workers, which show it once they used it. */
+  #showOpen(name: string, isOpen: boolean): void {
+    if (isOpen) this.#gaugeOf(this.#openBreakers, `${name}_open`).set(1);
+    else this.#openBreakers.get(`${name}_open`)?.set(0);
+  }
+
+  #gaugeOf(gauges: Map<string, Gauge>, name: string): Gauge {
+    let gauge = gauges.get(name);
+    if (gauge === undefined) {
+      gauge = this.#store.gauge(`${this.#prefix}circuit_breakers.${name}`);
+      gauges.set(name, gauge);
+    }
+    return gauge;
   }
 }
+
+/** Envoy's default for connection pools, 2^64 - 1. */
+const unlimited = 2 ** 64;
 
 const remainingNames: { readonly [name: string]: string } = { cx: 'cx', rq_pending: 'pending', rq: 'rq', rq_retry: 'retries' };

@@ -1,5 +1,5 @@
 /** Which transport socket a host gets: the first match whose criteria are all in the endpoint's metadata, else the default. */
-import type { ClusterModel } from '../config/model/cluster.ts';
+import type { ClusterModel, TransportSocketMatch } from '../config/model/cluster.ts';
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
 
@@ -16,9 +16,11 @@ export function matchesCriteria(criteria: { readonly [key: string]: unknown }, m
   return true;
 }
 
+/** Null if the default socket is the host's. */
+export function findTransportSocketMatch(cluster: ClusterModel, metadata: Metadata): TransportSocketMatch | null {
+  return cluster.transportSocketMatches.find(({ match }) => matchesCriteria(match, metadata, namespace)) ?? null;
+}
+
 export function selectTransportSocket(cluster: ClusterModel, metadata: Metadata): UpstreamTlsModel | RawBufferModel {
-  for (const { match, transportSocket } of cluster.transportSocketMatches) {
-    if (matchesCriteria(match, metadata, namespace)) return transportSocket;
-  }
-  return cluster.transportSocket;
+  return (findTransportSocketMatch(cluster, metadata) ?? cluster).transportSocket;
 }

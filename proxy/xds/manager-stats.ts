@@ -79,9 +79,8 @@ export class ListenerManagerStats {
     this.#createSuccess = stats.counter(`${scope}listener_create_success`);
     this.#inPlaceUpdated = stats.counter(`${scope}listener_in_place_updated`);
     stats.counter(`${scope}listener_stopped`);
-    for (const name of ['total_filter_chains_draining', 'total_listeners_draining', 'workers_pinned', 'workers_started']) {
-      stats.gauge(scope + name).set(0);
-    }
+    for (const name of ['total_filter_chains_draining', 'total_listeners_draining', 'workers_pinned']) stats.gauge(scope + name);
+    stats.gauge(`${scope}workers_started`).set(0);
     this.#active = stats.gauge(`${scope}total_listeners_active`);
     this.#warming = stats.gauge(`${scope}total_listeners_warming`);
     this.#active.set(0);

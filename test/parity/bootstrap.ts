@@ -53,7 +53,7 @@ function buildLane(lane: Lane, index: number): object {
     access_log: [accessLog],
     upgrade_configs: [{ upgrade_type: 'websocket' }],
     normalize_path: true,
-    route_config: { name: 'local', virtual_hosts: [virtualHost] },
+    route_config: { name: 'local', virtual_hosts: [virtualHost], ...parityCase.routeConfig },
     ...parityCase.manager,
   };
   return name(buildListener('$lane', manager, parityCase.listener), index);

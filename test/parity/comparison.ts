@@ -37,10 +37,11 @@ async function runAll(
 ): Promise<Run> {
   const exchanges = cases.map(parityCase => new Exchange(parityCase));
   const lanes = await Promise.all(exchanges.map((exchange, index) => exchange.openLane(join(folder, `${name}-${index}.log`))));
-  const proxy = await startProxy({ name, ...command, bootstrap: buildBootstrap(lanes), folder });
   const seen: Seen[] = [];
+  let proxy: ProxyProcess | null = null;
   let survived = false;
   try {
+    proxy = await startProxy({ name, ...command, bootstrap: buildBootstrap(lanes), folder });
     const ports = await readListenerPorts(proxy);
     const probe = new Probe(ports.get(probeListener) as number);
     for (let from = 0; from < exchanges.length; from += lanesAtOnce) {
@@ -53,7 +54,7 @@ async function runAll(
     survived = proxy.child.exitCode === null;
     probe.close();
   } finally {
-    await proxy.stop();
+    await proxy?.stop();
     for (const exchange of exchanges) exchange.close();
   }
   return { outcomes: seen.map((outcome, index) => normalize({ ...outcome, log: readLog(lanes[index]) })), survived };

@@ -18,6 +18,8 @@ export interface ParityCase {
   readonly routes?: readonly object[];
   /** Merged into the virtual host. */
   readonly virtualHost?: object;
+  /** Merged into the route configuration. */
+  readonly routeConfig?: object;
   /** Merged into the connection manager. */
   readonly manager?: object;
   /** Merged into the cluster. */

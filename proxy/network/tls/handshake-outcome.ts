@@ -44,7 +44,6 @@ export function concludeHandshake(
   const failure = verify(certificate, parsed, chainError);
   if (failure !== null) {
     stats.countVerification(failure.stat);
-    stats.connectionError.inc();
     const reason =
       failure.stat === 'fail_verify_no_cert'
         ? formatTlsFailure('PEER_DID_NOT_RETURN_A_CERTIFICATE')

@@ -112,9 +112,8 @@ class ServerHandshake implements ConnectionCallbacks {
     this.#tryHello();
   }
 
-  onClose(event: CloseEvent): void {
+  onClose(_event: CloseEvent): void {
     this.#services.timers.cancel(this.#timer);
-    if (event !== 'local-close') this.#services.stats.connectionError.inc();
     this.#done(false);
   }
 
@@ -154,6 +153,7 @@ class ServerHandshake implements ConnectionCallbacks {
   #onTlsError(error: Error & { code?: string }): void {
     const reason = tlsFailureReason(error);
     if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#services.stats.verifyNoCert.inc();
+    else if (reason !== null && reason !== 'CERTIFICATE_VERIFY_FAILED') this.#services.stats.connectionError.inc();
     this.#connection.fail('remote-close', describeTlsError(error, 'server'));
   }
 

@@ -28,7 +28,7 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
     this.#pool = pool;
     const { model } = pool.host.cluster;
     this.#maxStreams = model.protocol.maxRequestsPerConnection || model.maxRequestsPerConnection;
-    pool.host.cluster.stats.cxHttp1Total.inc();
+    pool.host.cluster.stats.countHttp1Connection();
     this.#upstream = new UpstreamConnection(pool.host, pool.options, this, this);
   }
 
@@ -104,6 +104,7 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
     if (this.#lifeTimer !== null) timers.cancel(this.#lifeTimer);
     this.#codec?.onConnectionClose('connection-termination');
     this.#endStream();
+    if (this.#upstream.isEstablished) this.#pool.host.cluster.stats.rqPerCx.record(this.#streams);
     this.#upstream.onClose(event, hadStream);
   }
 

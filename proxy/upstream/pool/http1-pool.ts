@@ -40,6 +40,7 @@ export class Http1Pool {
     this.host = host;
     // The stream info belongs to one stream only; the pool must not keep it alive.
     this.options = { ...options, streamInfo: null };
+    host.cluster.stats.useBreaker(options.priority, 'cx_pool');
   }
 
   get isDraining(): boolean {
@@ -65,6 +66,7 @@ export class Http1Pool {
       return null;
     }
     const stream = new PendingStream(this, decoder, callbacks);
+    cluster.stats.useBreaker(priority, 'rq_pending');
     cluster.stats.rqPendingTotal.inc();
     cluster.stats.rqPendingActive.inc();
     this.#pending.push(stream);
@@ -110,10 +112,11 @@ export class Http1Pool {
     const { cluster } = this.host;
     if (!cluster.resources.tryRequest(this.options.priority)) {
       this.#ready.push(connection);
-      cluster.stats.countPendingOverflow();
+      cluster.stats.rqActiveOverflow.inc();
       callbacks.onPoolFailure('overflow', '');
       return;
     }
+    cluster.stats.useBreaker(this.options.priority, 'rq');
     cluster.stats.rqTotal.inc();
     cluster.stats.rqActive.inc();
     this.host.beginRequest();
@@ -157,6 +160,8 @@ export class Http1Pool {
       this.#failPending(failure, transportFailureReason);
     }
     this.#connectIfNeeded();
+    // As in Envoy, where a pool that ends updates the breaker of the other priority.
+    if (this.#all.size === 0) this.host.cluster.stats.useBreaker(1, 'cx_pool');
   }
 
   #failPending(reason: PoolFailureReason, transportFailureReason: string): void {

@@ -26,6 +26,7 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
     this.#priority = options.priority;
     this.#waiting = waiting;
     this.#streamInfo = options.streamInfo;
+    host.cluster.stats.useBreaker(options.priority, 'rq_pending');
     host.cluster.stats.rqPendingTotal.inc();
     host.cluster.stats.rqPendingActive.inc();
     this.#upstream = new UpstreamConnection(host, options, this, this);
@@ -74,6 +75,7 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
     const { cluster } = this.#host;
     this.#leaveQueue();
     cluster.resources.forceRequest(this.#priority);
+    cluster.stats.useBreaker(this.#priority, 'rq');
     cluster.stats.rqTotal.inc();
     cluster.stats.rqActive.inc();
     this.#host.beginRequest();
@@ -90,7 +92,9 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
       return;
     }
     this.#leaveQueue();
-    if (!this.#isCancelled) this.#waiting.onPoolFailure(failure, this.info.transportFailureReason);
+    if (this.#isCancelled) return;
+    cluster.stats.rqPendingFailureEject.inc();
+    this.#waiting.onPoolFailure(failure, this.info.transportFailureReason);
   }
 
   // Connection, by delegation

@@ -40,6 +40,7 @@ export class UpstreamConnection {
     this.#startMs = cluster.services.timers.now();
     cluster.stats.cxTotal.inc();
     cluster.stats.cxActive.inc();
+    cluster.stats.useBreaker(options.priority, 'cx');
     host.count(HostField.connectionsTotal, 1);
     host.count(HostField.connectionsActive, 1);
     const { model } = cluster;
@@ -114,6 +115,7 @@ export class UpstreamConnection {
     const isLocal = event === 'local-close' || event === 'local-reset';
     stats.cxDestroy.inc();
     (isLocal ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc();
+    stats.cxLengthMs.record(Math.round(cluster.services.timers.now() - this.#startMs));
     if (!this.#established) {
       stats.cxConnectFail.inc();
       this.#host.count(HostField.connectFailures, 1);
@@ -124,7 +126,6 @@ export class UpstreamConnection {
       stats.cxDestroyWithActiveRequest.inc();
       (isLocal ? stats.cxDestroyLocalWithActiveRequest : stats.cxDestroyRemoteWithActiveRequest).inc();
     }
-    stats.cxLengthMs.record(Math.round(cluster.services.timers.now() - this.#startMs));
     this.#owner.onEnd(event, null);
   }
 

@@ -13,7 +13,7 @@ import {
 } from '../../../../network/filter.ts';
 import type { AccessLogger } from '../../../../telemetry/access-log.ts';
 import { ResponseFlag } from '../../../../telemetry/response-flags.ts';
-import type { PoolFailureReason, PoolHandle, TcpPoolCallbacks } from '../../../../upstream/cluster-manager.ts';
+import type { Host, PoolFailureReason, PoolHandle, TcpPoolCallbacks } from '../../../../upstream/cluster-manager.ts';
 import { hashText } from '../../../../upstream/load-balancer/xxhash64.ts';
 import type { TcpProxyModel } from './config.ts';
 import { TcpProxyStats } from './tcp-proxy-stats.ts';
@@ -33,6 +33,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
   #upstream: Connection | null = null;
   #pending: PoolHandle | null = null;
   #attempts = 0;
+  #host: Host | null = null;
   #closed = false;
   /** What came before the upstream was connected. */
   #early: Buffer[] = [];
@@ -98,6 +99,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     this.#attempts++;
     streamInfo.upstreamRequestAttemptCount = this.#attempts;
     streamInfo.upstreamHost = host;
+    this.#host = host;
     // A failure may be reported before connect returns.
     const attempt = this.#attempts;
     const handle = host.connect(
@@ -128,6 +130,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       this.#connect();
       return;
     }
+    this.#host?.cluster.stats.countConnectAttemptsExceeded();
     this.#endDownstream(ResponseFlag.upstreamConnectionFailure, 'upstream_connection_failure');
   }
 
@@ -153,7 +156,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     const { streamInfo } = this.#callbacks;
     streamInfo.bytesReceived += data.length;
     streamInfo.wireBytesReceived += data.length;
-    this.#shared.stats.rxBytes.add(data.length);
+    this.#shared.stats.countReceived(data.length);
     this.#lastActivityMs = performance.now();
     if (this.#upstream !== null) this.#upstream.write(data, endStream);
     else {

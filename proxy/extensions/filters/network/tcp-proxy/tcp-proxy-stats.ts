@@ -2,6 +2,9 @@
 import type { Counter, StatsStore } from '../../../../telemetry/stats-store.ts';
 
 export class TcpProxyStats {
+  readonly #stats: StatsStore;
+  readonly #bufferedName: string;
+  #hasReceived = false;
   readonly cxTotal: Counter;
   readonly cxNoRoute: Counter;
   readonly rxBytes: Counter;
@@ -13,6 +16,8 @@ export class TcpProxyStats {
 
   constructor(stats: StatsStore, statPrefix: string) {
     const counter = (name: string): Counter => stats.counter(`tcp.${statPrefix}.${name}`);
+    this.#stats = stats;
+    this.#bufferedName = `tcp.${statPrefix}.downstream_cx_rx_bytes_buffered`;
     this.cxTotal = counter('downstream_cx_total');
     this.cxNoRoute = counter('downstream_cx_no_route');
     this.rxBytes = counter('downstream_cx_rx_bytes_total');
@@ -21,5 +26,13 @@ export class TcpProxyStats {
     this.resumedReading = counter('downstream_flow_control_resumed_reading_total');
     this.idleTimeout = counter('idle_timeout');
     this.maxDuration = counter('max_downstream_connection_duration');
+  }
+
+  countReceived(bytes: number): void {
+    this.rxBytes.add(bytes);
+    if (this.#hasReceived) return;
+    this.#hasReceived = true;
+    // Nothing waits in a read buffer between two events here.
+    this.#stats.gauge(this.#bufferedName).set(0);
   }
 }

@@ -1,0 +1,7 @@
+/** Routes, retries, timeouts, tunnels: each case with a configuration of its own, through Envoy and through this proxy. */
+import t from 'tap';
+import { forwarding } from './cases/forwarding.ts';
+import { routeActions } from './cases/route-actions.ts';
+import { compareWithEnvoy } from './comparison.ts';
+
+compareWithEnvoy(t, 'router parity with Envoy', [...routeActions, ...forwarding]);

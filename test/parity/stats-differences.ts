@@ -1,0 +1,39 @@
+/** Where statistics differ from Envoy's on purpose, or because the two cannot see the same. */
+
+export interface StatsDifference {
+  readonly pattern: RegExp;
+  readonly reason: string;
+  /** Both must have the name; only the value may differ. */
+  readonly valueOnly?: boolean;
+}
+
+export const statsDifferences: readonly StatsDifference[] = [
+  { pattern: /^server\.|^filesystem\.|^runtime\./, reason: 'the process itself differs', valueOnly: true },
+  { pattern: /^(http|listener)\.admin\./, reason: 'the admin API is not a listener of the data path here' },
+  { pattern: /^http\.async-client\./, reason: 'no client of its own sends mirrored requests here' },
+  { pattern: /^(cluster_manager\.cds|listener_manager\.lds)\./, reason: 'shown without dynamic resources, too' },
+  { pattern: /\.ssl\.(curves|sigalgs)\./, reason: 'OpenSSL under Node.js does not tell them on the server side' },
+  { pattern: /\.ssl\.certificate\./, reason: 'expiry is shown by server.days_until_first_cert_expiring and /certs' },
+  { pattern: /\.ssl\.ciphers\./, reason: 'OpenSSL and BoringSSL choose different ciphers of TLS 1.3' },
+  {
+    pattern: /^listener\.tls\.ssl\.(handshake|versions\.TLSv1\.2|connection_error)$/,
+    reason: 'own client certificates are judged after the handshake, so that the server sees one that ended well',
+  },
+  { pattern: /^cluster\.stranger\.ssl\.connection_error$/, reason: 'the server refuses after the handshake' },
+  {
+    pattern: /^http\.secure\.downstream_cx_(destroy|destroy_remote|ssl_total|total|tx_bytes_total)$/,
+    reason: 'filters of a TLS connection begin when its peer was verified',
+    valueOnly: true,
+  },
+  { pattern: /_cx_rx_bytes_buffered$/, reason: 'nothing waits in a read buffer between two events', valueOnly: true },
+  {
+    pattern: /^cluster\.mirrored\.upstream_cx_tx_bytes_total$/,
+    reason: 'a mirrored request has no x-forwarded-for entry of this proxy',
+    valueOnly: true,
+  },
+  {
+    pattern: /_cx_(tx|rx)_bytes_total$/,
+    reason: 'x-envoy-upstream-service-time has as many digits as the time needs',
+    valueOnly: true,
+  },
+];
