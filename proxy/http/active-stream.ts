@@ -12,15 +12,11 @@ import { RequestPreparation } from './request-preparation.ts';
 import { applyResponseHeaders } from './response-headers.ts';
 import { StreamTimers } from './stream-timers.ts';
 
-/** Envoy's `per_connection_buffer_limit_bytes` by default. */
-const defaultBufferLimitBytes = 1024 * 1024;
-
 export class ActiveStream implements RequestDecoder, ChainStream {
   readonly manager: ConnectionManager;
   readonly streamInfo: StreamInfo;
   readonly #encoder: ResponseEncoder;
   readonly #timers: StreamTimers;
-  readonly bufferLimitBytes = defaultBufferLimitBytes;
   #chain: FilterChain | null = null;
   requestHeaders: HeaderMap | null = null;
   responseHeaders: HeaderMap | null = null;
@@ -49,6 +45,11 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#timers = new StreamTimers(this, manager.context);
   }
 
+  /** The listener's limit holds for each buffer of a stream. */
+  get bufferLimitBytes(): number {
+    return this.connection.bufferLimitBytes;
+  }
+
   get connection(): Connection {
     return this.manager.connection;
   }
@@ -64,7 +65,6 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     const filters = new RequestPreparation(this, this.manager).prepare(headers);
     if (filters === null || this.#ended) return;
     if (endStream) this.#timers.onRequestComplete();
-    this.#timers.onRoute(this.#route);
     this.#createChain(filters).passRequestHeaders(headers, endStream);
   }
 
@@ -125,6 +125,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       // Known to logs and metrics even of a request that no filter lets through to the router.
       const clusterName = route?.clusterNameOf(this.requestHeaders) ?? '';
       this.streamInfo.cluster = clusterName === '' ? null : services.clusters.find(clusterName);
+      this.#timers.onRoute(route, this.requestHeaders);
     }
     return this.#route;
   }
@@ -263,8 +264,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   onConnectionClose(event: CloseEvent): void {
     if (this.#ended) return;
-    const info = this.streamInfo;
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
+    const info = this.streamInfo;
     const isLocal = event === 'local-close' || event === 'local-reset';
     if (isLocal) info.responseCodeDetails ||= 'downstream_local_disconnect';
     else {
@@ -276,8 +277,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   onProtocolError(details: string): void {
     if (this.#ended) return;
-    this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
+    this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
     this.streamInfo.responseCodeDetails = details;
     this.#end(true);
   }

@@ -17,6 +17,8 @@ export class HeaderMap {
   status = 0;
   /** name0, value0, name1, value1, ... Read it for iteration; change it through the methods. */
   readonly entries: string[] = [];
+  /** Names as they were written, by lower-case name; null: they are sent in lower case. */
+  originalNames: Map<string, string> | null = null;
 
   /** Number of headers, repeated ones counted each. */
   get size(): number {
@@ -115,6 +117,7 @@ export class HeaderMap {
 
   clone(): HeaderMap {
     const copy = new HeaderMap();
+    copy.originalNames = this.originalNames;
     copy.method = this.method;
     copy.path = this.path;
     copy.authority = this.authority;

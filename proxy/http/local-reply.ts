@@ -24,19 +24,19 @@ export function encodeGrpcMessage(message: string): string {
 /** Makes the response to `requestHeaders`, which are null when there was no request to speak of. */
 export function renderLocalReply(reply: LocalReply, requestHeaders: HeaderMap | null): RenderedReply {
   const headers = new HeaderMap();
+  headers.status = reply.status;
+  // Before the headers of the body, so that they stand where Envoy puts them.
+  reply.modifyHeaders?.(headers);
   if (requestHeaders !== null && isGrpcContentType(requestHeaders.get('content-type'))) {
     headers.status = 200;
-    headers.add('content-type', 'application/grpc');
-    headers.add('grpc-status', String(reply.grpcStatus ?? grpcStatusOf(reply.status)));
-    if (reply.body !== '') headers.add('grpc-message', encodeGrpcMessage(reply.body));
-    reply.modifyHeaders?.(headers);
+    headers.set('content-type', 'application/grpc');
+    headers.set('grpc-status', String(reply.grpcStatus ?? grpcStatusOf(reply.status)));
+    if (reply.body !== '') headers.set('grpc-message', encodeGrpcMessage(reply.body));
     return { headers, body: '' };
   }
-  headers.status = reply.status;
   if (reply.body !== '') {
-    headers.add('content-length', String(Buffer.byteLength(reply.body)));
-    headers.add('content-type', 'text/plain');
+    headers.set('content-length', String(Buffer.byteLength(reply.body)));
+    if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
   }
-  reply.modifyHeaders?.(headers);
   return { headers, body: requestHeaders?.method === 'HEAD' ? '' : reply.body };
 }

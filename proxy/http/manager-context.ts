@@ -60,6 +60,7 @@ export function buildManagerContext(model: HttpConnectionManagerModel, context: 
       allowAbsoluteUrl: http1.allowAbsoluteUrl,
       enableTrailers: http1.enableTrailers,
       allowChunkedLength: http1.allowChunkedLength,
+      preserveCase: http1.preserveCase,
       headersWithUnderscores: model.headersWithUnderscores,
       maxHeadersCount: model.maxHeadersCount,
       maxHeadBytes: model.maxRequestHeadersBytes,

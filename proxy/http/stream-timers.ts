@@ -1,11 +1,17 @@
 /** The deadlines of one stream; each timer exists only if its timeout is set. */
 import { Timer } from '../../common/timer-wheel.ts';
+import type { MaxStreamDuration } from '../config/model/route.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { LocalReply, RouteMatchView } from './filter.ts';
+import { formatGrpcTimeout, parseGrpcTimeout } from './grpc-timeout.ts';
+import type { HeaderMap } from './header-map.ts';
+import { isGrpcContentType } from './local-reply.ts';
 import type { ManagerContext } from './manager-context.ts';
 
+const grpcDeadlineExceeded = 4;
+
 interface TimedStream {
-  readonly streamInfo: { protocol: string };
+  readonly streamInfo: { readonly startMonotonicMs: number };
   sendLocalReply(reply: LocalReply): void;
   readonly requestComplete: boolean;
 }
@@ -38,9 +44,13 @@ export class StreamTimers {
     return this.#context.services.timers.schedule(timeoutMs, callback);
   }
 
-  #setDuration(timeoutMs: number): void {
+  /** Of the whole stream, from its start; null: none. */
+  #setDuration(limitMs: number | null): void {
     if (this.#duration !== null) this.#context.services.timers.cancel(this.#duration);
-    this.#duration = timeoutMs > 0 ? this.#schedule(timeoutMs, () => this.#onMaxDuration()) : null;
+    this.#duration = null;
+    if (limitMs === null) return;
+    const usedMs = performance.now() - this.#stream.streamInfo.startMonotonicMs;
+    this.#duration = this.#schedule(Math.max(0, limitMs - usedMs), () => this.#onMaxDuration());
   }
 
   #setIdle(timeoutMs: number): void {
@@ -72,12 +82,30 @@ export class StreamTimers {
   }
 
   /** The route's own limits replace the connection manager's. */
-  onRoute(route: RouteMatchView | null): void {
+  onRoute(route: RouteMatchView | null, headers: HeaderMap): void {
     const action = route?.route.action;
     if (action === undefined || action.kind !== 'forward') return;
     if (action.idleTimeoutMs !== null && action.idleTimeoutMs !== this.#idleMs) this.#setIdle(action.idleTimeoutMs);
-    const limitMs = action.maxStreamDuration?.maxMs ?? null;
-    if (limitMs !== null) this.#setDuration(limitMs);
+    if (action.maxStreamDuration !== null) this.#applyDuration(action.maxStreamDuration, headers);
+  }
+
+  /** The route's limits, of which a gRPC client may choose its own part; the upstream is told what was granted. */
+  #applyDuration(limits: MaxStreamDuration, headers: HeaderMap): void {
+    const { maxMs, grpcTimeoutHeaderMaxMs, grpcTimeoutHeaderOffsetMs } = limits;
+    const askedMs = grpcTimeoutHeaderMaxMs === null ? null : parseGrpcTimeout(headers.get('grpc-timeout'));
+    const isGrpc = isGrpcContentType(headers.get('content-type'));
+    let limitMs: number | null;
+    if (grpcTimeoutHeaderMaxMs !== null && askedMs !== null) {
+      let grantedMs = grpcTimeoutHeaderMaxMs === 0 ? askedMs : Math.min(askedMs, grpcTimeoutHeaderMaxMs);
+      if (grantedMs > 0) grantedMs = Math.max(0, grantedMs - grpcTimeoutHeaderOffsetMs);
+      limitMs = grantedMs;
+    } else {
+      const configuredMs = maxMs ?? this.#context.model.maxStreamDurationMs;
+      limitMs = configuredMs > 0 ? configuredMs : null;
+    }
+    if (isGrpc && limitMs !== null) headers.set('grpc-timeout', formatGrpcTimeout(limitMs));
+    else if (isGrpc && this.#duration !== null) headers.remove('grpc-timeout');
+    this.#setDuration(limitMs);
   }
 
   cancel(): void {
@@ -97,16 +125,21 @@ export class StreamTimers {
 
   #onIdle(): void {
     this.#context.stats.counter('downstream_rq_idle_timeout').inc();
-    const status = this.#stream.requestComplete ? 504 : 408;
-    this.#reply(status, 'stream timeout', 'stream_idle_timeout', ResponseFlag.streamIdleTimeout);
+    this.#reply(this.#timeoutStatus, 'stream timeout', 'stream_idle_timeout', ResponseFlag.streamIdleTimeout);
   }
 
   #onMaxDuration(): void {
     this.#context.stats.counter('downstream_rq_max_duration_reached').inc();
-    this.#reply(408, 'downstream duration timeout', 'max_duration_timeout', ResponseFlag.durationTimeout);
+    const status = this.#timeoutStatus;
+    this.#reply(status, 'downstream duration timeout', 'max_duration_timeout', 0, grpcDeadlineExceeded);
   }
 
-  #reply(status: number, body: string, details: string, flags: number): void {
-    this.#stream.sendLocalReply({ status, body, details, flags, grpcStatus: null });
+  /** Whose fault it is: the upstream's once it has the whole request. */
+  get #timeoutStatus(): number {
+    return this.#stream.requestComplete ? 504 : 408;
+  }
+
+  #reply(status: number, body: string, details: string, flags: number, grpcStatus: number | null = null): void {
+    this.#stream.sendLocalReply({ status, body, details, flags, grpcStatus });
   }
 }

@@ -108,6 +108,7 @@ export interface Connection {
   close(type: CloseType, details?: string): void;
   /** Write buffer limits in bytes; 0: no limit. */
   setBufferLimit(bytes: number): void;
+  readonly bufferLimitBytes: number;
   setNoDelay(enabled: boolean): void;
   /** Half closes are delivered as `endStream` instead of closing the connection. */
   enableHalfClose(enabled: boolean): void;

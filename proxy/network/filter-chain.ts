@@ -174,6 +174,9 @@ class FilteredConnection implements Connection {
   close(type: CloseType, details?: string): void {
     this.#inner.close(type, details);
   }
+  get bufferLimitBytes(): number {
+    return this.#inner.bufferLimitBytes;
+  }
   setBufferLimit(bytes: number): void {
     this.#inner.setBufferLimit(bytes);
   }

@@ -9,6 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import { Timer, type TimerWheel } from '../../common/timer-wheel.ts';
 import type { CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
+import { PendingWrites } from './pending-writes.ts';
 import { ReadBuffer, returnReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
@@ -44,9 +45,8 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   /** Buffers of others that bytes waiting here point into. */
   #kept: Buffer[] = [];
   #acceptedBytes = 0;
-  #corked = false;
-  /** Bytes that were waiting before the writes of this event. */
-  #pendingBefore = 0;
+  readonly #pending = new PendingWrites();
+  #flushScheduled = false;
   #endRequested = false;
   #writeEnded = false;
   #readEnded = false;
@@ -205,33 +205,32 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   write(data: Buffer, endStream: boolean): void {
     if (!this.#beginWrite(endStream) || data.length === 0) return;
     this.#acceptedBytes += data.length;
-    this.#stream.write(data);
+    this.#pending.add(data);
   }
 
   writeLatin1(text: string, endStream: boolean): void {
     if (!this.#beginWrite(endStream) || text.length === 0) return;
     this.#acceptedBytes += text.length;
-    this.#stream.write(text, 'latin1');
+    this.#pending.addLatin1(text);
   }
 
   #beginWrite(endStream: boolean): boolean {
     if (this.state === 'closed' || this.#closing !== null || this.#endRequested) return false;
     this.#endRequested = endStream;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#pendingBefore = this.#stream.writableLength;
-      this.#stream.cork();
+    if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
       scheduleFlush(this);
     }
     return true;
   }
 
   flush(): boolean {
-    if (!this.#corked) return false;
-    this.#corked = false;
+    if (!this.#flushScheduled) return false;
+    this.#flushScheduled = false;
     const stream = this.#stream;
     if (stream.destroyed) return false;
-    stream.uncork();
+    const waitedBefore = stream.writableLength > 0;
+    this.#pending.passTo(stream);
     if (this.#endRequested && !this.#writeEnded) {
       this.#writeEnded = true;
       if (this.state === 'open') this.state = 'half-closed';
@@ -243,7 +242,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
       this.callbacks.onAboveWriteBufferHighWatermark?.();
     }
     // TLS copies what it takes; what waits behind an earlier write is still the caller's memory.
-    return this.#isTls ? this.#pendingBefore > 0 : pending > 0;
+    return this.#isTls ? waitedBefore : pending > 0;
   }
 
   keep(buffer: Buffer): void {
@@ -270,11 +269,11 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   }
 
   get bufferedBytes(): number {
-    return this.#stream.writableLength;
+    return this.#pending.bytes + this.#stream.writableLength;
   }
 
   get bytesSent(): number {
-    return this.#acceptedBytes - this.#stream.writableLength;
+    return this.#acceptedBytes - this.bufferedBytes;
   }
 
   // Closing
@@ -374,6 +373,10 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   }
 
   // Settings
+
+  get bufferLimitBytes(): number {
+    return this.#bufferLimit;
+  }
 
   setBufferLimit(bytes: number): void {
     this.#bufferLimit = bytes;

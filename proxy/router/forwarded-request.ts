@@ -24,6 +24,7 @@ import type { RetryState } from './retry-state.ts';
 import { rewriteHost } from './rewrite.ts';
 import type { ForwardEntry, RouteEntry } from './route-entry.ts';
 import type { RouterConfig } from './router-config.ts';
+import { sendRouterReply, writeResponseAttemptCount } from './router-reply.ts';
 import type { RouteStats } from './router-stats.ts';
 import { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamRequestOwner } from './upstream-request.ts';
@@ -213,7 +214,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (this.#completeMs > 0 && !this.config.model.suppressEnvoyHeaders) {
       headers.set('x-envoy-upstream-service-time', String(Math.floor(this.#nowMs - this.#completeMs)));
     }
-    this.#writeResponseAttemptCount(headers);
+    writeResponseAttemptCount(headers, this.#entry, this.#attemptCount);
     countResponse(this, status, attempt.host);
     countOutcome(this, attempt, headers, endStream);
     for (const cookie of this.#selection.cookies) headers.add('set-cookie', cookie);
@@ -264,6 +265,15 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (this.#retryReset(attempt, localReset)) return;
     countAbort(this, attempt, this.#timeoutStatus, this.#responseStarted);
     this.#abortWithTimeout(isIdle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout');
+  }
+
+  onMaxStreamDuration(attempt: UpstreamRequest): void {
+    this.cluster.stats.countMaxDurationReached();
+    attempt.abandon();
+    if (this.#retryReset(attempt, localReset)) return;
+    const status = this.#body.isComplete ? 504 : 408;
+    const flag = ResponseFlag.upstreamMaxStreamDurationReached;
+    this.#abort(status, 'upstream max stream duration reached', 'upstream_max_stream_duration_reached', flag, false);
   }
 
   #onTimeout(): void {
@@ -380,20 +390,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   #reply(status: number, body: string, details: string, flags: number, isDropped = false): void {
     this.#finished = true;
-    this.#callbacks.sendLocalReply({
-      status,
-      body,
-      details,
-      flags,
-      grpcStatus: null,
-      modifyHeaders: headers => {
-        if (isDropped && !this.config.model.suppressEnvoyHeaders) headers.set('x-envoy-overloaded', 'true');
-        this.#writeResponseAttemptCount(headers);
-      },
-    });
-  }
-
-  #writeResponseAttemptCount(headers: HeaderMap): void {
-    if (this.#entry.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(this.#attemptCount));
+    const reply = { status, body, details, flags, isDropped };
+    sendRouterReply(this.#callbacks, reply, this.#entry, this.#attemptCount, this.config.model.suppressEnvoyHeaders);
   }
 }

@@ -61,7 +61,11 @@ function setHeader(headers: HeaderMap, name: string, value: string): void {
   else if (name === ':path') headers.path = value;
   else if (name === ':method') headers.method = value;
   else if (name === ':scheme') headers.scheme = value;
-  else headers.set(name, value);
+  else {
+    // What replaces a header stands at the end, as in Envoy.
+    headers.remove(name);
+    headers.add(name, value);
+  }
 }
 
 /** All levels of one route in one direction, in the order of evaluation. */

@@ -1,6 +1,7 @@
 /** What balancing needs to know of one request: its hash, its connection, and the hosts that retries avoid. */
 import type { Metadata } from '../config/model/matchers.ts';
 import type { MirrorPolicy } from '../config/model/route.ts';
+import { readOwnAddress } from '../http/forwarded-for.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
@@ -64,6 +65,7 @@ export class HostSelection implements LoadBalancerContext {
       if (name === '') continue;
       const copy = headers.clone();
       copy.set('x-envoy-internal', 'true');
+      copy.append('x-forwarded-for', readOwnAddress());
       if (!disableShadowHostSuffix) copy.authority = appendShadowSuffix(copy.authority);
       mirrors.push({ cluster: name, headers: copy });
     }

@@ -1,8 +1,7 @@
 /**
  * Sends copies of a request to mirror clusters and drops what they answer.
  *
- * Differs from Envoy: the copy is sent when the request is complete, not while it streams, and carries no `x-forwarded-for`
- * entry of this proxy.
+ * Differs from Envoy: the copy is sent when the request is complete, not while it streams.
  */
 import type { Timer } from '../../common/timer-wheel.ts';
 import type { RequestEncoder, ResponseDecoder } from '../http/codec.ts';
@@ -30,16 +29,16 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
   #encoder: RequestEncoder | null = null;
   #handle: PoolHandle | null = null;
   #timer: Timer | null = null;
-  readonly #startMs: number;
   #done = false;
+  readonly #startMs: number;
 
   constructor(cluster: Cluster, host: Host, headers: HeaderMap, chunks: readonly Buffer[], services: WorkerServices) {
     this.#cluster = cluster;
     this.#host = host;
     this.#headers = headers;
     this.#chunks = chunks;
-    this.#startMs = services.timers.now();
     this.#services = services;
+    this.#startMs = services.timers.now();
   }
 
   start(info: StreamInfo, timeoutMs: number): void {
@@ -59,8 +58,8 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
   #finish(status: number, isResponse = false): void {
     if (this.#done) return;
     this.#done = true;
-    if (isResponse) this.#cluster.stats.recordRequestTimeMs(Math.round(this.#services.timers.now() - this.#startMs), true);
     this.#cluster.stats.countResponse(status, true);
+    if (isResponse) this.#cluster.stats.recordRequestTimeMs(Math.round(this.#services.timers.now() - this.#startMs), true);
     this.#host.countOutcome(status < 500);
     if (this.#timer !== null) this.#services.timers.cancel(this.#timer);
   }

@@ -32,7 +32,7 @@ export function finalizeRequestHeaders(
 ): void {
   entry.requestEdits.apply(headers, info, headers, null);
   const { appendXForwardedHost } = action.model;
-  if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost, insertsOriginal);
+  if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost, false);
   else if (action.rewriteHost !== null) rewriteHost(headers, action.rewriteHost(headers), appendXForwardedHost, insertsOriginal);
   if (action.rewritePath === null) return;
   const path = action.rewritePath(headers.path);

@@ -57,14 +57,15 @@ export function compileHostRewrite(model: ForwardAction['hostRewrite']): HostRew
 /** Replaces the authority and, if asked, keeps the old one in `x-forwarded-host` and `x-envoy-original-host`. */
 export function rewriteHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean, insertsOriginal: boolean): void {
   if (host === '' || host === headers.authority) return;
+  const original = headers.authority;
+  if (insertsOriginal) headers.set('x-envoy-original-host', original);
   if (appendXForwardedHost) {
     // The same host is not appended again by the next hop that rewrites it.
     const forwarded = headers.getJoined('x-forwarded-host');
-    if (forwarded === undefined || forwarded.split(',').at(-1)?.trim() !== headers.authority) {
-      headers.append('x-forwarded-host', headers.authority);
+    if (forwarded === undefined || forwarded.split(',').at(-1)?.trim() !== original) {
+      headers.append('x-forwarded-host', original);
     }
   }
-  if (insertsOriginal) headers.set('x-envoy-original-host', headers.authority);
   headers.authority = host;
 }
 

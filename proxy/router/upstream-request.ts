@@ -22,6 +22,8 @@ export interface UpstreamRequestOwner {
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
   onUpstreamFailure(attempt: UpstreamRequest, reason: ResetReason, transportFailureReason: string): void;
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void;
+  /** The cluster lets no stream last longer. */
+  onMaxStreamDuration(attempt: UpstreamRequest): void;
 }
 
 export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
@@ -33,6 +35,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   #perTryTimer: Timer | null = null;
   #idleTimer: Timer | null = null;
   #idleMs = 0;
+  #durationTimer: Timer | null = null;
   /** Nothing is reported any more. */
   #done = false;
   hasResponse = false;
@@ -108,6 +111,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#done = true;
     if (this.#perTryTimer !== null) this.#timers.cancel(this.#perTryTimer);
     if (this.#idleTimer !== null) this.#timers.cancel(this.#idleTimer);
+    if (this.#durationTimer !== null) this.#timers.cancel(this.#durationTimer);
     const encoder = this.#encoder;
     if (encoder === null) return;
     const { info } = this.#owner;
@@ -131,6 +135,10 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     info.upstreamConnection = connection;
     info.upstreamProtocol = protocol;
     this.host.reportResult({ kind: 'connect-success' });
+    const { maxStreamDurationMs } = this.host.cluster.model.protocol;
+    if (maxStreamDurationMs > 0) {
+      this.#durationTimer = this.#timers.schedule(maxStreamDurationMs, () => this.#owner.onMaxStreamDuration(this));
+    }
     this.#owner.onUpstreamReady(this);
   }
 

@@ -19,7 +19,14 @@ export interface ResolvedAddress {
 export type NameResolver = (name: string, family: DnsFamily) => Promise<readonly ResolvedAddress[]>;
 
 const notFoundCodes = new Set(['ENOTFOUND', 'ENODATA', 'EAI_NONAME', 'EAI_NODATA']);
-const resolver = new dns.Resolver();
+
+/** Made at first use: few proxies have DNS clusters. */
+let madeResolver: dns.Resolver | undefined;
+
+function resolver(): dns.Resolver {
+  madeResolver ??= new dns.Resolver();
+  return madeResolver;
+}
 
 async function readHostsFile(name: string): Promise<string[]> {
   const text = await readFile('/etc/hosts', 'utf8').catch(() => '');
@@ -33,7 +40,7 @@ async function readHostsFile(name: string): Promise<string[]> {
 
 async function queryFamily(name: string, version: 4 | 6): Promise<ResolvedAddress[]> {
   try {
-    const records = await (version === 4 ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true }));
+    const records = await (version === 4 ? resolver().resolve4(name, { ttl: true }) : resolver().resolve6(name, { ttl: true }));
     return records.map(({ address, ttl }) => ({ address, ttlMs: ttl * 1000 }));
   } catch (error) {
     if (!notFoundCodes.has((error as NodeJS.ErrnoException).code ?? '')) throw error;

@@ -60,6 +60,7 @@ const serverOptions = {
   enableTrailers: true,
   allowChunkedLength: false,
   headersWithUnderscores: 'allow',
+  preserveCase: false,
   maxHeadersCount: 100,
   maxHeadBytes: 60 * 1024,
 } as const;

@@ -118,6 +118,8 @@ export function normalize(outcome: Outcome): Outcome {
         /(\r\nx-request-id: [0-9a-f]{8}-[0-9a-f]{4}-)([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g,
         '\r\nx-request-id: <uuid $2>',
       )
+      // Of a retry: what is left of the timeout.
+      .replace(/(\r\nx-envoy-expected-rq-timeout-ms: )\d+(\r\nx-envoy-attempt-count: (?!1\r))/g, '$1<ms>$2')
       .replace(/(\r\nx-forwarded-port: )\d+/g, '$1<port>')
       .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:<port>');
   const { client, upstream, secondUpstream, log } = outcome;

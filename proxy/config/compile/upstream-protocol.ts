@@ -72,9 +72,12 @@ function chooseProtocol(message: Options, path: string): ChosenProtocol {
 function compileConnection(
   message: protos.envoy.config.core.v3.HttpProtocolOptions | null,
   path: string,
-): Pick<UpstreamProtocolModel, 'idleTimeoutMs' | 'maxConnectionDurationMs' | 'maxRequestsPerConnection'> {
-  const { idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection } = compileCommonHttpOptions(message, path);
-  return { idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
+): Pick<UpstreamProtocolModel, 'idleTimeoutMs' | 'maxConnectionDurationMs' | 'maxStreamDurationMs' | 'maxRequestsPerConnection'> {
+  const { idleTimeoutMs, maxConnectionDurationMs, maxStreamDurationMs, maxRequestsPerConnection } = compileCommonHttpOptions(
+    message,
+    path,
+  );
+  return { idleTimeoutMs, maxConnectionDurationMs, maxStreamDurationMs, maxRequestsPerConnection };
 }
 
 /** The options as fields of the cluster itself. */

@@ -62,6 +62,7 @@ export interface UpstreamProtocolModel {
   /** Milliseconds; 0: none. Envoy's default is one hour. */
   readonly idleTimeoutMs: number;
   readonly maxConnectionDurationMs: number;
+  readonly maxStreamDurationMs: number;
   readonly maxRequestsPerConnection: number;
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;

@@ -14,6 +14,7 @@ export interface ClientCodecOptions {
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
   readonly sendFullyQualifiedUrl: boolean;
+  readonly preserveCase: boolean;
   readonly maxHeadersCount: number;
   readonly maxHeadBytes: number;
 }
@@ -23,6 +24,7 @@ export const defaultClientCodecOptions: ClientCodecOptions = {
   enableTrailers: false,
   allowChunkedLength: false,
   sendFullyQualifiedUrl: false,
+  preserveCase: false,
   maxHeadersCount: 100,
   maxHeadBytes: 80 * 1024,
 };
@@ -134,6 +136,7 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
       maxHeadBytes: options.maxHeadBytes,
       maxHeadersCount: options.maxHeadersCount,
       underscores: 'allow',
+      preserveCase: options.preserveCase,
       skipsEmptyLines: true,
       firstBytes: null,
     });
@@ -158,7 +161,18 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
 
   #endOfInput(): void {
     this.#keepAlive = false;
-    if (!this.#reader.endOfInput()) this.#failConnection('http1.codec_error');
+    if (this.#reader.framing === Framing.raw) this.#endTunnel();
+    else if (!this.#reader.endOfInput()) this.#failConnection('http1.codec_error');
+  }
+
+  /** A tunnel cannot be half closed: its end breaks it off. */
+  #endTunnel(): void {
+    const stream = this.#stream;
+    this.#stream = null;
+    this.#reader.stopped = true;
+    stream?.undoReadDisables();
+    stream?.decoder.onReset('connection-termination', '');
+    this.connection.close('no-flush');
   }
 
   // Reader events

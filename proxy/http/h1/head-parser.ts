@@ -61,6 +61,8 @@ export class MessageHead {
 export interface HeadLimits {
   readonly maxHeadersCount: number;
   readonly underscores: 'allow' | 'reject' | 'drop';
+  /** Names are to be sent on as they were written. */
+  readonly preserveCase: boolean;
 }
 
 /** Offset behind the empty line that ends a head beginning at `from`, or -1 if it is not there yet. */
@@ -119,6 +121,7 @@ export function parseHeaderLines(
     for (let lower = tokenBytes[first]; lower !== 0; lower = tokenBytes[data[++at]]) hash = (Math.imul(hash, 31) + lower) | 0;
     if (data[at] !== COLON || at === nameStart) return failLine(data, at, end, head);
     const name = internName(data, nameStart, at, hash);
+    if (limits.preserveCase) keepCase(head, name.text, head.text.slice(nameStart - textFrom, at - textFrom));
     at++;
     while (data[at] === SP || data[at] === TAB) at++;
     const valueStart = at;
@@ -138,6 +141,13 @@ export function parseHeaderLines(
     else if (!takeSpecialHeader(head, name.text, name.kind, value, limits)) return false;
   }
   return true;
+}
+
+/** The first spelling of a name is the one that is sent on. */
+function keepCase(head: MessageHead, name: string, written: string): void {
+  const { headers } = head;
+  headers.originalNames ??= new Map();
+  if (!headers.originalNames.has(name)) headers.originalNames.set(name, written);
 }
 
 function fail(head: MessageHead, error: HeadError): false {

@@ -15,6 +15,11 @@ function statusLine(status: number, isHttp10: boolean): string {
   return line;
 }
 
+/** A name as its message wrote it, if that is known. */
+function spell(names: ReadonlyMap<string, string> | null, name: string): string {
+  return names?.get(name) ?? name;
+}
+
 /** How a response's body is framed. */
 export interface ResponseFraming {
   readonly isHttp10: boolean;
@@ -31,7 +36,7 @@ export function formatResponseHead(
 ): { text: string; chunked: boolean } {
   const status = headers.status;
   const isBodiless = status < 200 || status === 204;
-  const entries = headers.entries;
+  const { entries, originalNames: names } = headers;
   let text = statusLine(status, framing.isHttp10);
   let hasLength = false;
   for (let i = 0; i < entries.length; i += 2) {
@@ -39,13 +44,13 @@ export function formatResponseHead(
       if (isBodiless) continue;
       hasLength = true;
     }
-    text += `${entries[i]}: ${entries[i + 1]}\r\n`;
+    text += `${names === null ? entries[i] : spell(names, entries[i])}: ${entries[i + 1]}\r\n`;
   }
   if (hasLength || isBodiless || framing.isRaw) return { text: `${text}\r\n`, chunked: false };
   if (endStream && !framing.isHead)
-    return { text: status === 304 ? `${text}\r\n` : `${text}content-length: 0\r\n\r\n`, chunked: false };
+    return { text: status === 304 ? `${text}\r\n` : `${text}${spell(names, 'content-length')}: 0\r\n\r\n`, chunked: false };
   if (framing.isHttp10) return { text: `${text}\r\n`, chunked: false };
-  return { text: `${text}transfer-encoding: chunked\r\n\r\n`, chunked: true };
+  return { text: `${text}${spell(names, 'transfer-encoding')}: chunked\r\n\r\n`, chunked: true };
 }
 
 /** The head of a request, with what frames its body. `host` comes first, as `:authority` does in Envoy's header map. */
@@ -56,16 +61,20 @@ export function formatRequestHead(
   target: string,
 ): { text: string; chunked: boolean } {
   const method = headers.method;
-  const entries = headers.entries;
-  let text = `${method} ${target} HTTP/1.1\r\nhost: ${headers.authority}\r\n`;
+  const { entries, originalNames: names } = headers;
+  let text = `${method} ${target} HTTP/1.1\r\n${spell(names, 'host')}: ${headers.authority}\r\n`;
   let hasLength = false;
   for (let i = 0; i < entries.length; i += 2) {
     if (entries[i] === 'content-length') hasLength = true;
-    text += `${entries[i]}: ${entries[i + 1]}\r\n`;
+    text += `${names === null ? entries[i] : spell(names, entries[i])}: ${entries[i + 1]}\r\n`;
   }
   if (hasLength || isRaw) return { text: `${text}\r\n`, chunked: false };
-  if (endStream) return { text: shouldHaveNoBody(method) ? `${text}\r\n` : `${text}content-length: 0\r\n\r\n`, chunked: false };
-  return { text: `${text}transfer-encoding: chunked\r\n\r\n`, chunked: true };
+  if (endStream)
+    return {
+      text: shouldHaveNoBody(method) ? `${text}\r\n` : `${text}${spell(names, 'content-length')}: 0\r\n\r\n`,
+      chunked: false,
+    };
+  return { text: `${text}${spell(names, 'transfer-encoding')}: chunked\r\n\r\n`, chunked: true };
 }
 
 /** Methods whose requests get no `content-length: 0`. */

@@ -20,6 +20,7 @@ export interface ServerCodecOptions {
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
   readonly headersWithUnderscores: 'allow' | 'reject' | 'drop';
+  readonly preserveCase: boolean;
   readonly maxHeadersCount: number;
   readonly maxHeadBytes: number;
 }
@@ -139,6 +140,7 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
       maxHeadBytes: options.maxHeadBytes,
       maxHeadersCount: options.maxHeadersCount,
       underscores: options.headersWithUnderscores,
+      preserveCase: options.preserveCase,
       skipsEmptyLines: true,
       firstBytes: methodFirstBytes,
     });

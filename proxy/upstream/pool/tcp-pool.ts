@@ -126,6 +126,10 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
   close(type: CloseType, details?: string): void {
     this.#upstream.connection.close(type, details);
   }
+  get bufferLimitBytes(): number {
+    return this.#upstream.connection.bufferLimitBytes;
+  }
+
   setBufferLimit(bytes: number): void {
     this.#upstream.connection.setBufferLimit(bytes);
   }

@@ -270,8 +270,7 @@ export const forwarding: readonly ParityCase[] = [
   { name: 'overflow: requests', send: get(), cluster: breakers({ max_requests: 0 }) },
   { name: 'overflow: connections', send: get(), cluster: breakers({ max_connections: 0 }) },
   {
-    name: 'overflow: retries',
-    ...retried('', '5xx', [reply(500), ok]),
+    ...retried('overflow', '5xx', [reply(500), ok]),
     cluster: breakers({ max_retries: 0 }),
   },
   { name: 'tunnel: early bytes of both sides', send: `${get('/', websocket)}early`, upstream: { respond: `${switching}soon` } },
@@ -396,8 +395,8 @@ export const forwarding: readonly ParityCase[] = [
   },
   {
     name: 'body beyond the retry buffer',
-    send: [post('x'.repeat(3000))],
-    listener: { per_connection_buffer_limit_bytes: 1024 },
+    send: [post('x'.repeat(120))],
+    listener: { per_connection_buffer_limit_bytes: 100 },
     upstream: [reply(500), ok],
     routes: [
       {
@@ -408,8 +407,8 @@ export const forwarding: readonly ParityCase[] = [
   },
   {
     name: 'absent upstream and a big body',
-    send: post('x'.repeat(3000)),
-    listener: { per_connection_buffer_limit_bytes: 1024 },
+    send: post('x'.repeat(120)),
+    listener: { per_connection_buffer_limit_bytes: 100 },
     upstream: absent,
   },
   {

@@ -169,9 +169,9 @@ export const routeActions: readonly ParityCase[] = [
   },
   {
     name: 'matching: virtual hosts',
-    send: ['one.b.test', 'x.test', 'A.test:81', 'a.test.c', 'nowhere']
-      .map(host => `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
-      .join(''),
+    send: ['one.b.test', 'x.test', 'A.test:81', 'A.test', 'a.test.c', 'nowhere'].map(
+      host => `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+    ),
     manager: {
       route_config: {
         virtual_hosts: (

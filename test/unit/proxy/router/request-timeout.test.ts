@@ -1,10 +1,6 @@
 import t from 'tap';
-import {
-  formatGrpcTimeout,
-  parseGrpcTimeout,
-  readTimeouts,
-  writeTimeoutHeaders,
-} from '../../../../proxy/router/request-timeout.ts';
+import { formatGrpcTimeout, parseGrpcTimeout } from '../../../../proxy/http/grpc-timeout.ts';
+import { readTimeouts, writeTimeoutHeaders } from '../../../../proxy/router/request-timeout.ts';
 import { forwardTo, makeRequest } from './route-models.ts';
 
 t.test('grpc-timeout is read and written in its units', async t => {

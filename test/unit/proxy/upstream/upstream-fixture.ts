@@ -110,6 +110,7 @@ export function makeCluster(parts: Partial<ClusterModel> = {}): ClusterModel {
       http2: {} as never,
       idleTimeoutMs: 3_600_000,
       maxConnectionDurationMs: 0,
+      maxStreamDurationMs: 0,
       maxRequestsPerConnection: 0,
       autoSni: false,
       autoSanValidation: false,
@@ -185,6 +186,7 @@ export class ScriptedConnection implements Connection {
   close(): void {
     if (this.state !== 'closed') this.end('local-close');
   }
+  readonly bufferLimitBytes = 0;
   setBufferLimit(): void {}
   setNoDelay(): void {}
   enableHalfClose(): void {}

@@ -1,0 +1,40 @@
+/** Answers that the router makes itself, with the headers that it adds to every answer. */
+import type { HttpFilterCallbacks } from '../http/filter.ts';
+import type { HeaderMap } from '../http/header-map.ts';
+import type { RouteEntry } from './route-entry.ts';
+
+export interface RouterReply {
+  readonly status: number;
+  readonly body: string;
+  readonly details: string;
+  /** Bits of ResponseFlag. */
+  readonly flags: number;
+  /** The request was dropped to shed load: the client may know. */
+  readonly isDropped: boolean;
+}
+
+/** Tells the client how many attempts its request took, if the virtual host says so. */
+export function writeResponseAttemptCount(headers: HeaderMap, entry: RouteEntry, attemptCount: number): void {
+  if (entry.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(attemptCount));
+}
+
+export function sendRouterReply(
+  callbacks: HttpFilterCallbacks,
+  reply: RouterReply,
+  entry: RouteEntry,
+  attemptCount: number,
+  suppressesEnvoyHeaders: boolean,
+): void {
+  const { status, body, details, flags, isDropped } = reply;
+  callbacks.sendLocalReply({
+    status,
+    body,
+    details,
+    flags,
+    grpcStatus: null,
+    modifyHeaders: headers => {
+      if (isDropped && !suppressesEnvoyHeaders) headers.set('x-envoy-overloaded', 'true');
+      writeResponseAttemptCount(headers, entry, attemptCount);
+    },
+  });
+}
