@@ -6,11 +6,13 @@ import { isUpgrade } from '../../../../http/request-headers.ts';
 import type { Counter } from '../../../../telemetry/stats-store.ts';
 import { chooseEncoding } from './accept-encoding.ts';
 import type { CompressorModel, CompressorPerRouteModel } from './config.ts';
-import { beginCompression, type ResponseCompression } from './response-compression.ts';
+import { type CompressionEvents, ResponseCompression } from './response-compression.ts';
 
 /** Compressors of one stream: each adds the coding it could apply, all see the same choice. */
 const offersKey = 'http.compressor.offers';
 const contentCodings = { brotli: 'br', gzip: 'gzip', zstd: 'zstd' } as const;
+
+const nothing = Buffer.alloc(0);
 
 interface CompressorStats {
   readonly compressed: Counter;
@@ -19,7 +21,7 @@ interface CompressorStats {
   readonly compressedBytes: Counter;
 }
 
-class CompressorFilter implements HttpFilter {
+class CompressorFilter implements HttpFilter, CompressionEvents {
   readonly #callbacks: HttpFilterCallbacks;
   readonly #model: CompressorModel;
   readonly #perRoute: CompressorPerRouteModel | null;
@@ -27,6 +29,7 @@ class CompressorFilter implements HttpFilter {
   readonly #context: FilterFactoryContext;
   #acceptEncoding: string | undefined;
   #compression: ResponseCompression | null = null;
+  #hasTrailers = false;
 
   constructor(callbacks: HttpFilterCallbacks, model: CompressorModel, stats: CompressorStats, context: FilterFactoryContext) {
     this.#callbacks = callbacks;
@@ -101,28 +104,51 @@ class CompressorFilter implements HttpFilter {
     headers.remove('content-length');
     headers.set('content-encoding', this.#coding);
     this.#stats.compressed.inc();
-    this.#compression = beginCompression(this.#model.library);
+    this.#compression = new ResponseCompression(this.#model.library, this);
   }
 
+  /** The bytes leave the chain here; what they become enters it behind this filter. */
   onResponseData(data: Buffer, endStream: boolean): HookStatus {
     if (this.#compression === null) return HookStatus.continue;
     this.#stats.uncompressedBytes.add(data.length);
-    const compressed = this.#compression.process(data, endStream);
-    this.#stats.compressedBytes.add(compressed.length);
-    if (compressed.length > 0 || endStream) this.#callbacks.injectResponseData(compressed, endStream);
+    this.#compression.write(data);
+    if (endStream) this.#compression.end();
     return HookStatus.stop;
   }
 
+  /** Trailers wait for the last of the body. */
   onResponseTrailers(): HookStatus {
     if (this.#compression === null) return HookStatus.continue;
-    const rest = this.#compression.process(Buffer.alloc(0), true);
-    this.#stats.compressedBytes.add(rest.length);
-    if (rest.length > 0) this.#callbacks.injectResponseData(rest, false);
-    return HookStatus.continue;
+    this.#hasTrailers = true;
+    this.#compression.end();
+    return HookStatus.stop;
   }
 
   onDestroy(): void {
-    this.#compression?.close();
+    this.#compression?.destroy();
+  }
+
+  // CompressionEvents
+
+  onData(data: Buffer): void {
+    this.#stats.compressedBytes.add(data.length);
+    this.#callbacks.injectResponseData(data, false);
+  }
+
+  onPressure(isBehind: boolean): void {
+    const watermarks = this.#callbacks.downstreamWatermarks;
+    if (isBehind) watermarks?.onAboveHighWatermark();
+    else watermarks?.onBelowLowWatermark();
+  }
+
+  onEnd(): void {
+    if (this.#hasTrailers) this.#callbacks.continueResponse();
+    else this.#callbacks.injectResponseData(nothing, true);
+  }
+
+  /** The headers are on their way: the client can only be told by the end of the connection. */
+  onError(): void {
+    this.#callbacks.resetStream('local-reset');
   }
 }
 

@@ -1,75 +1,73 @@
-/** Compression chunk by chunk and synchronously, over the transforms of node:zlib. */
+/** The compression of one response by a transform of node:zlib, which works outside of the event loop's thread. */
 import { constants, createBrotliCompress, createGzip, createZstdCompress } from 'node:zlib';
+import type { Transform } from 'node:stream';
 import type { CompressionLibraryModel } from './config.ts';
 
-/** The synchronous entry that node:zlib's own *Sync functions use. */
-interface SyncTransform {
-  _handle: { close(): void } | null;
-  _processChunk(chunk: Buffer, flushFlag: number): Buffer | null;
-  removeAllListeners(event: string): void;
-  close(): void;
+export interface CompressionEvents {
+  /** Compressed bytes, which belong to the receiver. */
+  onData(data: Buffer): void;
+  /** The transform holds more than it should: the source must pause, until `isBehind` is false again. */
+  onPressure(isBehind: boolean): void;
+  onEnd(): void;
+  onError(error: Error): void;
 }
 
-/** That entry is meant for one call and closes what it used: the native stream is kept from it between the calls. */
-function processChunk(transform: SyncTransform, data: Buffer, flushFlag: number): Buffer {
-  const handle = transform._handle as NonNullable<SyncTransform['_handle']>;
-  const { close } = handle;
-  handle.close = () => {};
-  try {
-    const output = transform._processChunk(data, flushFlag);
-    // A view of the transform's own buffer, which the next call writes over.
-    return output === null ? nothing : Buffer.from(output);
-  } finally {
-    handle.close = close;
-    transform._handle = handle;
-    // Each call adds one.
-    transform.removeAllListeners('error');
-  }
-}
-
-export interface ResponseCompression {
-  /** Takes bytes and returns those that are ready; with `last` the stream is finished. */
-  process(data: Buffer, last: boolean): Buffer;
-  close(): void;
-}
-
-function createTransform(library: CompressionLibraryModel): SyncTransform {
+/** What arrives is flushed: a client must see each event of a stream, not only the whole of it. */
+function createTransform(library: CompressionLibraryModel): Transform {
+  const chunkSize = library.chunkBytes;
   switch (library.kind) {
     case 'brotli': {
       const params = { [constants.BROTLI_PARAM_QUALITY]: library.quality, [constants.BROTLI_PARAM_LGWIN]: library.windowBits };
-      return createBrotliCompress({ chunkSize: library.chunkBytes, params }) as unknown as SyncTransform;
+      return createBrotliCompress({ chunkSize, params, flush: constants.BROTLI_OPERATION_FLUSH });
     }
     case 'gzip': {
-      const { level, memoryLevel: memLevel, windowBits, chunkBytes: chunkSize } = library;
-      return createGzip({ level, memLevel, windowBits, chunkSize }) as unknown as SyncTransform;
+      const { level, memoryLevel: memLevel, windowBits } = library;
+      return createGzip({ level, memLevel, windowBits, chunkSize, flush: constants.Z_SYNC_FLUSH });
     }
     default: {
       const params = {
         [constants.ZSTD_c_compressionLevel]: library.level,
         [constants.ZSTD_c_checksumFlag]: library.checksum ? 1 : 0,
       };
-      return createZstdCompress({ chunkSize: library.chunkBytes, params }) as unknown as SyncTransform;
+      return createZstdCompress({ chunkSize, params, flush: constants.ZSTD_e_flush });
     }
   }
 }
 
-/** Operation codes differ by library. */
-const operations = {
-  brotli: { next: constants.BROTLI_OPERATION_PROCESS, last: constants.BROTLI_OPERATION_FINISH },
-  gzip: { next: constants.Z_NO_FLUSH, last: constants.Z_FINISH },
-  zstd: { next: constants.ZSTD_e_continue, last: constants.ZSTD_e_end },
-} as const;
+export class ResponseCompression {
+  readonly #transform: Transform;
+  readonly #events: CompressionEvents;
+  #isBehind = false;
 
-const nothing = Buffer.alloc(0);
+  constructor(library: CompressionLibraryModel, events: CompressionEvents) {
+    this.#events = events;
+    this.#transform = createTransform(library);
+    this.#transform.on('data', chunk => events.onData(chunk));
+    this.#transform.on('end', () => events.onEnd());
+    this.#transform.on('error', error => events.onError(error));
+    this.#transform.on('drain', () => this.#setBehind(false));
+  }
 
-export function beginCompression(library: CompressionLibraryModel): ResponseCompression {
-  const transform = createTransform(library);
-  const operation = operations[library.kind];
-  return {
-    process: (data, last) => processChunk(transform, data, last ? operation.last : operation.next),
-    close: () => {
-      transform._handle?.close();
-      transform._handle = null;
-    },
-  };
+  /** Takes a copy: the bytes of a read buffer are good for one call only. */
+  write(data: Buffer): void {
+    if (data.length > 0 && !this.#transform.write(Buffer.from(data))) this.#setBehind(true);
+  }
+
+  end(): void {
+    this.#transform.end();
+  }
+
+  #setBehind(isBehind: boolean): void {
+    if (this.#isBehind === isBehind) return;
+    this.#isBehind = isBehind;
+    this.#events.onPressure(isBehind);
+  }
+
+  /** No event comes after this. */
+  destroy(): void {
+    this.#transform.removeAllListeners();
+    // An error of work that is still under way has nobody to go to.
+    this.#transform.on('error', () => {});
+    this.#transform.destroy();
+  }
 }
