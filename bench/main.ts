@@ -8,7 +8,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findEnvoy } from '../test/support/envoy-binary.ts';
 import { findFreePort, ownCommand, type ProxyProcess, startProxy } from '../test/support/proxy-process.ts';
-import { type BenchCase, buildClientBootstrap, buildProxyBootstrap, type Certificates, cases, type Ports } from './cases.ts';
+import {
+  type BenchCase,
+  buildClientBootstrap,
+  buildProxyBootstrap,
+  type Certificates,
+  cases,
+  plainHttpCase,
+  type Ports,
+} from './cases.ts';
 import {
   type LoadResult,
   loadCore,
@@ -90,12 +98,20 @@ async function measure(subject: Subject, name: string, options: Options): Promis
   };
 }
 
+function startReference(name: string, benchCase: BenchCase, commands: Commands, context: Context): Promise<Subject> {
+  return name === 'envoy'
+    ? startSubject(benchCase, 'envoy', commands, context)
+    : startSubject(plainHttpCase, 'own', commands, context);
+}
+
 async function runCase(benchCase: BenchCase, commands: Commands, context: Context, options: Options): Promise<Sample[]> {
-  const names = Object.keys(commands);
+  const reference = benchCase.istioFilters ? 'own-http1' : 'envoy';
+  const names = [reference, 'own'];
   const subjects = new Map<string, Subject>();
   const samples: Sample[] = [];
   try {
-    for (const name of names) subjects.set(name, await startSubject(benchCase, name, commands, context));
+    subjects.set(reference, await startReference(reference, benchCase, commands, context));
+    subjects.set('own', await startSubject(benchCase, 'own', commands, context));
     for (const name of names) await runWrk((subjects.get(name) as Subject).port, options.connections, 2); // warm up
     for (let round = 0; round < options.rounds; round++) {
       for (const name of names) samples.push(await measure(subjects.get(name) as Subject, name, options));

@@ -12,7 +12,7 @@ export interface Sample {
 export interface Summary {
   readonly proxy: string;
   readonly median: Omit<Sample, 'proxy'>;
-  /** Envoy's CPU per request divided by this proxy's, round by round: median, lowest, highest. */
+  /** The reference's CPU per request divided by this proxy's, round by round: median, lowest, highest. */
   readonly efficiency: { readonly median: number; readonly low: number; readonly high: number };
 }
 
@@ -21,10 +21,10 @@ function median(values: readonly number[]): number {
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
-/** Rounds are paired: sample i of a proxy is compared with sample i of Envoy. */
+/** Rounds are paired: sample i of a proxy is compared with sample i of the first proxy, the reference. */
 export function summarize(samples: readonly Sample[]): Summary[] {
   const of = (proxy: string) => samples.filter(sample => sample.proxy === proxy);
-  const reference = of('envoy');
+  const reference = of(samples[0]?.proxy ?? '');
   return [...new Set(samples.map(({ proxy }) => proxy))].map(proxy => {
     const own = of(proxy);
     const ratios = own.map((sample, round) => reference[round].microsecondsPerRequest / sample.microsecondsPerRequest);
@@ -44,10 +44,10 @@ export function summarize(samples: readonly Sample[]): Summary[] {
 }
 
 export function renderTable(title: string, summaries: readonly Summary[]): string {
-  const lines = [title, '  proxy    CPU us/req   req/s     p50 ms   p99 ms   RSS MiB   efficiency against Envoy (low-high)'];
+  const lines = [title, '  proxy     CPU us/req   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)'];
   for (const { proxy, median: m, efficiency: e } of summaries) {
     const cells = [
-      proxy.padEnd(8),
+      proxy.padEnd(9),
       m.microsecondsPerRequest.toFixed(1).padStart(10),
       m.requestsPerSecond.toFixed(0).padStart(8),
       m.p50Ms.toFixed(2).padStart(9),
