@@ -1,10 +1,15 @@
 /** The choice of a content coding, RFC 9110 12.5.3 as Envoy reads it. */
 
-/**
- * Chooses among the codings that compressors of the stream offer, in their order.
- * @returns the coding, `identity` for none, or null if the header is unusable.
- */
-export function chooseEncoding(acceptEncoding: string, offered: readonly string[]): string | null {
+/** How a choice came about; the names are those of Envoy's counters. */
+export type EncodingChoice =
+  | { readonly kind: 'valid' | 'wildcard'; readonly coding: string }
+  | { readonly kind: 'identity' | 'not-valid'; readonly coding: 'identity' };
+
+const identity: EncodingChoice = { kind: 'identity', coding: 'identity' };
+const notValid: EncodingChoice = { kind: 'not-valid', coding: 'identity' };
+
+/** Chooses among the codings that compressors of the stream offer, in their order. */
+export function chooseEncoding(acceptEncoding: string, offered: readonly string[]): EncodingChoice {
   const allowed = new Set(offered);
   let choice = 'identity';
   let quality = 0;
@@ -18,10 +23,11 @@ export function chooseEncoding(acceptEncoding: string, offered: readonly string[
     choice = coding;
     quality = q;
   }
-  if (quality === 0)
-    return accepted.some(({ coding }) => offered.includes(coding) || coding === 'identity' || coding === '*') ? null : 'identity';
-  if (choice !== '*') return choice;
-  return offered.find(coding => allowed.has(coding)) ?? 'identity';
+  if (quality === 0) return notValid;
+  if (choice === 'identity') return identity;
+  if (choice !== '*') return { kind: 'valid', coding: choice };
+  const first = offered.find(coding => allowed.has(coding));
+  return first === undefined ? identity : { kind: 'wildcard', coding: first };
 }
 
 function parseElement(part: string): { coding: string; q: number } {

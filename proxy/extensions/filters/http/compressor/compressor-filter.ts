@@ -3,8 +3,8 @@ import type { FilterFactoryContext, HttpFilter, HttpFilterCallbacks, HttpFilterF
 import { HookStatus } from '../../../../http/filter.ts';
 import type { HeaderMap } from '../../../../http/header-map.ts';
 import { isUpgrade } from '../../../../http/request-headers.ts';
-import type { Counter } from '../../../../telemetry/stats-store.ts';
 import { chooseEncoding } from './accept-encoding.ts';
+import { CompressorStats } from './compressor-stats.ts';
 import type { CompressorModel, CompressorPerRouteModel } from './config.ts';
 import { type CompressionEvents, ResponseCompression } from './response-compression.ts';
 
@@ -13,13 +13,6 @@ const offersKey = 'http.compressor.offers';
 const contentCodings = { brotli: 'br', gzip: 'gzip', zstd: 'zstd' } as const;
 
 const nothing = Buffer.alloc(0);
-
-interface CompressorStats {
-  readonly compressed: Counter;
-  readonly notCompressed: Counter;
-  readonly uncompressedBytes: Counter;
-  readonly compressedBytes: Counter;
-}
 
 class CompressorFilter implements HttpFilter, CompressionEvents {
   readonly #callbacks: HttpFilterCallbacks;
@@ -44,7 +37,9 @@ class CompressorFilter implements HttpFilter, CompressionEvents {
   }
 
   onRequestHeaders(headers: HeaderMap): HookStatus {
-    if (this.#perRoute?.disabled === true || !this.#isEnabled()) return HookStatus.continue;
+    // Requests are never compressed; Envoy counts each.
+    this.#stats.requestsNotCompressed.inc();
+    if (!this.#isEnabled()) return HookStatus.continue;
     this.#acceptEncoding = headers.getJoined('accept-encoding');
     if (this.#acceptEncoding === undefined) return HookStatus.continue;
     const { streamInfo } = this.#callbacks;
@@ -59,13 +54,15 @@ class CompressorFilter implements HttpFilter, CompressionEvents {
   }
 
   #isEnabled(): boolean {
+    if (this.#perRoute?.disabled === true) return false;
     const { enabled, enabledRuntimeKey } = this.#model;
     return enabledRuntimeKey === '' ? enabled : this.#context.services.runtime.getBoolean(enabledRuntimeKey, enabled);
   }
 
   onResponseHeaders(headers: HeaderMap, endStream: boolean): HookStatus {
-    const isCompressible = this.#isCompressible(headers);
-    if (!endStream && isCompressible && this.#isChosen(headers) && isTransferEncodingFree(headers)) {
+    const isEligible = this.#isEnabled() && this.#isLongEnough(headers);
+    const isCompressible = isEligible && this.#isCompressible(headers);
+    if (!endStream && isEligible && this.#isChosen(headers) && isCompressible && isTransferEncodingFree(headers)) {
       this.#begin(headers);
     } else {
       this.#stats.notCompressed.inc();
@@ -75,26 +72,36 @@ class CompressorFilter implements HttpFilter, CompressionEvents {
   }
 
   #isCompressible(headers: HeaderMap): boolean {
-    if (this.#perRoute?.disabled === true || !this.#isEnabled() || !this.#isLongEnough(headers)) return false;
     if (isUpgrade(headers) || headers.has('content-encoding')) return false;
     if (headers.getJoined('cache-control')?.toLowerCase().includes('no-transform') === true) return false;
-    if (this.#model.disableOnEtag && headers.has('etag')) return false;
+    if (this.#model.disableOnEtag && headers.has('etag')) {
+      this.#stats.notCompressedForEtag.inc();
+      return false;
+    }
     return this.#model.contentTypes.includes(typeOf(headers)) || typeOf(headers) === '';
   }
 
   #isLongEnough(headers: HeaderMap): boolean {
     const length = headers.get('content-length');
-    return length === undefined || Number(length) >= this.#model.minContentLength;
+    if (length === undefined || Number(length) >= this.#model.minContentLength) return true;
+    this.#stats.contentTooShort.inc();
+    return false;
   }
 
   #isChosen(headers: HeaderMap): boolean {
-    if (this.#acceptEncoding === undefined) return false;
+    if (this.#acceptEncoding === undefined) {
+      this.#stats.noAcceptHeader.inc();
+      return false;
+    }
     const offers = (this.#callbacks.streamInfo.getFilterState(offersKey) as CompressorModel[] | undefined) ?? [];
     const type = typeOf(headers);
     const offered = offers
       .filter(({ contentTypes }) => type === '' || contentTypes.includes(type))
       .map(({ library }) => contentCodings[library.kind]);
-    return chooseEncoding(this.#acceptEncoding, offered) === this.#coding;
+    const { kind, coding } = chooseEncoding(this.#acceptEncoding, offered);
+    const isOwn = coding === this.#coding;
+    this.#stats.countChoice(kind, isOwn);
+    return isOwn;
   }
 
   #begin(headers: HeaderMap): void {
@@ -170,13 +177,6 @@ function addVary(headers: HeaderMap): void {
 }
 
 export function createCompressorFilter(config: CompressorModel, context: FilterFactoryContext): HttpFilterFactory {
-  const scope = `http.${context.manager?.statPrefix ?? ''}.compressor.${config.libraryName}.${config.library.kind}.`;
-  const prefix = config.hasResponseDirection ? `${scope}response.` : scope;
-  const stats: CompressorStats = {
-    compressed: context.stats.counter(`${prefix}compressed`),
-    notCompressed: context.stats.counter(`${prefix}not_compressed`),
-    uncompressedBytes: context.stats.counter(`${prefix}total_uncompressed_bytes`),
-    compressedBytes: context.stats.counter(`${prefix}total_compressed_bytes`),
-  };
+  const stats = new CompressorStats(context.stats, context.manager?.statPrefix ?? '', config);
   return callbacks => new CompressorFilter(callbacks, config, stats, context);
 }

@@ -85,10 +85,14 @@ t.test('other types and clients get the bytes as they are', async t => {
 });
 
 t.test('weights decide', async t => {
-  const offered = ['br', 'zstd', 'gzip'];
-  t.equal(chooseEncoding('gzip, br', offered), 'gzip');
-  t.equal(chooseEncoding('*', offered), 'br');
-  t.equal(chooseEncoding('br;q=0, *', offered), 'zstd');
-  t.equal(chooseEncoding('deflate', offered), 'identity');
-  t.equal(chooseEncoding('identity;q=1, gzip;q=0.1', offered), 'identity');
+  const choose = (accept: string) => {
+    const { kind, coding } = chooseEncoding(accept, ['br', 'zstd', 'gzip']);
+    return `${kind} ${coding}`;
+  };
+  t.equal(choose('gzip, br'), 'valid gzip');
+  t.equal(choose('*'), 'wildcard br');
+  t.equal(choose('br;q=0, *'), 'wildcard zstd');
+  t.equal(choose('deflate'), 'not-valid identity');
+  t.equal(choose('identity;q=1, gzip;q=0.1'), 'identity identity');
+  t.equal(choose('gzip;q=0'), 'not-valid identity');
 });
