@@ -84,8 +84,11 @@ export class ClientTls {
       this.#keepSession(serverName, { session, peer }, context);
     });
     stream.on('error', (error: Error & { code?: string }) => {
-      if (connection.state === 'connecting') this.#stats.connectionError.inc();
-      connection.fail('remote-close', describeTlsError(error, 'client'));
+      if (connection.state === 'closed') return;
+      this.#stats.connectionError.inc();
+      // An alert that follows the handshake (a certificate refused in TLS 1.3) ends a connection that was made.
+      const failed = connection.state === 'connecting';
+      connection.fail('remote-close', failed ? describeTlsError(error, 'client', stream.getCipher()?.name !== undefined) : '');
     });
     stream.on('secure', () => {
       if (connection.state === 'closed') return;

@@ -72,14 +72,22 @@ export function tlsFailureReason(error: Error & { code?: string }): string | nul
 /** What a client adds when the server refused its hello. */
 const refusedHello = '|268435610:SSL routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO';
 
-/** The text for a failed handshake or record; empty for a connection that was just closed. */
-export function describeTlsError(error: Error & { code?: string }, role: 'client' | 'server'): string {
+/** What Envoy itself adds to its library's reason. */
+const details: { readonly [reason: string]: string } = {
+  PEER_DID_NOT_RETURN_A_CERTIFICATE: 'peer did not provide required client certificate',
+};
+
+/**
+ * The text for a failed handshake or record; empty for a connection that was just closed. `answered`: the server's hello had
+ * come.
+ */
+export function describeTlsError(error: Error & { code?: string }, role: 'client' | 'server', answered = false): string {
   if (error.code === 'ECONNRESET' && error.message.includes('read ECONNRESET')) {
     return 'TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end';
   }
   const reason = tlsFailureReason(error);
   if (reason === null) return '';
-  const text = formatTlsFailure(reason);
-  if (role === 'server' || reason !== 'SSLV3_ALERT_HANDSHAKE_FAILURE') return text;
+  const text = formatTlsFailure(reason, details[reason]);
+  if (role === 'server' || answered || reason !== 'SSLV3_ALERT_HANDSHAKE_FAILURE') return text;
   return text.replace(':TLS_error_end', `${refusedHello}:TLS_error_end`);
 }

@@ -11,7 +11,7 @@ import type { SslStats } from './ssl-stats.ts';
 
 export type HandshakeOutcome =
   | { readonly kind: 'accepted'; readonly info: TlsInfo }
-  | { readonly kind: 'refused'; readonly reason: string };
+  | { readonly kind: 'refused'; readonly reason: string; readonly alert: number };
 
 const ownCertificates = new WeakMap<TlsContext, ParsedCertificate | null>();
 
@@ -44,11 +44,8 @@ export function concludeHandshake(
   const failure = verify(certificate, parsed, chainError);
   if (failure !== null) {
     stats.countVerification(failure.stat);
-    const reason =
-      failure.stat === 'fail_verify_no_cert'
-        ? formatTlsFailure('PEER_DID_NOT_RETURN_A_CERTIFICATE')
-        : formatTlsFailure('CERTIFICATE_VERIFY_FAILED', failure.details);
-    return { kind: 'refused', reason };
+    const name = failure.stat === 'fail_verify_no_cert' ? 'PEER_DID_NOT_RETURN_A_CERTIFICATE' : 'CERTIFICATE_VERIFY_FAILED';
+    return { kind: 'refused', reason: formatTlsFailure(name, failure.details), alert: failure.alert };
   }
   const version = stream.getProtocol() ?? '';
   const cipher = stream.getCipher()?.name ?? '';

@@ -13,7 +13,23 @@ import type { ParsedCertificate, SubjectAltName } from './certificate.ts';
 export interface VerificationFailure {
   readonly stat: 'fail_verify_no_cert' | 'fail_verify_error' | 'fail_verify_san' | 'fail_verify_cert_hash';
   readonly details: string;
+  /** TLS's AlertDescription that tells the peer. */
+  readonly alert: number;
 }
+
+const alerts = {
+  handshakeFailure: 40,
+  certificateRevoked: 44,
+  certificateExpired: 45,
+  certificateUnknown: 46,
+  unknownCa: 48,
+} as const;
+const chainFailureAlerts: { readonly [code: string]: number } = {
+  CERT_HAS_EXPIRED: alerts.certificateExpired,
+  CERT_NOT_YET_VALID: alerts.certificateExpired,
+  CERT_REVOKED: alerts.certificateRevoked,
+  UNABLE_TO_GET_CRL: alerts.certificateUnknown,
+};
 
 export type PeerVerifier = (
   certificate: X509Certificate | undefined,
@@ -30,10 +46,10 @@ const chainFailureTexts: { readonly [code: string]: string } = {
   DEPTH_ZERO_SELF_SIGNED_CERT: 'self signed certificate',
   CERT_HAS_EXPIRED: 'certificate has expired',
   CERT_NOT_YET_VALID: 'certificate is not yet valid',
-  CERT_REVOKED: 'certificate revoked',
+  CERT_REVOKED: 'certificate revocation check against provided CRLs failed: certificate revoked',
   CERT_SIGNATURE_FAILURE: 'certificate signature failure',
   INVALID_PURPOSE: 'unsupported certificate purpose',
-  UNABLE_TO_GET_CRL: 'unable to get certificate CRL',
+  UNABLE_TO_GET_CRL: 'certificate revocation check against provided CRLs failed: unable to get certificate CRL',
 };
 
 /**
@@ -55,22 +71,29 @@ export function compilePeerVerifier(
   const spkis = new Set(validation?.certificateSpkis ?? []);
   return (certificate, parsed, chainError) => {
     if (certificate === undefined || parsed === null) {
-      return requireCertificate ? { stat: 'fail_verify_no_cert', details: 'peer did not return a certificate' } : null;
+      if (!requireCertificate) return null;
+      const details = 'peer did not provide required client certificate';
+      return { stat: 'fail_verify_no_cert', details, alert: alerts.handshakeFailure };
     }
     if (verifiesChain && chainError !== null) {
       const text = chainFailureTexts[chainError.code ?? ''] ?? chainError.message;
       return {
         stat: 'fail_verify_error',
         details: `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${text}`,
+        alert: chainFailureAlerts[chainError.code ?? ''] ?? alerts.unknownCa,
       };
     }
     if (matchers.length > 0 && !parsed.names.some(matchName)) {
       const names = parsed.names.map(name => name.value).join(', ');
       const details = expectedNames === null ? `SAN matcher, certificate SANs are [${names}]` : 'verify SAN list';
-      return { stat: 'fail_verify_san', details: `verify cert failed: ${details}` };
+      return { stat: 'fail_verify_san', details: `verify cert failed: ${details}`, alert: alerts.certificateUnknown };
     }
     if ((hashes.size > 0 || spkis.size > 0) && !isPinned(certificate, parsed, hashes, spkis)) {
-      return { stat: 'fail_verify_cert_hash', details: 'verify cert failed: cert hash and spki' };
+      return {
+        stat: 'fail_verify_cert_hash',
+        details: 'verify cert failed: cert hash and spki',
+        alert: alerts.certificateUnknown,
+      };
     }
     return null;
   };

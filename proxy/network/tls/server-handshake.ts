@@ -68,6 +68,16 @@ export class ServerTls {
   }
 }
 
+/**
+ * A fatal alert in a plain record.
+ *
+ * Differs from Envoy: a refused client of TLS 1.3 sees the connection close; its alert would have to be encrypted, which Node
+ * does not offer.
+ */
+function encodeAlert(description: number): Buffer {
+  return Buffer.from([21, 3, 3, 0, 2, 2, description]);
+}
+
 class ServerHandshake implements ConnectionCallbacks {
   readonly #connection: SocketConnection;
   readonly #model: DownstreamTlsModel;
@@ -162,6 +172,8 @@ class ServerHandshake implements ConnectionCallbacks {
     this.#services.timers.cancel(this.#timer);
     const outcome = concludeHandshake(stream, this.#context, this.#verify, this.#services.stats, serverName);
     if (outcome.kind === 'refused') {
+      // Our last message is not sent yet, so that in TLS 1.2 the client still takes plain records.
+      if (stream.getProtocol() === 'TLSv1.2') this.#connection.socket.write(encodeAlert(outcome.alert));
       this.#connection.fail('local-close', outcome.reason);
       return;
     }
