@@ -38,5 +38,6 @@ export const images = {
   halfProxy: 'localhost/half-proxy:dev',
   /** This project's agent with Envoy. */
   halfAgent: 'localhost/half-agent:dev',
-  sidecar: 'localhost/sidecar:dev',
-} as const;
+  /** This project's image; MESH_SIDECAR_IMAGE names another one to test. */
+  sidecar: process.env.MESH_SIDECAR_IMAGE ?? 'localhost/sidecar:dev',
+};
