@@ -81,8 +81,14 @@ function removeChains(): void {
   }
 }
 
+/** A name that cannot be removed, as where its mount is hidden below another, is in nobody's way. */
 function removeNamespace(name: string): void {
-  if (tryRun('ip', ['netns', 'del', name]).code !== 0) rmSync(join(namespaceFolder, name), { force: true });
+  if (tryRun('ip', ['netns', 'del', name]).code === 0) return;
+  try {
+    rmSync(join(namespaceFolder, name), { force: true });
+  } catch {
+    // Busy.
+  }
 }
 
 async function stopAll(pids: readonly number[]): Promise<void> {

@@ -93,7 +93,7 @@ function pinnedVersion(module: GoModule): string {
       .trim()
       .replace(/^require /, '')
       .split(/\s+/);
-    if (words[0] === module.main) return words[1];
+    if (words[0] === module.main && words[1]?.startsWith('v')) return words[1];
   }
   throw new Error(`${module.name}/go.mod does not require ${module.main}`);
 }
@@ -104,7 +104,7 @@ function builtVersion(binary: string, module: string): string | null {
   if (code !== 0) return null;
   for (const line of stdout.split('\n')) {
     const words = line.trim().split(/\s+/);
-    if (words[0] === 'dep' && words[1] === module) return words[2];
+    if ((words[0] === 'mod' || words[0] === 'dep') && words[1] === module) return words[2];
   }
   return null;
 }
