@@ -93,7 +93,13 @@ export class Server {
     const clusterCounters = allocateClusterCounters(this.workerCount);
     this.pool = this.#createPool(hostCounters, clusterCounters);
     const broadcast = (message: MainToWorker): void => this.pool.broadcast(message);
-    this.registry = new ClusterRegistry({ broadcast, hostCounters, clusterCounters, stats: this.stats });
+    this.registry = new ClusterRegistry({
+      broadcast,
+      hostCounters,
+      clusterCounters,
+      stats: this.stats,
+      deferredStats: this.model.stats.deferredCreation,
+    });
     this.listeners = new ListenerManager({
       workerCount: this.workerCount,
       post: (worker, message) => this.pool.post(worker, message),

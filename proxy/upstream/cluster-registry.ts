@@ -24,6 +24,8 @@ export interface ClusterRegistryOptions {
   readonly hostCounters: SharedArrayBuffer;
   readonly clusterCounters: SharedArrayBuffer;
   readonly stats: StatsStore;
+  /** The statistics of a cluster's traffic appear with the first of it. */
+  readonly deferredStats?: boolean;
   readonly resolve?: NameResolver;
   /** Wall clock, milliseconds. */
   readonly now?: () => number;
@@ -102,7 +104,7 @@ export class ClusterRegistry {
     const entry: Entry = known ?? {
       model,
       row,
-      stats: new RegistryStats(this.#options.stats, model),
+      stats: new RegistryStats(this.#options.stats, model, this.#options.deferredStats ?? false),
       set: null,
       slots: new Map(),
       dns: null,
@@ -112,7 +114,7 @@ export class ClusterRegistry {
       dynamicHosts: [],
     };
     entry.model = model;
-    entry.stats = new RegistryStats(this.#options.stats, model);
+    entry.stats = new RegistryStats(this.#options.stats, model, this.#options.deferredStats ?? false);
     this.#entries.set(model.name, entry);
     this.#options.broadcast({ type: 'cluster', name: model.name, row, model: JSON.stringify(model) });
     entry.detector = this.#makeDetector(entry);

@@ -70,6 +70,7 @@ export class WorkerClusterStats implements ClusterStats {
     const gauge = (name: string) => store.gauge(prefix + name);
     this.#store = store;
     this.#prefix = prefix;
+    store.declare(prefix, 'cluster-traffic');
     this.cxTotal = counter('upstream_cx_total');
     this.cxHttp1Total = counter('upstream_cx_http1_total');
     this.cxActive = gauge('upstream_cx_active');

@@ -26,7 +26,8 @@ export class RegistryStats {
   readonly #openBreakers = new Map<string, Gauge>();
   readonly #remaining = new Map<string, Gauge>();
 
-  constructor(store: StatsStore, model: ClusterModel) {
+  /** `deferred`: the statistics of traffic appear with the first of it. */
+  constructor(store: StatsStore, model: ClusterModel, deferred: boolean) {
     this.#store = store;
     this.#prefix = `cluster.${model.statName}.`;
     this.#membershipTotal = store.gauge(`${this.#prefix}membership_total`);
@@ -36,6 +37,7 @@ export class RegistryStats {
     this.#membershipChange = store.counter(`${this.#prefix}membership_change`);
     this.#maxHostWeight = model.discovery.kind === 'static' ? null : store.gauge(`${this.#prefix}max_host_weight`);
     store.declare(this.#prefix, 'cluster');
+    if (!deferred) store.declare(this.#prefix, 'cluster-traffic');
     const sockets = [model.transportSocket, ...model.transportSocketMatches.map(({ transportSocket }) => transportSocket)];
     if (sockets.some(({ kind }) => kind !== 'raw-buffer')) store.declare(this.#prefix, 'upstream-tls');
     for (const { name } of model.transportSocketMatches) store.counter(`${this.#prefix}${name}.total_match_count`);

@@ -5,6 +5,7 @@
 import type { HostSetModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { NodeModel } from '../http/filter.ts';
+import type { StatFamilyName } from '../telemetry/stat-families.ts';
 import type { StatRegistration } from '../telemetry/stats-store.ts';
 
 /** `workerData` of a new worker. */
@@ -65,6 +66,8 @@ export type WorkerToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'stats-block'; readonly block: number; readonly cells: Float64Array<SharedArrayBuffer> }
   | { readonly type: 'stats'; readonly registrations: readonly StatRegistration[] }
+  /** A family of names is to be shown, counted or not. */
+  | { readonly type: 'stats-declared'; readonly scope: string; readonly family: StatFamilyName }
   | { readonly type: 'done'; readonly id: number }
   /** Hosts of an original destination cluster live on the worker that made them; admin shows them. */
   | { readonly type: 'dynamic-hosts'; readonly cluster: string; readonly addresses: readonly string[] }

@@ -87,6 +87,9 @@ export class WorkerPool {
       case 'stats':
         for (const registration of message.registrations) sink.register(registration);
         break;
+      case 'stats-declared':
+        sink.declare?.(message.scope, message.family);
+        break;
       case 'done':
         this.#arrive(message.id);
         break;

@@ -1,4 +1,5 @@
 /** Sends the metrics that a worker makes to the main thread, in batches. */
+import type { StatFamilyName } from '../telemetry/stat-families.ts';
 import type { StatRegistration, StatSink } from '../telemetry/stats-store.ts';
 import type { WorkerToMain } from './messages.ts';
 
@@ -17,6 +18,10 @@ export class WorkerStatSink implements StatSink {
 
   register(registration: StatRegistration): void {
     if (this.#registrations.push(registration) === 1) queueMicrotask(() => this.flush());
+  }
+
+  declare(scope: string, family: StatFamilyName): void {
+    this.#post({ type: 'stats-declared', scope, family });
   }
 
   /** Everything registered so far is on its way when this returns. */

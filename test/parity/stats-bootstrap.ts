@@ -212,10 +212,11 @@ function buildClusters(ports: StatsPorts, { root, client, stranger }: StatsIdent
 }
 
 /** Every statistic is kept. */
-export function buildStatsBootstrap(ports: StatsPorts, identities: StatsIdentities): object {
+export function buildStatsBootstrap(ports: StatsPorts, identities: StatsIdentities, deferred: boolean): object {
   return {
     node: { id: 'parity', cluster: 'parity' },
     stats_flush_interval: '0.2s',
+    deferred_stat_options: { enable_deferred_creation_stats: deferred },
     static_resources: { listeners: buildListeners(ports, identities), clusters: buildClusters(ports, identities) },
   };
 }

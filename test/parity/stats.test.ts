@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { findEnvoy } from '../support/envoy-binary.ts';
 import { getAdmin, ownCommand, startProxy } from '../support/proxy-process.ts';
 import { buildStatsBootstrap, findStatsPorts, issueIdentities, type StatsIdentities } from './stats-bootstrap.ts';
@@ -41,12 +41,17 @@ function parseSeries(text: string): Statistics {
   return series;
 }
 
-async function observe(name: string, command: string, args: readonly string[], identities: StatsIdentities): Promise<Outcome> {
+async function observe(
+  command: string,
+  args: readonly string[],
+  identities: StatsIdentities,
+  deferred: boolean,
+): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'stats-parity-'));
   const ports = await findStatsPorts();
   const targets = await startTargets(ports);
-  const bootstrap = buildStatsBootstrap(ports, identities);
-  const proxy = await startProxy({ name, command, args, bootstrap, folder });
+  const bootstrap = buildStatsBootstrap(ports, identities, deferred);
+  const proxy = await startProxy({ name: 'proxy', command, args, bootstrap, folder });
   try {
     await driveTraffic(ports, identities);
     await wait(flushMs); // histograms of Envoy show what the last flush took
@@ -88,13 +93,18 @@ const seriesOf = (series: Statistics) =>
   Object.fromEntries([...series].filter(([name]) => !excusedSeries.test(name)).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 const envoy = findEnvoy();
-t.test('statistics as Envoy has them', { skip: envoy === null && 'no Envoy binary', timeout: 120_000 }, async t => {
+const options = { skip: envoy === null && 'no Envoy binary (npm run mesh -- tools)', timeout: 120_000 };
+
+async function compare(t: Test, deferred: boolean): Promise<void> {
   const identities = await issueIdentities();
-  const expected = await observe('envoy', envoy as string, [], identities);
+  const expected = await observe(envoy as string, [], identities, deferred);
   const { command, args } = ownCommand();
-  const actual = await observe('own', command, args, identities);
+  const actual = await observe(command, args, identities, deferred);
   t.same(namesOf(actual.all), namesOf(expected.all), 'the same names exist');
   t.same(namesOf(actual.used), namesOf(expected.used), 'the same ones were used');
   t.same(valuesOf(actual.used), valuesOf(expected.used), 'their values are the same');
   t.same(seriesOf(actual.series), seriesOf(expected.series), 'Prometheus sees the same series, labels and types');
-});
+}
+
+t.test('statistics are those of Envoy', options, t => compare(t, false));
+t.test('with deferred creation, statistics of traffic appear with the first of it', options, t => compare(t, true));

@@ -14,6 +14,7 @@ const maxRegexLength = 1024;
 export interface StatsFlush {
   readonly stats_flush_interval: protos.google.protobuf.Duration | null;
   readonly stats_flush_on_admin: boolean | null;
+  readonly deferred_stat_options: { readonly enable_deferred_creation_stats: boolean } | null;
 }
 
 /** Envoy's limits and default of the flush interval. */
@@ -28,6 +29,7 @@ export function compileStatsConfig(
   flush: StatsFlush | null = null,
 ): StatsConfigModel {
   return {
+    deferredCreation: flush?.deferred_stat_options?.enable_deferred_creation_stats ?? false,
     flushIntervalMs: flush?.stats_flush_on_admin ? 0 : compileFlushInterval(flush),
     useAllDefaultTags: unwrap(message?.use_all_default_tags ?? null, true),
     tags: (message?.stats_tags ?? []).map((tag, i) => compileTag(tag, `${path}.stats_tags[${i}]`)),

@@ -8,6 +8,8 @@ export interface StatsConfigModel {
     readonly kind: 'all' | 'none' | 'inclusion' | 'exclusion';
     readonly patterns: readonly StringMatcher[];
   };
+  /** The statistics of a cluster's traffic appear with the first of it, not with the cluster. */
+  readonly deferredCreation: boolean;
   /** How often intervals of histograms end; 0: whenever statistics are read. */
   readonly flushIntervalMs: number;
   /** The first entry that matches a histogram's name gives its upper bounds. */

@@ -9,12 +9,11 @@ const bootstrap = 'envoy.config.bootstrap.v3';
 const process: FieldTable = {
   [`${bootstrap}.Bootstrap`]: classify({
     implemented: `node static_resources dynamic_resources cluster_manager stats_sinks stats_config stats_flush_interval
-      stats_flush_on_admin layered_runtime admin
+      stats_flush_on_admin deferred_stat_options layered_runtime admin
       overload_manager bootstrap_extensions application_log_config`,
     ignored: {
       node_context_params: 'only xdstp resources use them',
       flags_path: 'there are no flag files',
-      deferred_stat_options: 'statistics are made when first used in any case',
       watchdog: noWatchdog,
       watchdogs: noWatchdog,
       tracing: noTracer,
@@ -32,6 +31,7 @@ const process: FieldTable = {
     rejected: `hds_config header_prefix config_sources default_config_source default_socket_interface
       certificate_provider_instances default_regex_engine xds_delegate_extension xds_config_tracker_extension listener_manager`,
   }),
+  [`${bootstrap}.Bootstrap.DeferredStatOptions`]: classify({ implemented: 'enable_deferred_creation_stats' }),
   'envoy.config.core.v3.Node': classify({
     implemented: 'id cluster metadata locality',
     ignored: {
