@@ -65,7 +65,15 @@ const serverOptions = {
   maxHeadBytes: 60 * 1024,
 } as const;
 
-async function runServer(pieces: Iterable<Buffer>): Promise<Recorder> {
+/** What the codec wants to do when it is left: run by hand, since a turn of the event loop per input would take most of the time. */
+const tasks: (() => void)[] = [];
+const { queueMicrotask } = globalThis;
+
+function runTasks(): void {
+  for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) task();
+}
+
+function runServer(pieces: Iterable<Buffer>): Recorder {
   const recorder = new Recorder();
   const connection = createSink();
   const answer = new HeaderMap();
@@ -104,11 +112,12 @@ async function runServer(pieces: Iterable<Buffer>): Promise<Recorder> {
     newStream,
     onProtocolError: () => recorder.add('protocol error'),
   });
+  globalThis.queueMicrotask = task => tasks.push(task);
   for (const piece of pieces) {
     codec.dispatch(Buffer.from(piece), false); // a copy: the read buffer is the caller's
-    await null; // pipelined requests go on in a microtask
+    runTasks();
   }
-  await new Promise<void>(resolve => setImmediate(resolve));
+  globalThis.queueMicrotask = queueMicrotask;
   recorder.add(`closed ${connection.ended}`);
   return recorder;
 }
@@ -157,8 +166,8 @@ t.test('requests', { timeout: 300_000 }, async t => {
     const valid = generateRequests(random);
     const text = random.chance(0.5) ? mutate(valid, random) : valid;
     const bytes = Buffer.from(text, 'latin1');
-    const whole = await runServer([bytes]);
-    const pieces = await runServer(split(bytes, random));
+    const whole = runServer([bytes]);
+    const pieces = runServer(split(bytes, random));
     if (whole.bodyBytes > 0) withBody++;
     if (JSON.stringify(whole.events) !== JSON.stringify(pieces.events)) {
       t.same(
