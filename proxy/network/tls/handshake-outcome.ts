@@ -26,6 +26,12 @@ export function readPeerCertificate(stream: TLSSocket): PeerCertificate | null {
   return certificate === undefined ? null : { certificate, parsed: describeCertificate(certificate) };
 }
 
+/** Sessions are renewed by use, and could outlive what their peer showed once. */
+function expiryOf(peer: PeerCertificate | null): (Error & { code?: string }) | null {
+  if (peer === null || peer.parsed.validToMs >= Date.now()) return null;
+  return Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' });
+}
+
 /** `remembered` is the peer of the session that was offered; it counts if the session was resumed. */
 export function concludeHandshake(
   stream: TLSSocket,
@@ -40,7 +46,7 @@ export function concludeHandshake(
   const certificate = peer?.certificate;
   const parsed = peer?.parsed ?? null;
   // OpenSSL's verdict is "unspecified" where no certificate came.
-  const chainError = certificate === undefined ? null : verificationError(stream);
+  const chainError = certificate === undefined ? null : (verificationError(stream) ?? (resumed ? expiryOf(peer) : null));
   const failure = verify(certificate, parsed, chainError);
   if (failure !== null) {
     stats.countVerification(failure.stat);

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import tls from 'node:tls';
+import { renewUsedTickets } from './session-tickets.ts';
 import type { CommonTlsModel, SecretModel, ValidationModel } from '../../config/model/tls.ts';
 
 /** Envoy's suites for TLS 1.2 where the configuration names none. */
@@ -119,6 +120,7 @@ export class SecretContexts {
           }
         : {}),
     });
+    if (role === 'server') renewUsedTickets(secureContext, ticketKeys);
     const verifiesChain = ca !== null && validation?.acceptUntrusted !== true;
     return { secureContext, validation, verifiesChain, certificate: chain?.chain ?? null, trustId };
   }

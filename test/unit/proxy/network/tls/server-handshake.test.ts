@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { X509Certificate } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
@@ -166,6 +167,96 @@ t.test('a session from before a change of the CA does not let an old peer in', a
   t.equal(host.counter('listener.test.ssl.session_reused'), 0);
   first.destroy();
   host.close();
+});
+
+t.test('a session does not outlive the certificate of its peer', async t => {
+  const shortLived = await authority.issue([{ type: 'url', value: client }], 1500);
+  const expired = new Date(new X509Certificate(shortLived.certificate).validTo).getTime();
+  const { host, port } = startTls();
+  const first = connect(port, { cert: shortLived.certificate, key: shortLived.privateKey });
+  const session = new Promise<Buffer>(resolve => first.once('session', resolve));
+  t.equal(await exchange(first, 'hello'), 'hello');
+  const kept = await session;
+  while (Date.now() <= expired) await new Promise(resolve => setTimeout(resolve, expired + 1 - Date.now()));
+  const second = connect(port, { cert: shortLived.certificate, key: shortLived.privateKey, session: kept });
+  t.equal(await exchange(second, 'again'), null);
+  t.equal(host.counter('listener.test.ssl.fail_verify_error'), 1);
+  t.equal(host.accepted.length, 1);
+  first.destroy();
+  host.close();
+});
+
+t.test('TLS 1.3 tickets are renewed by use: a client that uses each once resumes every time', async t => {
+  const { host, port } = startTls({ minVersion: 'TLSv1.3' });
+  const visit = async (session?: Buffer): Promise<Buffer> => {
+    const socket = connect(port, { session });
+    const ticket = new Promise<Buffer>(resolve => socket.once('session', resolve));
+    t.equal(await exchange(socket, 'hello'), 'hello');
+    const next = await ticket;
+    t.equal(socket.isSessionReused(), session !== undefined);
+    socket.destroy();
+    return next;
+  };
+  let session = await visit();
+  for (let i = 0; i < 4; i++) session = await visit(session);
+  t.equal(host.counter('listener.test.ssl.session_reused'), 4);
+  host.close();
+});
+
+t.test('a hello of any length is understood however it is split', async t => {
+  // A post-quantum key share makes it longer than one would peek at.
+  for (const ecdhCurve of ['X25519', 'X25519MLKEM768:X25519']) {
+    const hello = await recordHello(ecdhCurve);
+    for (const at of [1, 4, 5, 9, 43, 44, 100, 200, 511, 512, 513, 1023, hello.length - 1]) {
+      if (at >= hello.length) continue;
+      const { host, port } = startTls();
+      const socket = net.connect(port, '127.0.0.1');
+      socket.setNoDelay(true);
+      socket.on('error', () => {});
+      const answer = once(socket, 'data');
+      await new Promise<void>(resolve => socket.write(hello.subarray(0, at), () => setImmediate(resolve)));
+      socket.write(hello.subarray(at));
+      const [data] = (await answer) as [Buffer];
+      t.equal(data[0], 22, `${hello.length} bytes split at ${at}: a handshake record comes back`);
+      socket.destroy();
+      host.close();
+    }
+  }
+});
+
+/** The first message of a real client. */
+async function recordHello(ecdhCurve: string): Promise<Buffer> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as net.AddressInfo).port, { ecdhCurve, servername: 'server.test' });
+  const [peer] = (await once(server, 'connection')) as [net.Socket];
+  const [hello] = (await once(peer, 'data')) as [Buffer];
+  socket.destroy();
+  peer.destroy();
+  server.close();
+  return hello;
+}
+
+t.test('garbage ends the connection with an error count and nothing else', async t => {
+  const inputs = [
+    Buffer.alloc(64, 0xff),
+    Buffer.from([22, 3, 1, 0, 4, 1, 0, 0, 0]),
+    Buffer.from([22, 3, 1, 0, 5, 2, 0, 0, 1, 7]),
+    Buffer.from([22, 3, 3, 0xff, 0xff, 1, 2, 3]),
+    Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc]), Buffer.alloc(0x3ffc, 7)]),
+    Buffer.from([21, 3, 3, 0, 2, 2, 40]),
+  ];
+  for (const [i, input] of inputs.entries()) {
+    const { host, port } = startTls();
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write(input);
+    await once(socket, 'close');
+    t.same(host.accepted, []);
+    t.equal(host.counter('listener.test.ssl.connection_error'), 1, `input ${i}`);
+    host.close();
+  }
 });
 
 t.test('a rotated certificate serves the next connection', async t => {
