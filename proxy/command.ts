@@ -1,4 +1,4 @@
-/** Entry of the proxy: Envoy's command line, and what goes wrong before there is a server. */
+/** The proxy's command: Envoy's command line, and what goes wrong before there is a server. */
 import { setLogLevels, Logger } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
@@ -14,7 +14,18 @@ function usage(): string {
   return `\nUSAGE: \n\n   envoy  [flags] -c <string>\n\nWhere: \n\n${lines.join('\n')}\n\n   -c, -l and -h stand for --config-path, --log-level and --help.\n`;
 }
 
-async function main(argv: readonly string[]): Promise<void> {
+/** Runs the proxy. A wrong command line ends the process with status 1 and a message. */
+export async function runCommand(argv: readonly string[]): Promise<void> {
+  try {
+    await dispatch(argv);
+  } catch (error) {
+    if (!(error instanceof OptionsError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+async function dispatch(argv: readonly string[]): Promise<void> {
   const parsed = parseOptions(argv);
   switch (parsed.kind) {
     case 'help':
@@ -51,9 +62,3 @@ async function run(options: ProxyOptions): Promise<void> {
     process.exit(1);
   }
 }
-
-main(process.argv.slice(2)).catch(error => {
-  if (!(error instanceof OptionsError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exit(1);
-});

@@ -9,7 +9,8 @@ import { decodeMessage, encodeMessage } from '../../protos/messages.ts';
 import type { Environment } from '../config/environment.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
-import { buildCallMetadata, buildTlsChannel, findCaRoot, findClientCertificate, isFile } from './istiod-credentials.ts';
+import { findCaRoot, findClientCertificate, isFile } from './credential-files.ts';
+import { buildCallMetadata, buildTlsChannel } from './istiod-credentials.ts';
 
 const log = new AgentLogger('citadelclient');
 const caLog = new AgentLogger('ca');

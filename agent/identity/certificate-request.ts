@@ -17,19 +17,42 @@ export type KeyOptions = {
   /** `P256` or `P384`. */
   readonly eccCurve: string;
   /** PKCS#8 instead of PKCS#1 or SEC1 PEM. */
-  readonly pkcs8: boolean;
+  readonly pkcs8Key: boolean;
 };
 
 export type CertificateRequest = { readonly requestPem: string; readonly keyPem: string };
 
-/** Makes a key and a request that names the workload by its SPIFFE URI. */
+let prepared: { readonly options: KeyOptions; readonly keys: Promise<KeyPair> } | null = null;
+
+/** Starts making the first key, on another thread: an RSA key takes as long as the rest of the agent's start. */
+export function prepareKeyPair(options: KeyOptions): void {
+  const keys = generate(options);
+  // Whoever takes it is told; before that nobody listens.
+  keys.catch(() => {});
+  prepared = { options, keys };
+}
+
+function takeKeyPair(options: KeyOptions): Promise<KeyPair> {
+  const ready = prepared;
+  prepared = null;
+  return ready !== null && ready.options === options ? ready.keys : generate(options);
+}
+
+function isElliptic(options: KeyOptions): boolean {
+  return options.eccSignatureAlgorithm === 'ECDSA';
+}
+
+async function generate(options: KeyOptions): Promise<KeyPair> {
+  if (isElliptic(options)) return makeKeyPair('ec', { namedCurve: options.eccCurve === 'P384' ? 'secp384r1' : 'prime256v1' });
+  if (options.rsaKeySize < 2048) throw new Error(`RSA key size ${options.rsaKeySize} is below the minimum of 2048`);
+  return makeKeyPair('rsa', { modulusLength: options.rsaKeySize });
+}
+
+/** Makes a key, unless one is prepared, and a request that names the workload by its SPIFFE URI. */
 export async function createCertificateRequest(spiffeUri: string, options: KeyOptions): Promise<CertificateRequest> {
-  const elliptic = options.eccSignatureAlgorithm === 'ECDSA';
-  if (!elliptic && options.rsaKeySize < 2048) throw new Error(`RSA key size ${options.rsaKeySize} is below the minimum of 2048`);
-  const keys = elliptic
-    ? await makeKeyPair('ec', { namedCurve: options.eccCurve === 'P384' ? 'secp384r1' : 'prime256v1' })
-    : await makeKeyPair('rsa', { modulusLength: options.rsaKeySize });
-  const type = options.pkcs8 ? 'pkcs8' : elliptic ? 'sec1' : 'pkcs1';
+  const keys = await takeKeyPair(options);
+  const elliptic = isElliptic(options);
+  const type = options.pkcs8Key ? 'pkcs8' : elliptic ? 'sec1' : 'pkcs1';
   const keyPem = keys.privateKey.export({ format: 'pem', type: type as 'pkcs8' }) as string;
   const digest = elliptic && options.eccCurve === 'P384' ? 'sha384' : 'sha256';
   return { requestPem: signRequest(spiffeUri, keys, elliptic, digest), keyPem };

@@ -8,16 +8,15 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
+import type { CertificateFiles } from './identity-plan.ts';
 import { FileWatcher } from './file-watcher.ts';
-import { isFile } from './istiod-credentials.ts';
+import { isFile } from './credential-files.ts';
 import { rootsName, type Secret, splitCertificates, systemRootsName, workloadCertificateName } from './secret.ts';
 
 const log = new AgentLogger('cache');
 
 /** How long a half-written pair of files is waited for. */
 const readTimeoutMs = 10_000;
-
-export type CertificateFiles = { readonly chain: string; readonly key: string; readonly roots: string };
 
 const systemRootPaths = [
   '/etc/ssl/certs/ca-certificates.crt',

@@ -8,7 +8,8 @@ import { statSync } from 'node:fs';
 import { type ServerDuplexStream, type ServiceDefinition, Server, status } from '@grpc/grpc-js';
 import { decodeMessage, encodeMessage, typeUrlPrefix } from '../../protos/messages.ts';
 import { AgentLogger } from '../log.ts';
-import { listenOnSocket, rawMethod } from '../unix-socket.ts';
+import { rawMethod, serveOn } from '../raw-service.ts';
+import type { UnixListener } from '../unix-listener.ts';
 import { rootsName, type Secret, type SecretManager, workloadCertificateName } from './secret.ts';
 
 const log = new AgentLogger('sds');
@@ -26,7 +27,7 @@ type SecretStream = ServerDuplexStream<Buffer, Buffer>;
 
 export type SdsServerOptions = {
   readonly secrets: SecretManager;
-  readonly socketPath: string;
+  readonly listener: UnixListener;
   readonly maxStreams: number;
   /** Names a revocation list beside the roots if one is mounted. */
   readonly useCrl: boolean;
@@ -47,10 +48,9 @@ export class SdsServer {
     options.secrets.onUpdate = name => this.#push(name);
   }
 
-  /** Resolves once the socket accepts connections. */
-  async listen(): Promise<void> {
-    await listenOnSocket(this.#server, this.#options.socketPath);
-    log.info(`Starting SDS server for workload certificates, will listen on "${this.#options.socketPath}"`);
+  serve(): void {
+    log.info('Starting SDS grpc server');
+    serveOn(this.#server, this.#options.listener);
   }
 
   /** Requests the certificate before the proxy does, again and again until it is there. */
@@ -69,6 +69,7 @@ export class SdsServer {
   close(): void {
     this.#closed = true;
     if (this.#warmRetry !== null) clearTimeout(this.#warmRetry);
+    this.#options.listener.close();
     this.#server.forceShutdown();
     this.#options.secrets.close();
   }

@@ -11,7 +11,8 @@ import { agentMetrics } from '../metrics.ts';
 import type { CertificateAuthority } from './ca-client.ts';
 import { writeCertificates } from './certificate-output.ts';
 import { createCertificateRequest } from './certificate-request.ts';
-import { type CertificateFiles, FileSecrets } from './file-secrets.ts';
+import { FileSecrets } from './file-secrets.ts';
+import type { CertificateFiles } from './identity-plan.ts';
 import { rootsName, type Secret, type SecretManager, splitCertificates, workloadCertificateName } from './secret.ts';
 
 const log = new AgentLogger('cache');
@@ -101,12 +102,7 @@ export class WorkloadSecrets implements SecretManager {
     const environment = this.#environment;
     const spiffeUri = `spiffe://${environment.trustDomain}/ns/${environment.podNamespace}/sa/${environment.serviceAccount}`;
     const startMs = Date.now();
-    const { requestPem, keyPem } = await createCertificateRequest(spiffeUri, {
-      rsaKeySize: environment.rsaKeySize,
-      eccSignatureAlgorithm: environment.eccSignatureAlgorithm,
-      eccCurve: environment.eccCurve,
-      pkcs8: environment.pkcs8Key,
-    });
+    const { requestPem, keyPem } = await createCertificateRequest(spiffeUri, environment);
     agentMetrics.outgoingRequests.increment({ request_type: 'csr' });
     let chain: readonly string[];
     try {

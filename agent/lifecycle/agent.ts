@@ -1,5 +1,8 @@
 /**
- * The agent's composition root: starts identity, discovery, status and the proxy in the order in which they need each other.
+ * The agent's composition root.
+ *
+ * The proxy is started first, as soon as its bootstrap file and its sockets are there. What serves these sockets is loaded while
+ * the proxy loads: loading is most of the start of either.
  *
  * Source: istio.io/istio pkg/istio-agent/agent.go.
  */
@@ -11,28 +14,21 @@ import type { StringMap } from '../config/downward-api.ts';
 import type { Environment } from '../config/environment.ts';
 import { buildNode, type Node } from '../config/node-metadata.ts';
 import { durationMs, type ProxyConfig } from '../config/proxy-config.ts';
-import { DnsServer } from '../dns/dns-server.ts';
-import { AgentIdentity } from '../identity/agent-identity.ts';
+import { prepareKeyPair } from '../identity/certificate-request.ts';
+import { findXdsRoot } from '../identity/credential-files.ts';
+import { type IdentityPlan, planIdentity } from '../identity/identity-plan.ts';
 import { AgentLogger } from '../log.ts';
-import { StatusServer } from '../status/status-server.ts';
-import { parseAppProbes } from '../status/app-probe-config.ts';
-import { createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
-import { parseScrapeTargets } from '../status/scrape-config.ts';
-import { isSocketServed } from '../unix-socket.ts';
+import { isSocketServed, UnixListener } from '../unix-listener.ts';
 import { buildGrpcBootstrap } from '../xds/grpc-bootstrap.ts';
-import { openIstiodChannel } from '../xds/istiod-channel.ts';
-import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
-import { findXdsRoot } from '../identity/istiod-credentials.ts';
 import { writeBootstrap } from './bootstrap-file.ts';
 import { buildProxyArguments } from './proxy-arguments.ts';
 import { ProxyProcess } from './proxy-process.ts';
+import type { AgentServices } from './services.ts';
 import { Supervisor } from './supervisor.ts';
 
 const log = new AgentLogger('default');
-const xdsLog = new AgentLogger('xdsproxy');
 
 const credentialSocketPath = './var/run/secrets/credential-uds/socket';
-const nameTableType = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
 const defaultTerminationDrainMs = 5000;
 
 export type AgentOptions = {
@@ -56,11 +52,8 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #stopping = new AbortController();
   readonly #isV6: boolean;
-  #status: StatusServer | null = null;
-  #identity: AgentIdentity | null = null;
-  #relay: AdsRelay | null = null;
+  #services: AgentServices | null = null;
   #supervisor: Supervisor | null = null;
-  #dns: DnsServer | null = null;
   /** `/quitquitquit` may come before the proxy is started. */
   #skipsDrain = false;
 
@@ -72,21 +65,27 @@ export class Agent {
   /** Resolves when the proxy has ended; rejects if a part cannot start. */
   async run(): Promise<void> {
     const { environment, proxyConfig } = this.#options;
-    if (this.#statusPort > 0) await this.#startStatus();
-    await this.#startDns();
-    this.#identity = await AgentIdentity.start(environment, proxyConfig);
-    await this.#startRelay();
-    const node = await this.#describeNode();
+    const plan = await planIdentity(environment);
+    if (!plan.fromFiles && !plan.servesOnlyFiles) prepareKeyPair(environment);
+    const secrets = environment.disableEnvoy ? null : await UnixListener.open(plan.socketPath);
+    const discovery = await UnixListener.open(join(proxyConfig.configPath, 'XDS'));
+    const node = await this.#describeNode(plan);
     this.#writeGrpcBootstrap(node);
     // Without a root certificate no connection to istiod will ever work: say so before the proxy waits for one.
     if (proxyConfig.controlPlaneAuthPolicy === 'MUTUAL_TLS') findXdsRoot(environment, proxyConfig);
-    if (environment.disableEnvoy) {
-      await new Promise<void>(resolve => this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true }));
-      return;
+    const stopped = new Promise<void>(resolve =>
+      this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true }),
+    );
+    if (!environment.disableEnvoy) this.#supervisor = this.#createSupervisor(this.#prepareProxy(node));
+    if (this.#skipsDrain) this.#supervisor?.skipDrain();
+    const ended = this.#supervisor === null ? stopped : this.#supervisor.run(this.#stopping.signal);
+    try {
+      await this.#startServices(plan, { secrets, discovery });
+    } catch (error) {
+      this.#supervisor?.abort();
+      throw error;
     }
-    this.#supervisor = this.#createSupervisor(this.#prepareProxy(node));
-    if (this.#skipsDrain) this.#supervisor.skipDrain();
-    await this.#supervisor.run(this.#stopping.signal);
+    await ended;
   }
 
   /** Ends the proxy after draining; `run` then resolves. */
@@ -96,73 +95,26 @@ export class Agent {
   }
 
   async close(): Promise<void> {
-    this.#relay?.close();
-    this.#dns?.close();
-    this.#identity?.close();
-    await this.#status?.close();
+    await this.#services?.close();
   }
 
-  get #statusPort(): number {
-    return this.#options.proxyConfig.statusPort ?? 0;
+  async #startServices(plan: IdentityPlan, sockets: AgentServices['options']['sockets']): Promise<void> {
+    const { AgentServices } = await import('./services.ts');
+    const services = new AgentServices({
+      agent: this.#options,
+      isV6: this.#isV6,
+      plan,
+      sockets,
+      stopping: this.#stopping.signal,
+      onQuit: () => this.#quit(),
+      onDrain: () => void this.#supervisor?.drainNow(),
+    });
+    this.#services = services;
+    await services.start();
   }
 
   get #localhost(): string {
     return this.#isV6 ? '::1' : '127.0.0.1';
-  }
-
-  async #startStatus(): Promise<void> {
-    const { environment, proxyConfig, type } = this.#options;
-    const podIsV6 = this.#isV6 || (isIP(environment.instanceIp) === 6 && !/^fe[89ab]/i.test(environment.instanceIp));
-    const checks: ReadinessCheck[] = environment.disableEnvoy
-      ? []
-      : [createProxyCheck(podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.#stopping.signal)];
-    if (this.#servesDns) checks.push(async () => this.#checkDns());
-    this.#status = new StatusServer({
-      port: this.#statusPort,
-      checks,
-      probes: parseAppProbes(environment.kubeAppProbers),
-      probeTarget: {
-        destination: environment.legacyLocalhostProbes ? 'localhost' : environment.instanceIp,
-        sourceAddress: podIsV6 ? '::6' : '127.0.0.6',
-        statusPort: this.#statusPort,
-      },
-      metrics: {
-        proxyPort: environment.disableEnvoy || !environment.mergeEnvoyStats ? null : environment.envoyPrometheusPort,
-        // A gateway's port is exposed by its Service: application metrics stay out of it.
-        targets: type === 'sidecar' ? parseScrapeTargets(environment.prometheusAnnotations, this.#statusPort) : [],
-      },
-      metricsLocalhostOnly: environment.metricsLocalhostOnly,
-      profiling: this.#options.profiling,
-      fetchNameTable: () => this.#dns?.describe() ?? null,
-      onQuit: () => this.#quit(),
-      onDrain: () => void this.#supervisor?.drainNow(),
-    });
-    await this.#status.listen();
-  }
-
-  /** Gateways capture no DNS, but may serve it. */
-  get #servesDns(): boolean {
-    const { environment, type } = this.#options;
-    return (environment.dnsCapture && type === 'sidecar') || environment.dnsServer;
-  }
-
-  #checkDns(): string | null {
-    return this.#dns?.ready ? null : 'istio DNS capture is turned ON and DNS lookup table is not ready yet';
-  }
-
-  async #startDns(): Promise<void> {
-    if (!this.#servesDns) return;
-    const { environment, domain } = this.#options;
-    this.#dns = new DnsServer({
-      address: environment.dnsAddress,
-      namespace: environment.podNamespace,
-      domain,
-      // Who serves on port 53 itself has put this pod's resolv.conf aside.
-      resolvConf: environment.dnsAddress.endsWith(':53') ? '/var/lib/istio/resolv.conf' : '/etc/resolv.conf',
-      parallel: environment.dnsForwardParallel,
-      timeoutMs: environment.dnsForwardTimeoutMs,
-    });
-    await this.#dns.listen();
   }
 
   #quit(): void {
@@ -171,25 +123,7 @@ export class Agent {
     this.stop('/quitquitquit called');
   }
 
-  async #startRelay(): Promise<void> {
-    const { environment, proxyConfig } = this.#options;
-    const address = proxyConfig.discoveryAddress;
-    xdsLog.info(`Initializing with upstream address "${address}" and cluster "${environment.clusterId}"`);
-    const dns = this.#dns;
-    const handlers = new Map<string, ResourceHandler>();
-    if (dns !== null) handlers.set(nameTableType, resource => dns.update(resource));
-    this.#relay = new AdsRelay({
-      socketPath: join(proxyConfig.configPath, 'XDS'),
-      maxStreams: environment.maxStreams,
-      openChannel: () => openIstiodChannel(environment, proxyConfig),
-      istiodAddress: address,
-      handlers,
-      forwardsEverything: environment.variables.ISTIO_META_GENERATOR === 'grpc',
-    });
-    await this.#relay.listen();
-  }
-
-  async #describeNode(): Promise<Node> {
+  async #describeNode(plan: IdentityPlan): Promise<Node> {
     const { environment, proxyConfig, addresses } = this.#options;
     const credentialSocketExists = await isSocketServed(credentialSocketPath);
     if (credentialSocketExists) log.info('Credential SDS socket found');
@@ -208,7 +142,7 @@ export class Agent {
       stsPort: this.#options.stsPort,
       outlierLogPath: this.#options.outlierLogPath,
       credentialSocketExists,
-      servesOnlyFiles: this.#identity?.servesOnlyFiles ?? false,
+      servesOnlyFiles: plan.servesOnlyFiles,
     });
   }
 

@@ -31,6 +31,7 @@ export type SupervisorOptions = {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #skipsDrain = false;
+  #proxy: ProxyProcess | null = null;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -40,6 +41,7 @@ export class Supervisor {
   async run(stop: AbortSignal): Promise<void> {
     log.info('Starting proxy agent');
     const proxy = this.#options.startProxy();
+    this.#proxy = proxy;
     const stopped = new Promise<'stop'>(resolve => {
       if (stop.aborted) resolve('stop');
       else stop.addEventListener('abort', () => resolve('stop'), { once: true });
@@ -51,6 +53,11 @@ export class Supervisor {
     }
     await this.#terminate(proxy);
     log.info('Agent has successfully terminated');
+  }
+
+  /** Ends the proxy at once. */
+  abort(): void {
+    this.#proxy?.kill();
   }
 
   /** Ending will not drain any more. */

@@ -2,7 +2,8 @@
 import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
 import type { Environment } from '../config/environment.ts';
 import type { ProxyConfig } from '../config/proxy-config.ts';
-import { buildCallMetadata, buildTlsChannel, findClientCertificate, findXdsRoot } from '../identity/istiod-credentials.ts';
+import { findClientCertificate, findXdsRoot } from '../identity/credential-files.ts';
+import { buildCallMetadata, buildTlsChannel } from '../identity/istiod-credentials.ts';
 
 /** A silent istiod (dropped packets) counts as unreachable after this. */
 const dialTimeoutMs = 5000;

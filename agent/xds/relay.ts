@@ -6,7 +6,8 @@
  */
 import { type ServerDuplexStream, Server } from '@grpc/grpc-js';
 import { AgentLogger } from '../log.ts';
-import { listenOnSocket, rawMethod } from '../unix-socket.ts';
+import { rawMethod, serveOn } from '../raw-service.ts';
+import type { UnixListener } from '../unix-listener.ts';
 import { deltaVariant, type DiscoveryVariant, type ErrorDetail, sotwVariant } from './discovery-variant.ts';
 import { RelayedStream } from './relayed-stream.ts';
 import type { IstiodChannel } from './istiod-channel.ts';
@@ -17,7 +18,7 @@ const log = new AgentLogger('xdsproxy');
 export type ResourceHandler = (resource: Uint8Array) => void;
 
 export type RelayOptions = {
-  readonly socketPath: string;
+  readonly listener: UnixListener;
   readonly maxStreams: number;
   readonly openChannel: () => IstiodChannel;
   readonly istiodAddress: string;
@@ -54,9 +55,8 @@ export class AdsRelay {
     );
   }
 
-  /** Resolves once the socket accepts connections. */
-  async listen(): Promise<void> {
-    await listenOnSocket(this.#server, this.#options.socketPath);
+  serve(): void {
+    serveOn(this.#server, this.#options.listener);
   }
 
   /** Tells istiod whether the application is healthy, now and after each reconnect; null is healthy. */
@@ -67,6 +67,7 @@ export class AdsRelay {
 
   close(): void {
     this.#current?.close();
+    this.#options.listener.close();
     this.#server.forceShutdown();
   }
 

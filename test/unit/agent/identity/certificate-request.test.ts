@@ -4,12 +4,12 @@ import { createPrivateKey } from 'node:crypto';
 import { createCertificateRequest, type KeyOptions } from '../../../../agent/identity/certificate-request.ts';
 
 const uri = `spiffe://cluster.local/ns/${'n'.repeat(60)}/sa/${'s'.repeat(60)}`;
-const rsa: KeyOptions = { rsaKeySize: 2048, eccSignatureAlgorithm: '', eccCurve: 'P256', pkcs8: false };
+const rsa: KeyOptions = { rsaKeySize: 2048, eccSignatureAlgorithm: '', eccCurve: 'P256', pkcs8Key: false };
 const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed';
 
 const cases: readonly (readonly [string, KeyOptions, string, RegExp])[] = [
   ['RSA', rsa, 'RSA PRIVATE KEY', /sha256WithRSAEncryption/],
-  ['RSA in PKCS#8', { ...rsa, pkcs8: true }, ' PRIVATE KEY', /sha256WithRSAEncryption/],
+  ['RSA in PKCS#8', { ...rsa, pkcs8Key: true }, ' PRIVATE KEY', /sha256WithRSAEncryption/],
   ['P-256', { ...rsa, eccSignatureAlgorithm: 'ECDSA' }, 'EC PRIVATE KEY', /ecdsa-with-SHA256/],
   ['P-384', { ...rsa, eccSignatureAlgorithm: 'ECDSA', eccCurve: 'P384' }, 'EC PRIVATE KEY', /ecdsa-with-SHA384/],
 ];

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { UnixListener } from '../../../../agent/unix-listener.ts';
 import { SdsServer } from '../../../../agent/identity/sds-server.ts';
 import type { Secret, SecretManager } from '../../../../agent/identity/secret.ts';
 import { decodeMessage, encodeMessage } from '../../../../protos/messages.ts';
@@ -28,8 +29,9 @@ async function start(t: Tap) {
   // The path of a Unix socket has at most 107 bytes.
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(directory, 'socket');
-  const server = new SdsServer({ secrets, socketPath, maxStreams: 100, useCrl: false });
-  await server.listen();
+  const listener = await UnixListener.open(socketPath);
+  const server = new SdsServer({ secrets, listener, maxStreams: 100, useCrl: false });
+  server.serve();
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   t.teardown(() => {
     client.close();

@@ -13,7 +13,8 @@ import {
 } from '@grpc/grpc-js';
 import { readEnvironment } from '../../../../agent/config/environment.ts';
 import { buildProxyConfig } from '../../../../agent/config/proxy-config.ts';
-import { rawMethod } from '../../../../agent/unix-socket.ts';
+import { UnixListener } from '../../../../agent/unix-listener.ts';
+import { rawMethod } from '../../../../agent/raw-service.ts';
 import { deltaVariant, type DiscoveryVariant, sotwVariant } from '../../../../agent/xds/discovery-variant.ts';
 import { openIstiodChannel } from '../../../../agent/xds/istiod-channel.ts';
 import { AdsRelay, type ResourceHandler } from '../../../../agent/xds/relay.ts';
@@ -82,14 +83,14 @@ async function startRelay(t: Tap, handlers: ReadonlyMap<string, ResourceHandler>
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(directory, 'XDS');
   const relay = new AdsRelay({
-    socketPath,
+    listener: await UnixListener.open(socketPath),
     maxStreams: 100,
     openChannel: () => openIstiodChannel(environment, proxyConfig),
     istiodAddress: address,
     handlers,
     forwardsEverything: false,
   });
-  await relay.listen();
+  relay.serve();
   t.teardown(() => {
     relay.close();
     istiod.server.forceShutdown();

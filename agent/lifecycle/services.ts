@@ -1,0 +1,137 @@
+/** Everything in the agent that is not the proxy: identity, discovery, DNS, status. Loaded while the proxy starts. */
+import { isIP } from 'node:net';
+import type { DnsServer } from '../dns/dns-server.ts';
+import { AgentIdentity } from '../identity/agent-identity.ts';
+import type { IdentityPlan } from '../identity/identity-plan.ts';
+import { AgentLogger } from '../log.ts';
+import { parseAppProbes } from '../status/app-probe-config.ts';
+import { createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
+import { parseScrapeTargets } from '../status/scrape-config.ts';
+import type { StatusServer } from '../status/status-server.ts';
+import type { UnixListener } from '../unix-listener.ts';
+import { openIstiodChannel } from '../xds/istiod-channel.ts';
+import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
+import type { AgentOptions } from './agent.ts';
+
+const xdsLog = new AgentLogger('xdsproxy');
+
+const nameTableType = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
+
+export type ServicesOptions = {
+  readonly agent: AgentOptions;
+  readonly isV6: boolean;
+  readonly plan: IdentityPlan;
+  /** Already listening; the one of secrets is null without a proxy. */
+  readonly sockets: { readonly secrets: UnixListener | null; readonly discovery: UnixListener };
+  /** Aborted when the proxy is to end. */
+  readonly stopping: AbortSignal;
+  readonly onQuit: () => void;
+  readonly onDrain: () => void;
+};
+
+export class AgentServices {
+  readonly options: ServicesOptions;
+  #status: StatusServer | null = null;
+  #identity: AgentIdentity | null = null;
+  #relay: AdsRelay | null = null;
+  #dns: DnsServer | null = null;
+
+  constructor(options: ServicesOptions) {
+    this.options = options;
+  }
+
+  /** What the proxy waits for comes first. Rejects if a part cannot start. */
+  async start(): Promise<void> {
+    const { agent, plan, sockets } = this.options;
+    this.#identity = new AgentIdentity({ ...agent, plan, listener: sockets.secrets });
+    await this.#startDns();
+    this.#startRelay();
+    if (this.#statusPort > 0) await this.#startStatus();
+  }
+
+  async close(): Promise<void> {
+    this.#relay?.close();
+    this.#dns?.close();
+    this.#identity?.close();
+    await this.#status?.close();
+  }
+
+  get #statusPort(): number {
+    return this.options.agent.proxyConfig.statusPort ?? 0;
+  }
+
+  #startRelay(): void {
+    const { environment, proxyConfig } = this.options.agent;
+    const address = proxyConfig.discoveryAddress;
+    xdsLog.info(`Initializing with upstream address "${address}" and cluster "${environment.clusterId}"`);
+    const dns = this.#dns;
+    const handlers = new Map<string, ResourceHandler>();
+    if (dns !== null) handlers.set(nameTableType, resource => dns.update(resource));
+    this.#relay = new AdsRelay({
+      listener: this.options.sockets.discovery,
+      maxStreams: environment.maxStreams,
+      openChannel: () => openIstiodChannel(environment, proxyConfig),
+      istiodAddress: address,
+      handlers,
+      forwardsEverything: environment.variables.ISTIO_META_GENERATOR === 'grpc',
+    });
+    this.#relay.serve();
+  }
+
+  async #startStatus(): Promise<void> {
+    const { environment, proxyConfig, type } = this.options.agent;
+    const podIsV6 = this.options.isV6 || (isIP(environment.instanceIp) === 6 && !/^fe[89ab]/i.test(environment.instanceIp));
+    const checks: ReadinessCheck[] = environment.disableEnvoy
+      ? []
+      : [createProxyCheck(podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.options.stopping)];
+    if (this.#servesDns) checks.push(async () => this.#checkDns());
+    const { StatusServer } = await import('../status/status-server.ts');
+    this.#status = new StatusServer({
+      port: this.#statusPort,
+      checks,
+      probes: parseAppProbes(environment.kubeAppProbers),
+      probeTarget: {
+        destination: environment.legacyLocalhostProbes ? 'localhost' : environment.instanceIp,
+        sourceAddress: podIsV6 ? '::6' : '127.0.0.6',
+        statusPort: this.#statusPort,
+      },
+      metrics: {
+        proxyPort: environment.disableEnvoy || !environment.mergeEnvoyStats ? null : environment.envoyPrometheusPort,
+        // A gateway's port is exposed by its Service: application metrics stay out of it.
+        targets: type === 'sidecar' ? parseScrapeTargets(environment.prometheusAnnotations, this.#statusPort) : [],
+      },
+      metricsLocalhostOnly: environment.metricsLocalhostOnly,
+      profiling: this.options.agent.profiling,
+      fetchNameTable: () => this.#dns?.describe() ?? null,
+      onQuit: this.options.onQuit,
+      onDrain: this.options.onDrain,
+    });
+    await this.#status.listen();
+  }
+
+  /** Gateways capture no DNS, but may serve it. */
+  get #servesDns(): boolean {
+    const { environment, type } = this.options.agent;
+    return (environment.dnsCapture && type === 'sidecar') || environment.dnsServer;
+  }
+
+  #checkDns(): string | null {
+    return this.#dns?.ready ? null : 'istio DNS capture is turned ON and DNS lookup table is not ready yet';
+  }
+
+  async #startDns(): Promise<void> {
+    if (!this.#servesDns) return;
+    const { environment, domain } = this.options.agent;
+    const { DnsServer } = await import('../dns/dns-server.ts');
+    this.#dns = new DnsServer({
+      address: environment.dnsAddress,
+      namespace: environment.podNamespace,
+      domain,
+      // Who serves on port 53 itself has put this pod's resolv.conf aside.
+      resolvConf: environment.dnsAddress.endsWith(':53') ? '/var/lib/istio/resolv.conf' : '/etc/resolv.conf',
+      parallel: environment.dnsForwardParallel,
+      timeoutMs: environment.dnsForwardTimeoutMs,
+    });
+    await this.#dns.listen();
+  }
+}
