@@ -226,3 +226,31 @@ t.test('an unreachable istiod is an error that makes the proxy try again', async
   proxy.stream.write(deltaRequest(listenerType));
   t.equal(await proxy.statuses.next(), 14);
 });
+
+t.test('a proxy that connects before the relay is loaded is served when it is', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'early-'));
+  const listener = await UnixListener.open(join(directory, 'XDS'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const proxy = connectProxy(t, join(directory, 'XDS'));
+  proxy.stream.write(deltaRequest(listenerType));
+  // The connection and its first bytes are there before anyone takes them.
+  await new Promise<void>(resolve => setImmediate(() => setImmediate(resolve)));
+  const istiod = new FakeIstiod();
+  const address = await istiod.listen();
+  t.teardown(() => istiod.server.forceShutdown());
+  const environment = readEnvironment({});
+  const text = JSON.stringify({ discoveryAddress: address, controlPlaneAuthPolicy: 'NONE' });
+  const sources = { meshFile: '', environment: text, annotations: {}, serviceCluster: '', concurrency: 0, cpuLimit: 0 };
+  const proxyConfig = buildProxyConfig(sources);
+  const relay = new AdsRelay({
+    listener,
+    maxStreams: 100,
+    openChannel: () => openIstiodChannel(environment, proxyConfig),
+    istiodAddress: address,
+    handlers: new Map(),
+    forwardsEverything: false,
+  });
+  relay.serve();
+  t.teardown(() => relay.close());
+  t.same(await istiod.requests.next(), deltaRequest(listenerType));
+});
