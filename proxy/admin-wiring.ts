@@ -2,7 +2,7 @@
 import type { AdminCluster, AdminContext } from './admin/admin-context.ts';
 import type { BootstrapModel } from './config/model/bootstrap.ts';
 import type { Server } from './server.ts';
-import type { RegisteredCluster } from './upstream/cluster-registry.ts';
+import type { HostCounterValues, RegisteredCluster, RegisteredHost } from './upstream/cluster-registry.ts';
 
 export function createAdminContext(server: Server, admin: NonNullable<BootstrapModel['admin']>): AdminContext {
   const { resources, registry, listeners, discovery, runtime } = server;
@@ -38,20 +38,55 @@ export function createAdminContext(server: Server, admin: NonNullable<BootstrapM
 }
 
 function toAdminCluster(cluster: RegisteredCluster, server: Server): AdminCluster {
-  const { model, hosts } = cluster;
+  const { model, hosts, dynamicHosts } = cluster;
   return {
     model,
     addedViaApi: !server.resources.get('cluster', model.name)?.isStatic,
-    hosts: hosts.map(({ model: host, locality, localityWeight, priority, ejected, counters }) => ({
-      host,
-      locality,
-      localityWeight,
-      priority,
-      ejected,
-      counters,
-    })),
+    hosts: [...hosts, ...dynamicHosts.map(describeDynamicHost)].map(
+      ({ model: host, locality, localityWeight, priority, ejected, counters }) => ({
+        host,
+        locality,
+        localityWeight,
+        priority,
+        ejected,
+        counters,
+      }),
+    ),
   };
 }
+
+/** A host that a worker made for an original destination. Its counters stay with the worker. */
+function describeDynamicHost(address: string): RegisteredHost {
+  const colon = address.lastIndexOf(':');
+  const ip = address.slice(0, colon).replace(/[[\]]/g, '');
+  return {
+    model: {
+      address: { kind: 'socket', address: ip, port: Number(address.slice(colon + 1)) },
+      additionalAddresses: [],
+      hostname: '',
+      weight: 1,
+      health: 'healthy',
+      metadata: {},
+      slot: -1,
+    },
+    locality: { region: '', zone: '', subZone: '' },
+    localityWeight: 0,
+    priority: 0,
+    ejected: false,
+    counters: noCounters,
+  };
+}
+
+const noCounters: HostCounterValues = {
+  connectionsActive: 0,
+  connectFailures: 0,
+  connectionsTotal: 0,
+  requestsActive: 0,
+  requestsFailed: 0,
+  requestsSucceeded: 0,
+  requestsTimedOut: 0,
+  requestsTotal: 0,
+};
 
 /** `CommandLineOptions` as Envoy prints them. */
 function describeOptions({ options, workerCount }: Server): AdminContext['commandLineOptions'] {

@@ -212,13 +212,13 @@ export class Server {
         drainTimeMs: options.drainTimeMs,
       },
       createSink: () => this.merger.createSink(),
-      onMessage: (_worker, message) => this.#onWorkerMessage(message),
+      onMessage: (worker, message) => this.#onWorkerMessage(worker, message),
     });
   }
 
-  #onWorkerMessage(message: WorkerToMain): void {
+  #onWorkerMessage(worker: number, message: WorkerToMain): void {
     if (message.type === 'host-result') this.registry.onHostResult(message.cluster, message.slot, message.result);
-    else if (message.type === 'dynamic-hosts') this.registry.onDynamicHosts(message.cluster, message.addresses);
+    else if (message.type === 'dynamic-hosts') this.registry.onDynamicHosts(worker, message.cluster, message.addresses);
   }
 
   #createDiscovery(): Discovery {

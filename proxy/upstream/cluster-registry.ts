@@ -71,7 +71,8 @@ interface Entry {
   detector: OutlierDetector | null;
   isWarm: boolean;
   warmCallbacks: (() => void)[];
-  dynamicHosts: readonly string[];
+  /** By worker. */
+  readonly dynamicHosts: Map<number, readonly string[]>;
 }
 
 export class ClusterRegistry {
@@ -111,7 +112,7 @@ export class ClusterRegistry {
       detector: null,
       isWarm: false,
       warmCallbacks: [],
-      dynamicHosts: [],
+      dynamicHosts: new Map(),
     };
     entry.model = model;
     entry.stats = new RegistryStats(this.#options.stats, model, this.#options.deferredStats ?? false);
@@ -156,7 +157,7 @@ export class ClusterRegistry {
     return Array.from(this.#entries.values(), entry => ({
       model: entry.model,
       hosts: this.#listHosts(entry),
-      dynamicHosts: entry.dynamicHosts,
+      dynamicHosts: [...new Set([...entry.dynamicHosts.values()].flat())],
     }));
   }
 
@@ -175,9 +176,8 @@ export class ClusterRegistry {
   }
 
   /** A worker's `dynamic-hosts`. */
-  onDynamicHosts(cluster: string, addresses: readonly string[]): void {
-    const entry = this.#entries.get(cluster);
-    if (entry !== undefined) entry.dynamicHosts = [...new Set([...entry.dynamicHosts, ...addresses])];
+  onDynamicHosts(worker: number, cluster: string, addresses: readonly string[]): void {
+    this.#entries.get(cluster)?.dynamicHosts.set(worker, addresses);
   }
 
   /** Brings the gauges of circuit breakers up to date; call it before statistics are read. */

@@ -1,5 +1,6 @@
 /** `envoy.config.accesslog.v3.AccessLog` and its filters. */
 import type { protos } from '../../../protos/messages.ts';
+import { compileCel } from '../../telemetry/cel/cel.ts';
 import { responseFlagBits } from '../../telemetry/response-flags.ts';
 import type { AccessLogFilter, AccessLogModel } from '../model/access-log.ts';
 import { ConfigError } from './config-error.ts';
@@ -113,5 +114,11 @@ function compileExtensionFilter(
 ): AccessLogFilter {
   if (message.typed_config === null) throw unknownExtension('access log filter', message.name, null, path);
   const filter = openExpected(message.typed_config, celFilter, `${path}.typed_config`, scope);
-  return { kind: 'cel', expression: (filter as { expression: string }).expression };
+  const { expression } = filter as { expression: string };
+  try {
+    compileCel(expression);
+  } catch (error) {
+    throw new ConfigError(`${path}.typed_config.expression`, `not a valid CEL expression: ${(error as Error).message}`);
+  }
+  return { kind: 'cel', expression };
 }

@@ -1,4 +1,6 @@
 /** `envoy.access_loggers.file`. */
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { protos } from '../../../../protos/messages.ts';
 import { ConfigError } from '../../../config/compile/config-error.ts';
 import { type AccessLogSink, defineExtension } from '../../../config/compile/extension.ts';
@@ -32,6 +34,28 @@ function compileFileFormat(message: FileAccessLog, path: string): AccessLogForma
   return { kind: 'text', format: defaultHttpFormat, omitEmpty: false };
 }
 
+const reasons: { readonly [code: string]: string | undefined } = {
+  EACCES: 'Permission denied',
+  EISDIR: 'Is a directory',
+  ENOENT: 'No such file or directory',
+  ENOTDIR: 'Not a directory',
+  EROFS: 'Read-only file system',
+};
+
+/** The workers open the file later; what would fail there is refused here, without making the file. */
+function requireWritable(file: string, path: string): void {
+  // Standard streams: whether they can be opened again is seen by opening them only.
+  if (file.startsWith('/dev/') || file.startsWith('/proc/')) return;
+  try {
+    if (!existsSync(file)) accessSync(`${dirname(file)}/.`, constants.W_OK | constants.X_OK);
+    else if (statSync(file).isDirectory()) throw Object.assign(new Error('is a directory'), { code: 'EISDIR' });
+    else accessSync(file, constants.W_OK);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw new ConfigError(path, `unable to open file '${file}': ${reasons[code] ?? message}`);
+  }
+}
+
 function compile(message: FileAccessLog, path: string, scope: CompileScope): AccessLogSink {
   const file = requireText(message.path, `${path}.path`);
   const unknown = findUnknownFormatter(message.log_format, `${path}.log_format`);
@@ -40,6 +64,7 @@ function compile(message: FileAccessLog, path: string, scope: CompileScope): Acc
     return { kind: 'inert', name: 'envoy.access_loggers.file' };
   }
   if (file.includes('\0')) throw new ConfigError(`${path}.path`, 'value must not contain NUL');
+  requireWritable(file, `${path}.path`);
   return { kind: 'file', path: file, format: compileFileFormat(message, path) };
 }
 

@@ -53,7 +53,7 @@ t.test('/ready is 503 until the server is live', async t => {
 t.test('/logging shows and changes levels', async t => {
   const { post, calls } = await startFixture(t);
   const shown = await post('/logging');
-  t.match(shown.body, /^active loggers:\n {2}admin: \w+\n/);
+  t.match(shown.body, /^active loggers:\n {2}a2a: \w+\n/);
   t.match((await post('/logging?level=foo')).body, /^error: unknown logger level\n\nusage: \/logging\?<name>=<level>/);
   t.match((await post('/logging?foo=debug')).body, /^error: unknown logger name\n/);
   t.match((await post('/logging?level=info&http=debug')).body, /^error: invalid number of parameters\n/);

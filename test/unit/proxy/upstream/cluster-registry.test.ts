@@ -207,3 +207,14 @@ t.test('a freed row rests, and is skipped while it is still counted on', async t
   t.equal(rows.take(), 1);
   t.equal(HostField.requestsActive, 0);
 });
+
+t.test('hosts that workers made for original destinations are those of their last reports', async t => {
+  const { registry } = setUp();
+  registry.update(makeCluster());
+  registry.onDynamicHosts(0, 'app', ['10.0.0.1:80', '10.0.0.2:80']);
+  registry.onDynamicHosts(1, 'app', ['10.0.0.2:80', '10.0.0.3:80']);
+  t.same(registry.list()[0].dynamicHosts, ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80']);
+  registry.onDynamicHosts(0, 'app', []);
+  t.same(registry.list()[0].dynamicHosts, ['10.0.0.2:80', '10.0.0.3:80']);
+  registry.onDynamicHosts(0, 'gone', ['10.0.0.1:80']);
+});
