@@ -91,7 +91,7 @@ export class Discovery {
     });
     this.listeners = new ListenerDiscovery({
       resources,
-      compile: bytes => compilers.listener(bytes),
+      compile: bytes => this.#requireClusters(compilers.listener(bytes)),
       listeners: options.listeners,
       routes: source => this.#routesOn(source),
       secrets: this.secrets,
@@ -144,6 +144,15 @@ export class Discovery {
   /** What is waited for, by the name of the waiting resource. */
   get pending(): { readonly name: string; readonly targets: readonly string[] }[] {
     return [...this.clusters.pending, ...this.listeners.pending];
+  }
+
+  /** @throws Error if the listener's own routes name a cluster that does not exist. */
+  #requireClusters(listener: CompiledListener): CompiledListener {
+    for (const { name, problem } of listener.requiredClusters ?? []) {
+      const exists = this.#staticModels.has(name) || this.#options.resources.get('cluster', name) !== undefined;
+      if (!exists) throw new Error(problem);
+    }
+    return listener;
   }
 
   #startClusterDiscovery(): void {

@@ -34,6 +34,8 @@ export interface CompiledListener {
   readonly secrets: readonly SecretReference[];
   /** Given in the resource itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
+  /** Absent: none. */
+  readonly requiredClusters?: readonly { readonly name: string; readonly problem: string }[];
 }
 
 export interface ListenerDiscoveryOptions {

@@ -1,4 +1,5 @@
 /** `envoy.config.listener.v3.Listener`. */
+import type { RequiredCluster } from './route-clusters.ts';
 import { createHash } from 'node:crypto';
 import type { protos } from '../../../protos/messages.ts';
 import { formatAddress } from '../model/address.ts';
@@ -31,6 +32,7 @@ export interface CompiledListener extends CompileFindings {
   readonly secrets: readonly SecretReference[];
   /** Certificates given in the listener itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
+  readonly requiredClusters: readonly RequiredCluster[];
 }
 
 /** @throws ConfigError */
@@ -44,6 +46,7 @@ export function compileListener(bytes: Uint8Array, context: CompileContext): Com
     routeNames: [...scope.routeNames],
     secrets: [...scope.secrets.values()],
     inlineSecrets: [...scope.inlineSecrets.values()],
+    requiredClusters: scope.requiredClusters,
     ...scope.findings(),
   };
 }

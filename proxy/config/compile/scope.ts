@@ -1,4 +1,5 @@
 /** What compiling one resource needs and what it finds out besides the model. */
+import type { RequiredCluster } from './route-clusters.ts';
 import type { SecretModel } from '../model/tls.ts';
 import { ConfigError } from './config-error.ts';
 import type { Extensions } from './extension.ts';
@@ -45,6 +46,8 @@ export class CompileScope {
   readonly secrets = new Map<string, SecretReference>();
   /** Secrets given in the resource itself, by key. */
   readonly inlineSecrets = new Map<string, SecretModel>();
+  /** Clusters that must exist. */
+  readonly requiredClusters: RequiredCluster[] = [];
   /** Texts worth a warning in the log: sinks and optional filters without effect. */
   readonly warnings: string[] = [];
   /** Texts worth an error in the log: security filters that deny everything. */

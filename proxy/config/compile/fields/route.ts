@@ -7,10 +7,9 @@ const headerEdits = 'request_headers_to_add request_headers_to_remove response_h
 const routeLevels: FieldTable = {
   'envoy.config.route.v3.RouteConfiguration': classify({
     implemented: `name virtual_hosts ${headerEdits} most_specific_header_mutations_wins max_direct_response_body_size_bytes
-      ignore_port_in_host_matching typed_per_filter_config request_mirror_policies`,
+      ignore_port_in_host_matching typed_per_filter_config request_mirror_policies validate_clusters`,
     ignored: {
       metadata: 'no extension here reads it',
-      validate_clusters: 'an unknown cluster is answered as cluster_not_found_response_code says',
     },
     rejected: 'vhds internal_only_headers cluster_specifier_plugins ignore_path_parameters_in_path_matching',
   }),

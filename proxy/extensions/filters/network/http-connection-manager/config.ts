@@ -8,6 +8,7 @@ import { defineNetworkFilter } from '../../../../config/compile/extension.ts';
 import { compileHttpFilters } from '../../../../config/compile/filter-list.ts';
 import { compileCommonHttpOptions, compileHttp1Options, compileHttp2Options } from '../../../../config/compile/http-protocol.ts';
 import { compileRouteMessage } from '../../../../config/compile/route.ts';
+import { listRouteClusters } from '../../../../config/compile/route-clusters.ts';
 import { durationMs, percent, requireRange, requireText, unwrap } from '../../../../config/compile/scalars.ts';
 import type { CompileScope } from '../../../../config/compile/scope.ts';
 import { openExpected } from '../../../../config/compile/typed-config.ts';
@@ -52,7 +53,9 @@ function compile(message: Manager, path: string, scope: CompileScope): HttpConne
 
 function compileRouteSource(message: Manager, path: string, scope: CompileScope): HttpConnectionManagerModel['route'] {
   if (message.route_config !== null) {
-    return { kind: 'inline', config: compileRouteMessage(message.route_config, `${path}.route_config`, scope) };
+    const config = compileRouteMessage(message.route_config, `${path}.route_config`, scope);
+    if (unwrap(message.route_config.validate_clusters, true)) scope.requiredClusters.push(...listRouteClusters(config));
+    return { kind: 'inline', config };
   }
   if (message.rds === null) throw new ConfigError(path, 'route_specifier is required');
   requireAds(message.rds.config_source, `${path}.rds.config_source`);
