@@ -5,7 +5,7 @@ import { istioVersion } from '../../common/version.ts';
 import { discoverAddresses } from '../config/addresses.ts';
 import { readPodAnnotations, readPodLabels, type StringMap } from '../config/downward-api.ts';
 import { processVariables, readEnvironment } from '../config/environment.ts';
-import { buildProxyConfig, renderProxyConfig } from '../config/proxy-config.ts';
+import { buildProxyConfig, type ProxyConfig, renderProxyConfig } from '../config/proxy-config.ts';
 import { Agent } from '../lifecycle/agent.ts';
 import { AgentLogger } from '../log.ts';
 import { type FlagTable, type FlagValues, loggingFlags, parseFlags } from './flags.ts';
@@ -45,7 +45,7 @@ export async function runProxy(argv: readonly string[]): Promise<number> {
   const podId = `${environment.podName}.${environment.podNamespace}`;
   const domain = flags.domain === '' ? `${environment.podNamespace}.svc.cluster.local` : flags.domain;
   log.info('Proxy role', { ips: addresses, type, id: podId, domain });
-  const merged = buildProxyConfig({
+  const merged = mergeProxyConfig({
     meshFile: existsSync(flags.meshConfig) ? readFileSync(flags.meshConfig, 'utf8') : '',
     environment: environment.proxyConfig,
     annotations: annotations ?? {},
@@ -86,6 +86,14 @@ export async function runProxy(argv: readonly string[]): Promise<number> {
     await agent.close();
   }
   return 0;
+}
+
+function mergeProxyConfig(sources: Parameters<typeof buildProxyConfig>[0]): ProxyConfig {
+  try {
+    return buildProxyConfig(sources);
+  } catch (error) {
+    throw new Error(`failed to get proxy config: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 function printFlags(flags: FlagValues<typeof proxyFlags>): void {

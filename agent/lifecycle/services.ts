@@ -11,11 +11,16 @@ import type { StatusServer } from '../status/status-server.ts';
 import type { UnixListener } from '../unix-listener.ts';
 import { openIstiodChannel } from '../xds/istiod-channel.ts';
 import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
+import { readStringFields } from '../xds/wire.ts';
 import type { AgentOptions } from './agent.ts';
 
 const xdsLog = new AgentLogger('xdsproxy');
 
 const nameTableType = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
+
+const proxyConfigType = 'type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig';
+/** `ca_certificates_pem`: all that the agent takes from it. */
+const caCertificatesField = 34;
 
 export type ServicesOptions = {
   readonly agent: AgentOptions;
@@ -67,6 +72,10 @@ export class AgentServices {
     const dns = this.#dns;
     const handlers = new Map<string, ResourceHandler>();
     if (dns !== null) handlers.set(nameTableType, resource => dns.update(resource));
+    const secrets = this.#identity?.secrets;
+    if (environment.proxyConfigXds && secrets !== undefined) {
+      handlers.set(proxyConfigType, resource => secrets.updateTrustBundle(readStringFields(resource, caCertificatesField)));
+    }
     this.#relay = new AdsRelay({
       listener: this.options.sockets.discovery,
       maxStreams: environment.maxStreams,

@@ -5,7 +5,15 @@
  * @throws if the bytes are no protobuf message.
  */
 export function readStringField(message: Uint8Array, wanted: number): string {
-  let value = '';
+  return readStringFields(message, wanted).at(-1) ?? '';
+}
+
+/**
+ * All values of a string field.
+ * @throws if the bytes are no protobuf message.
+ */
+export function readStringFields(message: Uint8Array, wanted: number): readonly string[] {
+  const values: string[] = [];
   let offset = 0;
   while (offset < message.length) {
     const tag = readVarint(message, offset);
@@ -16,14 +24,14 @@ export function readStringField(message: Uint8Array, wanted: number): string {
       const length = readVarint(message, offset);
       const end = length.next + length.value;
       if (end > message.length) throw new Error('truncated discovery message');
-      if (field === wanted) value = Buffer.from(message.buffer, message.byteOffset + length.next, length.value).toString('utf8');
+      if (field === wanted) values.push(Buffer.from(message.buffer, message.byteOffset + length.next, length.value).toString());
       offset = end;
     } else if (wireType === 0) offset = readVarint(message, offset).next;
     else if (wireType === 1) offset += 8;
     else if (wireType === 5) offset += 4;
     else throw new Error(`invalid wire type ${wireType} in a discovery message`);
   }
-  return value;
+  return values;
 }
 
 function readVarint(bytes: Uint8Array, start: number): { readonly value: number; readonly next: number } {
