@@ -1,7 +1,7 @@
 /** All suites in one cluster: those of default mode, one switch, those of bare mode; a table of minutes at the end. */
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
-import { environment } from './cluster/command.ts';
+import { environment, run } from './cluster/command.ts';
 import { buildSidecar } from './cluster/images.ts';
 import { installIstio, type Mode } from './cluster/istio.ts';
 import { bringUp, isUp, takeDown } from './cluster/lifecycle.ts';
@@ -21,10 +21,11 @@ type Row = { name: string; mode: Mode; minutes: number; passed: boolean };
 
 const minutesSince = (began: number): number => (Date.now() - began) / 60_000;
 
+const tap = join(repository, 'node_modules/.bin/tap');
+
 function runSuite(suite: Suite, mode: Mode): Row {
   console.log(`=== ${suite.name} (${mode} mode)`);
   const began = Date.now();
-  const tap = join(repository, 'node_modules/.bin/tap');
   const args = ['--disable-coverage', `--timeout=${suiteTimeoutSeconds}`, '--jobs=1', '--reporter=tap'];
   const { status } = spawnSync(tap, [...args, join(folder, `${suite.name}.test.ts`)], {
     cwd: repository,
@@ -49,6 +50,8 @@ function printTable(rows: readonly Row[], preparedMinutes: number, allMinutes: n
  */
 export async function runSuites(prefixes: readonly string[]): Promise<number> {
   const wanted = listSuites(prefixes);
+  // After a fresh installation tap runs with plugins that are not this project's until it is built.
+  run(tap, ['build'], { cwd: repository });
   const began = Date.now();
   if (process.env.CI) await takeDown();
   const wasUp = isUp();
