@@ -50,7 +50,7 @@ export class WorkerPool {
     const { workerCount } = this;
     const resourceLimits = workerResourceLimits(workerCount + 1, readMemoryLimit());
     // In the built package the threads' files lie side by side, and are JavaScript.
-    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker-start.cjs';
     const ready: Promise<void>[] = [];
     for (let index = 0; index < workerCount; index++) {
       const workerData: WorkerStart = {
