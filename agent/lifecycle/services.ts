@@ -8,6 +8,7 @@ import { parseAppProbes } from '../status/app-probe-config.ts';
 import { createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
 import { parseScrapeTargets } from '../status/scrape-config.ts';
 import type { StatusServer } from '../status/status-server.ts';
+import type { WorkloadHealth } from '../status/workload-health.ts';
 import type { UnixListener } from '../unix-listener.ts';
 import { openIstiodChannel } from '../xds/istiod-channel.ts';
 import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
@@ -40,6 +41,7 @@ export class AgentServices {
   #identity: AgentIdentity | null = null;
   #relay: AdsRelay | null = null;
   #dns: DnsServer | null = null;
+  #health: WorkloadHealth | null = null;
 
   constructor(options: ServicesOptions) {
     this.options = options;
@@ -52,13 +54,39 @@ export class AgentServices {
     await this.#startDns();
     this.#startRelay();
     if (this.#statusPort > 0) await this.#startStatus();
+    await this.#startHealth();
   }
 
   async close(): Promise<void> {
+    this.#health?.close();
     this.#relay?.close();
     this.#dns?.close();
     this.#identity?.close();
     await this.#status?.close();
+  }
+
+  get #podIsV6(): boolean {
+    const { environment } = this.options.agent;
+    return this.options.isV6 || (isIP(environment.instanceIp) === 6 && !/^fe[89ab]/i.test(environment.instanceIp));
+  }
+
+  #createProxyCheck(): ReadinessCheck {
+    const { proxyConfig } = this.options.agent;
+    return createProxyCheck(this.#podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.options.stopping);
+  }
+
+  async #startHealth(): Promise<void> {
+    const { environment, proxyConfig, addresses } = this.options.agent;
+    const probe = proxyConfig.readinessProbe;
+    if (probe === undefined) return;
+    const { WorkloadHealth } = await import('../status/workload-health.ts');
+    this.#health = new WorkloadHealth({
+      probe,
+      defaultHost: environment.legacyLocalhostProbes ? 'localhost' : (addresses[0] ?? 'localhost'),
+      sourceAddress: this.#podIsV6 ? '::6' : '127.0.0.6',
+      proxyCheck: environment.disableEnvoy ? null : this.#createProxyCheck(),
+      onChange: error => this.#relay?.reportHealth(error),
+    });
   }
 
   get #statusPort(): number {
@@ -88,11 +116,8 @@ export class AgentServices {
   }
 
   async #startStatus(): Promise<void> {
-    const { environment, proxyConfig, type } = this.options.agent;
-    const podIsV6 = this.options.isV6 || (isIP(environment.instanceIp) === 6 && !/^fe[89ab]/i.test(environment.instanceIp));
-    const checks: ReadinessCheck[] = environment.disableEnvoy
-      ? []
-      : [createProxyCheck(podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.options.stopping)];
+    const { environment, type } = this.options.agent;
+    const checks: ReadinessCheck[] = environment.disableEnvoy ? [] : [this.#createProxyCheck()];
     if (this.#servesDns) checks.push(async () => this.#checkDns());
     const { StatusServer } = await import('../status/status-server.ts');
     this.#status = new StatusServer({
@@ -101,7 +126,7 @@ export class AgentServices {
       probes: parseAppProbes(environment.kubeAppProbers),
       probeTarget: {
         destination: environment.legacyLocalhostProbes ? 'localhost' : environment.instanceIp,
-        sourceAddress: podIsV6 ? '::6' : '127.0.0.6',
+        sourceAddress: this.#podIsV6 ? '::6' : '127.0.0.6',
         statusPort: this.#statusPort,
       },
       metrics: {
