@@ -23,7 +23,7 @@ interface Run {
 }
 
 /** Ports by listener name: the proxies choose them. */
-async function readListenerPorts(proxy: ProxyProcess): Promise<Map<string, number>> {
+export async function readListenerPorts(proxy: ProxyProcess): Promise<Map<string, number>> {
   const { listener_statuses: statuses } = JSON.parse(await getAdmin(proxy.adminPort, '/listeners?format=json'));
   return new Map(
     statuses.map((status: { name: string; local_address: { socket_address: { port_value: number } } }) => [
