@@ -2,22 +2,22 @@
  * All metrics of the process, merged over threads. Every thread's StatsStore announces its metrics to a sink of this merger;
  * values are read from shared memory when a snapshot is taken.
  */
-import { type BucketCounts, noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
+import { noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
 import { type StatFamilyName, statFamilies } from './stat-families.ts';
 import type { TagExtractor } from './tag-extractor.ts';
-import { gaugeSet, type StatKind, type StatRegistration, type StatSink, type Tag } from './stats-store.ts';
+import {
+  type Cells,
+  countValues,
+  type HistogramSnapshot,
+  isUsed,
+  type MergedMetric,
+  readGauge,
+  readHistogram,
+  sumParts,
+} from './merged-metric.ts';
+import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts';
 
-type Cells = Float64Array<SharedArrayBuffer>;
-
-export interface HistogramSnapshot {
-  /** Upper bounds to show values by. */
-  readonly bounds: readonly number[];
-  readonly sum: number;
-  readonly count: number;
-  readonly cumulative: BucketCounts;
-  /** Of the last complete flush interval. */
-  readonly interval: BucketCounts;
-}
+export type { HistogramSnapshot };
 
 /** One metric at one moment. */
 export interface MetricSnapshot {
@@ -34,28 +34,6 @@ export interface MetricSnapshot {
   readonly text: string;
 }
 
-interface MetricPart {
-  readonly cells: Cells;
-  readonly index: number;
-  /** Of the thread: a histogram's values are spread over them. */
-  readonly blocks: ReadonlyMap<number, Cells>;
-}
-
-interface MergedMetric {
-  readonly kind: StatKind;
-  readonly name: string;
-  tagExtractedName: string | null;
-  tags: readonly Tag[] | null;
-  readonly bounds: readonly number[];
-  readonly parts: MetricPart[];
-  /** What reset_counters has forgotten. */
-  counterBase: number;
-  text: string;
-  /** Of histograms: values as of the last flush, and those of the interval before it. */
-  flushed: BucketCounts;
-  interval: BucketCounts;
-}
-
 export interface StatsMergerOptions {
   readonly tagExtractor: TagExtractor;
   /** The bootstrap's stats matcher; null: everything. */
@@ -70,6 +48,11 @@ export interface TextReadout {
   set(text: string): void;
 }
 
+/** A start is not slowed down by what the first reading will need. */
+const preparationDelayMs = 2000;
+const preparationSliceMs = 5;
+const preparationPauseMs = 15;
+
 export class StatsMerger {
   readonly #options: StatsMergerOptions;
   readonly #metrics: { readonly [K in StatKind]: Map<string, MergedMetric> } = {
@@ -80,6 +63,9 @@ export class StatsMerger {
   };
   /** Declared since the last reading; made then, as most are never read. */
   readonly #declared = new Map<string, readonly [scope: string, family: StatFamilyName]>();
+  /** Metrics whose tags nobody asked for yet. */
+  readonly #untagged: MergedMetric[] = [];
+  #preparation: NodeJS.Timeout | null = null;
   readonly #refreshers: (() => void)[] = [];
 
   constructor(options: StatsMergerOptions) {
@@ -100,6 +86,7 @@ export class StatsMerger {
       },
       declare: (scope, family) => {
         this.#declared.set(`${family} ${scope}`, [scope, family]);
+        this.#schedulePreparation(preparationDelayMs);
       },
     };
   }
@@ -122,6 +109,7 @@ export class StatsMerger {
   snapshot(): MetricSnapshot[] {
     for (const refresh of this.#refreshers) refresh();
     this.#makeDeclared();
+    this.#untagged.length = 0;
     if (this.#options.flushOnSnapshot) this.flushIntervals();
     const snapshots: MetricSnapshot[] = [];
     for (const kind of ['counter', 'gauge', 'text-readout', 'histogram'] as const) {
@@ -138,7 +126,7 @@ export class StatsMerger {
 
   /** Sets every counter to zero, as shown. */
   resetCounters(): void {
-    for (const metric of this.#metrics.counter.values()) metric.counterBase = sum(metric);
+    for (const metric of this.#metrics.counter.values()) metric.counterBase = sumParts(metric);
   }
 
   /** Ends an interval of histograms; Envoy does so at every flush of statistics. */
@@ -156,14 +144,33 @@ export class StatsMerger {
     this.#ensure(kind, name, tagExtractedName, tags).parts.push({ cells, index, blocks });
   }
 
-  #makeDeclared(): void {
+  /** Does ahead, in short slices, what the first reading would have to do at once. */
+  #schedulePreparation(delayMs: number): void {
+    this.#preparation ??= setTimeout(() => {
+      this.#preparation = null;
+      const endMs = performance.now() + preparationSliceMs;
+      this.#makeDeclared(endMs);
+      while (this.#untagged.length > 0 && performance.now() < endMs) this.#extractTags(this.#untagged.pop() as MergedMetric);
+      if (this.#declared.size > 0 || this.#untagged.length > 0) this.#schedulePreparation(preparationPauseMs);
+    }, delayMs).unref();
+  }
+
+  #makeDeclared(endMs = Number.POSITIVE_INFINITY): void {
     const isIncluded = this.#options.isIncluded ?? (() => true);
-    for (const [scope, family] of this.#declared.values()) {
+    for (const [key, [scope, family]] of this.#declared) {
+      if (performance.now() >= endMs) return;
+      this.#declared.delete(key);
       for (const { kind, name } of statFamilies[family]) {
         if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null, null);
       }
     }
-    this.#declared.clear();
+  }
+
+  #extractTags(metric: MergedMetric): void {
+    if (metric.tagExtractedName !== null && metric.tags !== null) return;
+    const extracted = this.#options.tagExtractor.extract(metric.name);
+    metric.tagExtractedName = extracted.tagExtractedName;
+    metric.tags = extracted.tags;
   }
 
   #ensure(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): MergedMetric {
@@ -183,21 +190,21 @@ export class StatsMerger {
         interval: noCounts,
       };
       this.#metrics[kind].set(name, metric);
+      if (tagExtractedName === null) {
+        this.#untagged.push(metric);
+        this.#schedulePreparation(preparationDelayMs);
+      }
     }
     return metric;
   }
 
   #read(metric: MergedMetric): MetricSnapshot {
-    if (metric.tagExtractedName === null || metric.tags === null) {
-      const extracted = this.#options.tagExtractor.extract(metric.name);
-      metric.tagExtractedName = extracted.tagExtractedName;
-      metric.tags = extracted.tags;
-    }
-    const { kind, name, tagExtractedName, tags, text } = metric;
-    const common = { kind, name, tagExtractedName, tags, text };
+    this.#extractTags(metric);
+    const { kind, name, text } = metric;
+    const common = { kind, name, tagExtractedName: metric.tagExtractedName ?? name, tags: metric.tags ?? [], text };
     switch (kind) {
       case 'counter':
-        return { ...common, value: sum(metric) - metric.counterBase, used: isUsed(metric), histogram: null };
+        return { ...common, value: sumParts(metric) - metric.counterBase, used: isUsed(metric), histogram: null };
       case 'gauge':
         return { ...common, ...readGauge(metric), histogram: null };
       case 'histogram': {
@@ -208,45 +215,4 @@ export class StatsMerger {
         return { ...common, value: 0, used: text !== '', histogram: null };
     }
   }
-}
-
-function sum({ parts }: MergedMetric): number {
-  let total = 0;
-  for (const { cells, index } of parts) total += cells[index];
-  return total;
-}
-
-/** A counter that was never touched holds -0. */
-function isUsed({ parts }: MergedMetric): boolean {
-  return parts.some(({ cells, index }) => !Object.is(cells[index], -0));
-}
-
-/** Gauges that threads add to are summed; of those that threads set, the largest is shown. */
-function readGauge({ parts }: MergedMetric): { value: number; used: boolean } {
-  let total = 0;
-  let largest = Number.NEGATIVE_INFINITY;
-  let onlySet = true;
-  let used = false;
-  for (const { cells, index } of parts) {
-    const writes = cells[index + 1];
-    if (writes === 0) continue;
-    used = true;
-    if (writes !== gaugeSet) onlySet = false;
-    total += cells[index];
-    largest = Math.max(largest, cells[index]);
-  }
-  return { value: used && onlySet ? largest : total, used };
-}
-
-function countValues({ parts }: MergedMetric): number {
-  let count = 0;
-  for (const { cells, index } of parts) count += cells[index + 1];
-  return count;
-}
-
-function readHistogram({ parts, bounds, interval }: MergedMetric): HistogramSnapshot {
-  const cumulative = readCounts(parts);
-  let total = 0;
-  for (const { cells, index } of parts) total += cells[index];
-  return { bounds, sum: total, count: cumulative.count, cumulative, interval };
 }

@@ -150,3 +150,18 @@ envoy_cluster_upstream_rq_time_count{envoy_cluster_name="a"} 4
 `,
   );
 });
+
+t.test('names of a declared family exist, unused, unless the matcher leaves them out; what is counted is not lost', async t => {
+  const tagExtractor = new TagExtractor({ useAllDefaultTags: true, tags: [] });
+  const isIncluded = (name: string) => !name.includes('paused');
+  const merger = new StatsMerger({ tagExtractor, histogramBounds: () => bounds, isIncluded });
+  const store = new StatsStore({ isIncluded, sink: merger.createSink() });
+  store.counter('tcp.a.downstream_cx_total').add(3);
+  store.declare('tcp.a.', 'tcp-proxy');
+  store.declare('tcp.a.', 'tcp-proxy');
+  t.match(find(merger, 'tcp.a.downstream_cx_total'), { value: 3, used: true });
+  t.match(find(merger, 'tcp.a.idle_timeout'), { value: 0, used: false, tags: [['envoy.tcp_prefix', 'a']] });
+  t.equal(find(merger, 'tcp.a.downstream_flow_control_paused_reading_total'), undefined);
+  store.counter('tcp.a.idle_timeout').inc();
+  t.match(find(merger, 'tcp.a.idle_timeout'), { value: 1, used: true });
+});
