@@ -5,8 +5,8 @@
  */
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { connect } from 'node:net';
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect, type Socket } from 'node:net';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
 import { AgentLogger } from '../log.ts';
 import type { AppProbe, GrpcProbe, HttpProbe, TcpProbe } from './app-probe-config.ts';
@@ -132,31 +132,47 @@ function probeTcp(probe: TcpProbe, target: ProbeTarget): Promise<ProbeResult> {
 }
 
 const servingStatus = 1;
+const unimplemented = '12';
 
+/** One call over HTTP/2 by hand: grpc-js cannot bind the source address. */
 function probeGrpc(probe: GrpcProbe, target: ProbeTarget, incoming: ProbeRequest): Promise<ProbeResult> {
   const host = target.destination.includes(':') ? `[${target.destination}]` : target.destination;
-  // Differs from pilot-agent: grpc-js cannot bind the source address; the probe leaves from the pod's own address, which
-  // the redirection sends to the inbound listener only if the destination is not the pod itself.
-  const client = new Client(`${host}:${probe.port}`, credentials.createInsecure(), {
-    'grpc.primary_user_agent': incoming.headers['user-agent'] ?? 'istio-probe/1.0',
-    'grpc.use_local_subchannel_pool': 1,
-  });
-  const service = Buffer.from(probe.service);
-  const message = service.length === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.from([0x0a, service.length]), service]);
-  const passBytes = (bytes: Buffer): Buffer => bytes;
+  const url = new URL(`http://${host}:${probe.port}`);
+  const localAddress = bindable(url, target.sourceAddress);
+  const createConnection = (): Socket => connect({ host: target.destination, port: probe.port, localAddress });
+  const session = connectHttp2(url, { createConnection });
   return new Promise<ProbeResult>((resolve, reject) => {
-    const onResult = (error: ServiceError | null, bytes?: Buffer): void => {
-      if (error !== null) reject(new Error(describeGrpcFailure(error)));
-      // HealthCheckResponse{status=1}: a varint after the tag.
-      else resolve({ status: bytes?.[0] === 0x08 && bytes[1] === servingStatus ? 200 : 500 });
+    const signal = deadlineOf(probe);
+    signal?.addEventListener('abort', () => reject(new Error('grpc request not finished within timeout')), { once: true });
+    session.on('error', reject);
+    const call = session.request({
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc',
+      'user-agent': incoming.headers['user-agent'] ?? 'istio-probe/1.0',
+      te: 'trailers',
+    });
+    call.on('error', reject);
+    let body = Buffer.alloc(0);
+    let grpcStatus: unknown;
+    const readStatus = (headers: IncomingHttpHeaders): void => {
+      grpcStatus = headers['grpc-status'] ?? grpcStatus;
     };
-    const options = probe.timeoutMs > 0 ? { deadline: Date.now() + probe.timeoutMs } : {};
-    client.makeUnaryRequest('/grpc.health.v1.Health/Check', passBytes, passBytes, message, new Metadata(), options, onResult);
-  }).finally(() => client.close());
-}
-
-function describeGrpcFailure(error: ServiceError): string {
-  if (error.code === status.UNIMPLEMENTED) return 'server does not implement the grpc health protocol (grpc.health.v1.Health)';
-  if (error.code === status.DEADLINE_EXCEEDED) return 'grpc request not finished within timeout';
-  return `grpc probe failed: ${error.message}`;
+    // An answer without a message has its status in the headers.
+    call.on('response', readStatus);
+    call.on('trailers', readStatus);
+    call.on('data', (chunk: Buffer) => {
+      if (body.length < maxBodyBytes) body = Buffer.concat([body, chunk]);
+    });
+    call.on('end', () => {
+      if (grpcStatus === unimplemented)
+        reject(new Error('server does not implement the grpc health protocol (grpc.health.v1.Health)'));
+      else if (grpcStatus !== '0') reject(new Error(`grpc probe failed: status ${grpcStatus}`));
+      // After the frame's five bytes HealthCheckResponse{status}: a varint after its tag.
+      else resolve({ status: body[5] === 0x08 && body[6] === servingStatus ? 200 : 500 });
+    });
+    const service = Buffer.from(probe.service);
+    const message = service.length === 0 ? service : Buffer.concat([Buffer.from([0x0a, service.length]), service]);
+    call.end(Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
+  }).finally(() => session.destroy());
 }
