@@ -7,6 +7,7 @@ export type Suite = { readonly name: string; readonly modes: readonly Mode[] };
 export const suites: readonly Suite[] = [
   { name: 'a-ready', modes: ['default', 'bare'] },
   { name: 'b-traffic', modes: ['default', 'bare'] },
+  { name: 'b-security', modes: ['bare'] },
   { name: 'c-istioctl', modes: ['default', 'bare'] },
   { name: 'd-balancing', modes: ['bare'] },
   { name: 'e-scaling', modes: ['bare'] },
