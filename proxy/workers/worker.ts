@@ -30,6 +30,9 @@ import { WorkerStatSink } from './worker-stats.ts';
 
 const log = new Logger('main');
 
+/** By then the start, which everybody waits for, is over. */
+const nativeCallsDelayMs = 1000;
+
 /** The parts of one worker that messages are about. */
 interface WorkerParts {
   readonly clusters: WorkerClusters;
@@ -154,7 +157,8 @@ function runWorker(start: WorkerStart): void {
   configureLog(`worker_${start.workerIndex}`, false);
   if (isLogLevel(start.logLevel)) setLogLevels(start.logLevel, start.componentLogLevels);
   setConnectionIdRange(start.workerIndex);
-  loadSocketOptions();
+  // The main thread has proven that they load; here they are needed by the first captured connection, not before.
+  setTimeout(loadSocketOptions, nativeCallsDelayMs).unref();
   const parts = createParts(start, post);
   process.on('exit', () => parts.accessLogs.flush());
   port.on('message', (message: MainToWorker) => handleMessage(message, parts, post));
