@@ -30,6 +30,7 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   readonly #idleTimer: Timer | null;
   readonly #durationTimer: Timer | null;
   readonly #startMonotonicMs: number;
+  #drainTimer: Timer | null = null;
   #codec: ServerCodec | null = null;
   #peeked: Buffer | null = null;
   #stream: ActiveStream | null = null;
@@ -121,6 +122,7 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     const { stats, services } = this.context;
     if (this.#idleTimer !== null) services.timers.cancel(this.#idleTimer);
     if (this.#durationTimer !== null) services.timers.cancel(this.#durationTimer);
+    if (this.#drainTimer !== null) services.timers.cancel(this.#drainTimer);
     this.#countClose(event);
     stats.connectionsActive.dec();
     if (this.connection.info.tls !== null) stats.gauge('downstream_cx_ssl_active').dec();
@@ -226,8 +228,16 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
 
   #onMaxDuration(): void {
     this.context.stats.counter('downstream_cx_max_duration_reached').inc();
+    if (this.#codec === null) {
+      this.#closeDelayed('max_connection_duration_reached');
+      return;
+    }
+    if (this.closing) return;
+    // A request that is on its way is still answered, and its answer ends the connection.
     this.closing = true;
-    if (this.#stream === null) this.#closeDelayed('max_connection_duration_reached');
+    this.#drainTimer = this.context.services.timers.schedule(this.context.model.drainTimeoutMs, () => {
+      if (this.#stream === null) this.#closeDelayed('max_connection_duration_reached');
+    });
   }
 }
 

@@ -12,7 +12,7 @@ export function describeClientCert(tls: TlsInfo, details: HttpConnectionManagerM
   const peer = tls.peer;
   if (peer !== null && peer.sha256 !== '') parts.push(`Hash=${peer.sha256}`);
   if (details.cert && peer !== null && peer.pem !== '') parts.push(`Cert="${peer.pem}"`);
-  if (details.chain && peer !== null && peer.pem !== '') parts.push(`Chain="${peer.pem}"`);
+  if (details.chain && peer !== null && peer.pem !== '') parts.push(`Chain="${peer.pemChain}"`);
   if (details.subject) parts.push(`Subject="${peer?.subject ?? ''}"`);
   if (details.uri) {
     const uris = peer?.uriSans ?? [];

@@ -46,6 +46,8 @@ export interface CertificateInfo {
   readonly sha256: string;
   /** URL-encoded PEM, made on demand. */
   readonly pem: string;
+  /** The same of every certificate that the peer sent, itself first. After a resumed handshake only its own is known. */
+  readonly pemChain: string;
   readonly validFromMs: number;
   readonly validToMs: number;
 }

@@ -75,6 +75,19 @@ class LazyCertificateInfo implements CertificateInfo {
   get pem(): string {
     return encodeURIComponent(this.#certificate.toString());
   }
+  get pemChain(): string {
+    let chain = '';
+    for (
+      let certificate: X509Certificate | undefined = this.#certificate;
+      certificate;
+      certificate = certificate.issuerCertificate
+    ) {
+      chain += encodeURIComponent(certificate.toString());
+      // A self-signed certificate is its own issuer.
+      if (certificate.issuerCertificate?.fingerprint256 === certificate.fingerprint256) break;
+    }
+    return chain;
+  }
   get validFromMs(): number {
     return Date.parse(this.#certificate.validFrom);
   }

@@ -265,3 +265,18 @@ t.test('a request timeout answers 408', async t => {
   t.match(fixture.written, /^HTTP\/1.1 408 Request Timeout\r\n/);
   t.match(fixture.log[0], /request_header_timeout$/);
 });
+
+t.test('a connection that lasted too long is drained: the next answer ends it, or the drain time', async t => {
+  const turn = () => new Promise(resolve => setTimeout(resolve, 5));
+  const busy = makeFixture({ model: { maxConnectionDurationMs: 20, drainTimeoutMs: 60_000 } });
+  while (busy.closed === null) {
+    busy.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await turn();
+  }
+  t.match(busy.written, /connection: close\r\n/);
+  const idle = makeFixture({ model: { maxConnectionDurationMs: 20, drainTimeoutMs: 20 } });
+  idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  while (idle.closed === null) await turn();
+  t.equal(idle.closed, 'flush-write-and-delay');
+  t.notMatch(idle.written, /connection: close\r\n/);
+});

@@ -56,6 +56,7 @@ export function makeTls(peerUri: string, localUri: string, alpn = ''): Connectio
     issuer: 'CN=ca',
     serialNumber: '0AFF',
     sha256: 'ab12',
+    pemChain: '',
     pem: 'PEM',
     validFromMs: Date.UTC(2026, 0, 1),
     validToMs: Date.UTC(2027, 0, 1),
