@@ -136,6 +136,8 @@ export class ClusterRegistry {
     this.#rows.give(entry.row);
     this.#entries.delete(name);
     this.#options.broadcast({ type: 'cluster-removed', name });
+    // Nobody waits for what is gone.
+    for (const callback of entry.warmCallbacks.splice(0)) callback();
   }
 
   /** True once a DNS cluster's names were asked for; at once for every other kind. */

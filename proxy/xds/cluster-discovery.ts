@@ -15,7 +15,7 @@ import { InitManager } from './init-manager.ts';
 import type { ResourceStore, ResourceVersion } from './resource-store.ts';
 import type { SecretStore } from './secret-store.ts';
 import type { DiscoveredResource, DiscoveryHandler, DiscoveryUpdate, UpdateOutcome } from './subscription.ts';
-import { applyEach, isUnchanged, noteFailure, type WarmingResource } from './warming-resource.ts';
+import { applyEach, isUnchanged, joinCallbacks, noteFailure, type WarmingResource } from './warming-resource.ts';
 
 const log = new Logger('upstream');
 
@@ -152,9 +152,9 @@ export class ClusterDiscovery implements DiscoveryHandler {
     this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
   }
 
-  #accept(name: string, compiled: CompiledCluster, version: ResourceVersion, onWarm: () => void): void {
+  #accept(name: string, compiled: CompiledCluster, version: ResourceVersion, whenWarm: () => void): void {
     const { resources, secrets, stats } = this.#options;
-    this.#cancelWarming(name);
+    const onWarm = joinCallbacks(this.#cancelWarming(name), whenWarm);
     const entry = resources.ensure('cluster', name);
     entry.warming = version;
     entry.failure = null;
@@ -163,7 +163,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
     const releases = compiled.inlineSecrets.map(secret => secrets.addInline(secret));
     let assignment: LoadAssignmentModel | null = null;
     const init = new InitManager(() => this.#activate(name, compiled.model, assignment, onWarm));
-    this.#warming.set(name, { version, init, release: () => runAll(releases) });
+    this.#warming.set(name, { version, init, release: () => runAll(releases), onWarm });
     stats.setWarming(this.#warming.size);
     for (const reference of compiled.secrets) {
       releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
@@ -222,19 +222,21 @@ export class ClusterDiscovery implements DiscoveryHandler {
     clusters.onWarm(name, onWarm);
   }
 
-  #cancelWarming(name: string): void {
+  /** Gives what has to be called for those who wait for the version that is given up. */
+  #cancelWarming(name: string): (() => void) | undefined {
     const warming = this.#warming.get(name);
-    if (warming === undefined) return;
+    if (warming === undefined) return undefined;
     this.#warming.delete(name);
     warming.init.cancel();
     warming.release();
+    return warming.onWarm;
   }
 
   #remove(name: string): void {
     const { resources, clusters, stats } = this.#options;
     const entry = resources.get('cluster', name);
     if (entry === undefined || entry.isStatic) return;
-    this.#cancelWarming(name);
+    const onWarm = this.#cancelWarming(name);
     const release = this.#active.get(name);
     resources.delete('cluster', name);
     if (release !== undefined) {
@@ -245,6 +247,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
     }
     stats.setWarming(this.#warming.size);
     stats.setActive(this.#active.size);
+    onWarm?.();
   }
 }
 

@@ -15,7 +15,7 @@ import type { ResourceStore, ResourceVersion } from './resource-store.ts';
 import type { RouteDiscovery } from './route-discovery.ts';
 import type { SecretStore } from './secret-store.ts';
 import type { DiscoveredResource, DiscoveryHandler, DiscoveryUpdate, UpdateOutcome } from './subscription.ts';
-import { applyEach, isUnchanged, noteFailure, type WarmingResource } from './warming-resource.ts';
+import { applyEach, isUnchanged, joinCallbacks, noteFailure, type WarmingResource } from './warming-resource.ts';
 
 const log = new Logger('config');
 
@@ -137,9 +137,9 @@ export class ListenerDiscovery implements DiscoveryHandler {
     this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
   }
 
-  #accept(name: string, compiled: CompiledListener, version: ResourceVersion, onWarm: () => void): void {
+  #accept(name: string, compiled: CompiledListener, version: ResourceVersion, whenWarm: () => void): void {
     const { resources, secrets, stats } = this.#options;
-    this.#cancelWarming(name);
+    const onWarm = joinCallbacks(this.#cancelWarming(name), whenWarm);
     const entry = resources.ensure('listener', name);
     entry.warming = version;
     entry.failure = null;
@@ -147,7 +147,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
     else stats.countModified();
     const releases = compiled.inlineSecrets.map(secret => secrets.addInline(secret));
     const init = new InitManager(() => this.#activate(name, compiled.model, onWarm));
-    this.#warming.set(name, { version, init, release: () => runAll(releases) });
+    this.#warming.set(name, { version, init, release: () => runAll(releases), onWarm });
     stats.setWarming(this.#warming.size);
     for (const reference of compiled.secrets) {
       releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
@@ -207,19 +207,21 @@ export class ListenerDiscovery implements DiscoveryHandler {
     log.error(`listener '${name}' failed to bind or apply socket options: ${error.message}`);
   }
 
-  #cancelWarming(name: string): void {
+  /** Gives what has to be called for those who wait for the version that is given up. */
+  #cancelWarming(name: string): (() => void) | undefined {
     const warming = this.#warming.get(name);
-    if (warming === undefined) return;
+    if (warming === undefined) return undefined;
     this.#warming.delete(name);
     warming.init.cancel();
     warming.release();
+    return warming.onWarm;
   }
 
   #remove(name: string): void {
     const { resources, listeners, stats } = this.#options;
     const entry = resources.get('listener', name);
     if (entry === undefined || entry.isStatic) return;
-    this.#cancelWarming(name);
+    const onWarm = this.#cancelWarming(name);
     const release = this.#active.get(name);
     resources.delete('listener', name);
     if (release !== undefined) {
@@ -231,6 +233,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
     }
     stats.setWarming(this.#warming.size);
     stats.setActive(this.#active.size);
+    onWarm?.();
   }
 }
 

@@ -8,6 +8,17 @@ export interface WarmingResource {
   readonly init: InitManager;
   /** Gives back its secrets, endpoints and routes. */
   readonly release: () => void;
+  /** Tells those who wait for the resource: the start of the server. Has to be called also if it never becomes active. */
+  readonly onWarm: () => void;
+}
+
+/** Calls both: who waited for the version that a newer one replaces waits for the newer one. */
+export function joinCallbacks(one: (() => void) | undefined, other: () => void): () => void {
+  if (one === undefined) return other;
+  return () => {
+    one();
+    other();
+  };
 }
 
 /** The last accepted version of a resource: what the next push is compared with. */

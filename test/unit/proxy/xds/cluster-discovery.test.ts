@@ -150,6 +150,32 @@ t.test('it is initialized when the clusters of the first response are warm', asy
   t.equal(initialized, 1);
 });
 
+t.test('clusters of the first response that are removed before they are warm are not waited for', async t => {
+  const { discovery, give, endpointSource } = setUp();
+  let initialized = false;
+  discovery.whenInitialized(0, () => {
+    initialized = true;
+  });
+  give({ a: 'eds', b: 'eds' });
+  give({}, ['b']);
+  t.notOk(initialized);
+  endpointSource.give({ a: 'x' });
+  t.ok(initialized);
+});
+
+t.test('a cluster of the first response that is replaced before it is warm is waited for in its new form', async t => {
+  const { discovery, give, endpointSource } = setUp();
+  let initialized = false;
+  discovery.whenInitialized(0, () => {
+    initialized = true;
+  });
+  give({ a: 'eds' });
+  give({ a: 'eds2' });
+  t.notOk(initialized);
+  endpointSource.give({ a: 'x' });
+  t.ok(initialized);
+});
+
 t.test('an empty first response, or a bad one, initializes as well', async t => {
   for (const clusters of [{}, { a: 'bad' }] as { [name: string]: string }[]) {
     const { give, discovery } = setUp();
