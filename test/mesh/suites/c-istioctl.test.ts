@@ -1,4 +1,5 @@
 /** What istioctl shows: every type is in sync, and a proxy's configuration reads as its Envoy twin's. */
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { run, tryRun, waitFor } from '../cluster/command.ts';
 import { images } from '../cluster/layout.ts';
@@ -47,6 +48,15 @@ testIn('default', 'proxy-status of the pod reports a match', async t => {
   for (const type of ['Clusters', 'Listeners', 'Routes']) t.match(stdout, new RegExp(`${type} Match`));
 });
 
+/** Reads both until they are equal, a few times: a push of something else in the mesh reaches one twin before the other. */
+async function readUntilEqual<T>(read: () => [T, T]): Promise<[T, T]> {
+  for (let attempt = 1; ; attempt++) {
+    const both = read();
+    if (attempt === 5 || isDeepStrictEqual(both[0], both[1])) return both;
+    await new Promise(resolve => setTimeout(resolve, 2000));
+  }
+}
+
 for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 'secret', 'all'] as const) {
   testIn('bare', `proxy-config ${section} equals the Envoy twin's`, async t => {
     const names: Record<string, string> = {};
@@ -58,7 +68,8 @@ for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 
     const removed = removedPaths[section] ?? [];
     const read = (app: App): unknown =>
       normalizeConfig(istioctl('proxy-config', section, `${app.name}.${namespace}`), { names, removed });
-    t.same(read(ours), read(twin), 'JSON');
+    const [own, expected] = await readUntilEqual(() => [read(ours), read(twin)]);
+    t.same(own, expected, 'JSON');
     if (section === 'bootstrap') return;
     const table = (app: App): string[] =>
       replaceNames(run('istioctl', ['proxy-config', section, `${app.name}.${namespace}`]), names)
@@ -68,6 +79,7 @@ for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 
         // (with its TLS library) of the proxy program.
         .filter(line => !/\d{4}-\d\d-\d\dT|^(Istio|Envoy) Version: /.test(line))
         .sort();
-    t.same(table(ours), table(twin), 'table');
+    const [ownTable, expectedTable] = await readUntilEqual(() => [table(ours), table(twin)]);
+    t.same(ownTable, expectedTable, 'table');
   });
 }

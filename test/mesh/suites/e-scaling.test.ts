@@ -68,7 +68,9 @@ testIn('bare', 'with applications that die at once, not more requests fail than 
   const load = { rate: 100, connections: 8 };
   const sources: Source[] = ['client', 'client-twin'].map(pod => ({ pod, load }));
   const [own, twin] = await scaleUpAndDown(t, abrupt, sources, 30);
-  t.ok(own <= twin, `${own} failed, ${twin} through Envoy`);
+  // Which requests meet a dying pod is chance for both alike: two standard deviations of the difference of two such counts.
+  const tolerance = 2 * Math.sqrt(own + twin);
+  t.ok(own <= twin + tolerance, `${own} failed, ${twin} through Envoy`);
 });
 
 t.test('changing routes under load fails no request', async t => {
