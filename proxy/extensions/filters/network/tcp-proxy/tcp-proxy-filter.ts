@@ -123,6 +123,8 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     const { streamInfo } = this.#callbacks;
     streamInfo.upstreamTransportFailureReason = transportFailureReason;
     if (reason === 'overflow') {
+      // No attempt was made.
+      streamInfo.upstreamRequestAttemptCount = --this.#attempts;
       this.#endDownstream(ResponseFlag.upstreamOverflow, 'upstream_overflow');
       return;
     }
@@ -131,7 +133,8 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       return;
     }
     this.#host?.cluster.stats.countConnectAttemptsExceeded();
-    this.#endDownstream(ResponseFlag.upstreamConnectionFailure, 'upstream_connection_failure');
+    streamInfo.setFlag(ResponseFlag.upstreamConnectionFailure);
+    this.#endDownstream(ResponseFlag.upstreamRetryLimitExceeded, 'upstream_connection_failure');
   }
 
   onPoolReady(upstream: Connection): void {
@@ -164,6 +167,10 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       this.#earlyEnd ||= endStream;
     }
     return FilterStatus.stop;
+  }
+
+  onUpstreamReset(): void {
+    this.#callbacks.streamInfo.setFlag(ResponseFlag.upstreamRemoteReset);
   }
 
   /** Bytes from the upstream, on their way to the downstream. */
@@ -208,10 +215,8 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     this.#log();
   }
 
-  #endDownstream(flag: number, details: string): void {
-    const { streamInfo } = this.#callbacks;
-    streamInfo.setFlag(flag);
-    streamInfo.connectionTerminationDetails = details;
+  #endDownstream(flag: number | null, details: string): void {
+    if (flag !== null) this.#callbacks.streamInfo.setFlag(flag);
     this.#downstream.close('no-flush', details);
   }
 
@@ -243,7 +248,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       return;
     }
     this.#shared.stats.idleTimeout.inc();
-    this.#endDownstream(ResponseFlag.streamIdleTimeout, 'tcp_session_idle_timeout');
+    this.#endDownstream(null, 'tcp_session_idle_timeout');
   }
 }
 
@@ -264,6 +269,7 @@ class UpstreamSide implements ConnectionCallbacks {
 
   onClose(event: CloseEvent): void {
     if (this.#downstream.state === 'closed') return;
+    if (event === 'remote-reset') this.#filter.onUpstreamReset();
     this.#downstream.close(event === 'remote-reset' ? 'abort-reset' : 'flush-write');
   }
 
