@@ -6,13 +6,12 @@
  */
 import { Logger } from '../common/log.ts';
 import { exitProcess } from './network/socket-options.ts';
+import { crashExitCode } from './workers/worker-pool.ts';
 
 const log = new Logger('main');
 
 /** A worker that does not answer in this time does not hold up the exit. */
 const flushDeadlineMs = 1000;
-/** Exit status of a process that ended by an error of its own. */
-const crashStatus = 1;
 
 export interface LifecycleActions {
   readonly reopenLogs: () => void;
@@ -60,5 +59,5 @@ export class Lifecycle {
 /** Ends the process as a crash would. */
 export function crash(what: string, error: unknown): never {
   log.critical(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-  exitProcess(crashStatus);
+  exitProcess(crashExitCode);
 }

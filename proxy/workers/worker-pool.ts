@@ -1,6 +1,6 @@
 /** The worker threads, as the main thread sees them. A dead worker is the end of the proxy. */
 import type net from 'node:net';
-import { Worker } from 'node:worker_threads';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { Logger } from '../../common/log.ts';
 import { exitProcess } from '../network/socket-options.ts';
 import type { StatSink } from '../telemetry/stats-store.ts';
@@ -10,7 +10,7 @@ import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
 const log = new Logger('main');
 
 /** Exit code of a process that SIGABRT ended: what a supervisor sees when Envoy crashes. */
-const crashExitCode = 134;
+export const crashExitCode = 134;
 
 export interface WorkerPoolOptions {
   /** What is the same for every worker. */
@@ -20,6 +20,8 @@ export interface WorkerPoolOptions {
   readonly createSink: (worker: number) => StatSink;
   /** Messages that are not about the pool itself. */
   readonly onMessage: (worker: number, message: WorkerToMain) => void;
+  /** Heap limits of one worker; by default its share of what the container allows. */
+  readonly resourceLimits?: ResourceLimits;
   /** Told when a worker died; by default the process ends like a crash. */
   readonly onDeath?: (error: Error) => void;
 }
@@ -48,7 +50,7 @@ export class WorkerPool {
   /** Resolves when every worker is ready for messages. */
   async start(): Promise<void> {
     const { workerCount } = this;
-    const resourceLimits = workerResourceLimits(workerCount + 1, readMemoryLimit());
+    const resourceLimits = this.#options.resourceLimits ?? workerResourceLimits(workerCount + 1, readMemoryLimit());
     // In the built package the threads' files lie side by side, and are JavaScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker-start.cjs';
     const ready: Promise<void>[] = [];
