@@ -40,6 +40,8 @@ const smallReadsToShrink = 4;
 
 /** The read buffer of one connection over its life. */
 export class ReadBuffer {
+  /** A record of TLS is the most that comes at once: in a larger buffer a waiting record would hold several times its size. */
+  limitToRecords = false;
   #buffer = takeReadBuffer(smallBytes);
   #smallReads = 0;
 
@@ -62,7 +64,7 @@ export class ReadBuffer {
     const size = this.#buffer.length;
     if (bytes === size) {
       this.#smallReads = 0;
-      return size === smallBytes ? mediumBytes : largeBytes;
+      return size === smallBytes || this.limitToRecords ? mediumBytes : largeBytes;
     }
     if (size === smallBytes || bytes > smallBytes / 2) {
       this.#smallReads = 0;

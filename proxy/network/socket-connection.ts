@@ -111,6 +111,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     this.#isTls = true;
     this.#readDisabled = 0;
     this.#readsDirectly = enableDirectReads(stream, this);
+    if (this.#buffer !== null) this.#buffer.limitToRecords = true;
     stream.on('error', error => this.onTransportError(error));
     this.#listen(stream);
   }

@@ -42,6 +42,10 @@ async function startOrigin(httpPort: number, tcpPort: number): Promise<Origin> {
       );
       return;
     }
+    if (incoming.url === '/short') {
+      response.end('short');
+      return;
+    }
     if (incoming.url === '/sized') response.setHeader('content-length', total);
     void sendBody(response, total).then(() => response.end());
   });
@@ -118,6 +122,18 @@ async function watchMemory<T>(pid: number, work: Promise<T>): Promise<{ result: 
   }
 }
 
+/** A few short requests: what is idle has seen traffic. */
+async function warmUp(port: number): Promise<void> {
+  for (let i = 0; i < 50; i++) {
+    await new Promise((resolve, reject) => {
+      const outgoing = request({ host: '127.0.0.1', port, path: '/short', agent: false }, response => {
+        response.resume().on('end', resolve);
+      });
+      outgoing.on('error', reject).end();
+    });
+  }
+}
+
 function post(port: number, sized: boolean): Promise<number> {
   return new Promise((resolve, reject) => {
     const headers = sized ? { 'content-length': total } : { 'transfer-encoding': 'chunked' };
@@ -190,6 +206,7 @@ t.test('memory stays flat, and every byte arrives', async t => {
     cases[`WebSocket to the server, ${security}`] = () => sendRaw(http, true, origin);
     cases[`WebSocket to the client, ${security}`] = () => receiveRaw(http, true);
   }
+  for (const port of [entries.plain, entries.mtls]) await warmUp(port);
   const idleMiB = residentMiB(pid);
   for (const [name, run] of Object.entries(cases)) {
     await t.test(name, async t => {
