@@ -163,7 +163,11 @@ function failLine(data: Buffer, from: number, end: number, head: MessageHead): f
   return fail(head, 'http1.codec_error');
 }
 
-/** Joins a folded line to the header before it and returns the offset of the next line. */
+/**
+ * Joins a folded line to the header before it and returns the offset of the next line.
+ *
+ * Differs from Envoy: a folded length, transfer coding or host is refused, where Envoy joins the lines before it judges them.
+ */
 function foldLine(data: Buffer, from: number, end: number, head: MessageHead, lastKind: NameKind): number {
   let at = from;
   while (at < end && data[at] !== LF) {

@@ -120,6 +120,49 @@ t.test('an accepted upgrade is raw from there on', async t => {
   exchange.receive('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\npong');
   exchange.receive('\0\r\n\r\n');
   t.same(exchange.events, ['headers 101 false', 'data pong false', 'data \0\r\n\r\n false']);
+  exchange.closeByPeer();
+  t.equal(exchange.events.at(-1), 'reset connection-termination', 'a tunnel has no end of its own');
+});
+
+t.test('names are written as they came if their message knows how', async t => {
+  const connection = makeConnection();
+  const seen: HeaderMap[] = [];
+  const codec = createClientCodec(
+    connection,
+    { ...defaultClientCodecOptions, preserveCase: true },
+    { onStreamComplete() {}, onGoAway() {}, onProtocolError: details => t.fail(details) },
+  );
+  const encoder = codec.newStream({
+    onResponse1xxHeaders() {},
+    onResponseHeaders: headers => seen.push(headers),
+    onResponseData() {},
+    onResponseTrailers() {},
+    onReset() {},
+    onAboveWriteBufferHighWatermark() {},
+    onBelowWriteBufferLowWatermark() {},
+  });
+  const headers = new HeaderMap();
+  headers.method = 'POST';
+  headers.path = '/';
+  headers.authority = 'a.test';
+  headers.add('x-mine', '1');
+  headers.add('x-added', '2');
+  headers.originalNames = new Map([
+    ['host', 'HOST'],
+    ['x-mine', 'X-Mine'],
+    ['content-length', 'Content-Length'],
+  ]);
+  encoder.encodeHeaders(headers, true);
+  t.equal(connection.written, 'POST / HTTP/1.1\r\nHOST: a.test\r\nX-Mine: 1\r\nx-added: 2\r\nContent-Length: 0\r\n\r\n');
+  codec.dispatch(Buffer.from('HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 0\r\n\r\n'), false);
+  t.same(
+    [...(seen[0].originalNames ?? [])],
+    [
+      ['x-a', 'X-A'],
+      ['content-length', 'Content-Length'],
+    ],
+  );
+  t.equal(seen[0].get('x-a'), '1');
 });
 
 t.test('splits do not matter', async t => {

@@ -171,6 +171,13 @@ t.test('a pool without any connection may have one beyond the limit', async t =>
   t.equal(connections.length, 1);
 });
 
+t.test('a cluster that speaks HTTP/2 only serves no stream, and says why', async t => {
+  const { connections, events, open } = setUp(t, { protocol: { ...makeCluster().protocol, kind: 'http2' } });
+  t.equal(open('a'), null);
+  t.same(events, ['a local-connection-failure HTTP/2 upstream connections are not supported']);
+  t.equal(connections.length, 0);
+});
+
 t.test('streams that differ in what a connection promises do not share one', async t => {
   const { connections, open } = setUp(t);
   const alpn = ['istio-http/1.1'];
