@@ -2,6 +2,7 @@
  * `npm run bench`: Envoy and this proxy on the same bootstraps, one worker and one core each, in alternation. The figure that
  * counts is CPU per request as a ratio: it does not depend on how fast this machine is.
  */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,6 +77,21 @@ async function startSubject(benchCase: BenchCase, name: string, commands: Comman
   return { proxy, client, port };
 }
 
+/** http-proxy-3 on the plain HTTP case: it knows no bootstrap, so it is a process of its own kind. */
+async function startHttpProxy({ upstreamPorts }: Context): Promise<Subject> {
+  const port = await findFreePort();
+  const script = join(import.meta.dirname, 'http-proxy-reference.ts');
+  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.upstreamPlain)];
+  const child = spawn('taskset', args, { stdio: 'inherit' });
+  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
+  await waitForPort(port);
+  const stop = (): Promise<void> => {
+    child.kill();
+    return exited;
+  };
+  return { proxy: { name: 'http-proxy-3', adminPort: 0, child, log: () => '', stop }, client: null, port };
+}
+
 interface Context {
   readonly folder: string;
   readonly certificates: Certificates;
@@ -106,12 +122,13 @@ function startReference(name: string, benchCase: BenchCase, commands: Commands, 
 
 async function runCase(benchCase: BenchCase, commands: Commands, context: Context, options: Options): Promise<Sample[]> {
   const reference = benchCase.istioFilters ? 'own-http1' : 'envoy';
-  const names = [reference, 'own'];
+  const names = benchCase === plainHttpCase ? [reference, 'own', 'http-proxy-3'] : [reference, 'own'];
   const subjects = new Map<string, Subject>();
   const samples: Sample[] = [];
   try {
     subjects.set(reference, await startReference(reference, benchCase, commands, context));
     subjects.set('own', await startSubject(benchCase, 'own', commands, context));
+    if (benchCase === plainHttpCase) subjects.set('http-proxy-3', await startHttpProxy(context));
     for (const name of names) await runWrk((subjects.get(name) as Subject).port, options.connections, 2); // warm up
     for (let round = 0; round < options.rounds; round++) {
       for (const name of names) samples.push(await measure(subjects.get(name) as Subject, name, options));

@@ -44,10 +44,13 @@ export function summarize(samples: readonly Sample[]): Summary[] {
 }
 
 export function renderTable(title: string, summaries: readonly Summary[]): string {
-  const lines = [title, '  proxy     CPU us/req   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)'];
+  const lines = [
+    title,
+    '  proxy        CPU us/req   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)',
+  ];
   for (const { proxy, median: m, efficiency: e } of summaries) {
     const cells = [
-      proxy.padEnd(9),
+      proxy.padEnd(12),
       m.microsecondsPerRequest.toFixed(1).padStart(10),
       m.requestsPerSecond.toFixed(0).padStart(8),
       m.p50Ms.toFixed(2).padStart(9),
