@@ -26,6 +26,7 @@ import { Lifecycle } from './lifecycle.ts';
 import { declareListenerStats } from './listener/declared-stats.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { addClientFeatures, completeNode } from './node-identity.ts';
+import { loadSocketOptions } from './network/socket-options.ts';
 import { RuntimeLayers } from './runtime-layers.ts';
 import { type ServerState, ServerStats } from './server-stats.ts';
 import { createHistogramBounds, createStatsMatcher } from './telemetry/stats-matcher.ts';
@@ -143,6 +144,8 @@ export class Server {
   async start(): Promise<void> {
     this.#lifecycle.install();
     const workers = this.pool.start();
+    // Refuses to start without them; the workers load them later.
+    loadSocketOptions();
     this.#admin = await this.#startAdmin();
     this.#setState('INITIALIZING');
     this.discovery.start();
