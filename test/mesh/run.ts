@@ -1,7 +1,7 @@
 /** All suites in one cluster: those of default mode, one switch, those of bare mode; a table of minutes at the end. */
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
-import { environment, run } from './cluster/command.ts';
+import { environment, run, waitFor } from './cluster/command.ts';
 import { buildSidecar } from './cluster/images.ts';
 import { installIstio, type Mode } from './cluster/istio.ts';
 import { bringUp, isUp, takeDown } from './cluster/lifecycle.ts';
@@ -15,6 +15,12 @@ function listSuites(prefixes: readonly string[]): Suite[] {
   const wanted = suites.filter(({ name }) => prefixes.length === 0 || prefixes.some(prefix => name.startsWith(prefix)));
   if (wanted.length === 0) throw new Error(`no suite starts with ${prefixes.join(' or ')}`);
   return wanted;
+}
+
+/** What the last suite leaves ends in the background; its changes would be in the way of the next one. */
+async function waitForQuiet(): Promise<void> {
+  const isQuiet = (): boolean => !/^namespace\/mesh-/m.test(run('kubectl', ['get', 'namespaces', '-o', 'name']));
+  await waitFor('the namespaces of the last suite to be gone', isQuiet, 60_000, 1000).catch(() => null);
 }
 
 type Row = { name: string; mode: Mode; minutes: number; passed: boolean };
@@ -66,7 +72,10 @@ export async function runSuites(prefixes: readonly string[]): Promise<number> {
         if (process.env.MESH_IMAGE !== 'keep') buildSidecar();
         prepared = minutesSince(began);
       } else await installIstio(mode);
-      for (const suite of inMode) rows.push(runSuite(suite, mode));
+      for (const suite of inMode) {
+        await waitForQuiet();
+        rows.push(runSuite(suite, mode));
+      }
     }
   } finally {
     if (!wasUp) await takeDown();

@@ -112,7 +112,10 @@ for (const { name, type, object, config, reason } of [...unknownCases, ...(subje
     t.teardown(() => void run('kubectl', ['-n', namespace, 'delete', 'envoyfilter', name, '--ignore-not-found']));
     await waitFor(`${type} in ERROR`, () => rejectedTypes().includes(type));
     t.same(rejectedTypes(), [type], 'no other type');
-    t.match(syncStates(namespace, 'client').get(type)?.error, reason, 'with resource and reason');
+    // istiod notes the state a moment before the reason.
+    const told = (): string => syncStates(namespace, 'client').get(type)?.error ?? '';
+    await waitFor('the reason', () => reason.test(told()), 10_000).catch(() => null);
+    t.match(told(), reason, 'with resource and reason');
     for (const round of [1, 2]) {
       const extra = `extra-${name}-${round}`;
       const cluster = `outbound|80||${extra}.${namespace}.svc.cluster.local`;
