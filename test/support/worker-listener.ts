@@ -104,7 +104,8 @@ export interface TestListeners {
   close(): void;
 }
 
-export function createTestListeners(builders: NetworkFilterBuilders = {}): TestListeners {
+/** `globalConnectionLimit` 0: none. */
+export function createTestListeners(builders: NetworkFilterBuilders = {}, globalConnectionLimit = 0): TestListeners {
   const timers = new TimerWheel();
   const stats = new StatsStore({ isIncluded: () => true, sink: { addBlock() {}, register() {} } });
   const contexts = new SecretContexts();
@@ -137,7 +138,7 @@ export function createTestListeners(builders: NetworkFilterBuilders = {}): TestL
       networkFilters: { echo, ...builders },
       contexts,
       drainTimeMs: 50,
-      globalConnectionLimit: 0,
+      globalConnectionLimit,
       connectionCounts: new Int32Array(1),
     },
     () => {

@@ -129,3 +129,23 @@ t.test('HTTP is recognized by its first line', async t => {
   ];
   for (const [text, detected] of cases) t.equal(detectHttp(Buffer.from(text)), detected, JSON.stringify(text));
 });
+
+t.test('above the global limit connections are closed, except on listeners that ignore it', async t => {
+  const host = createTestListeners({}, 2);
+  t.teardown(() => host.close());
+  host.listeners.update('listener', JSON.stringify(listenerModel()));
+  host.listeners.update('free', JSON.stringify(listenerModel({ name: 'free', ignoreGlobalConnectionLimit: true })));
+  const [limited, free] = [host.listen('listener'), host.listen('free')];
+  const open = (port: number): net.Socket => {
+    const socket = net.connect(port, '127.0.0.1').on('error', () => {});
+    t.teardown(() => socket.destroy());
+    return socket;
+  };
+  const first = open(limited);
+  t.equal(await echo(first, 'one'), 'one');
+  t.equal(await echo(open(limited), 'two'), 'two');
+  await once(open(limited).resume(), 'close');
+  t.equal(host.counter('listener.test.downstream_global_cx_overflow'), 1);
+  t.equal(await echo(open(free), 'three'), 'three');
+  t.equal(await echo(first, 'still'), 'still');
+});
