@@ -39,6 +39,15 @@ function compileFastPath(pattern: string): TextPredicate | null {
   return null;
 }
 
+/** The literal that every whole match of a pattern begins with; empty if none is certain. */
+function readRequiredPrefix(pattern: string): string {
+  if (pattern.includes('|')) return '';
+  const literals = /^(?:[A-Za-z0-9_\-/:;,@!"'&=~<>% ]|\\[./\-_])*/.exec(pattern) as RegExpExecArray;
+  const text = literals[0].replaceAll('\\', '');
+  // The last character belongs to the operator behind it, if that makes it optional.
+  return /^[*?{]/.test(pattern.slice(literals[0].length)) ? text.slice(0, -1) : text;
+}
+
 /**
  * Compiles a pattern into a whole-match predicate of linear time.
  * @throws Error if the syntax is not RE2's
@@ -47,7 +56,8 @@ export function compileRegex(pattern: string): TextPredicate {
   const fast = compileFastPath(pattern);
   if (fast !== null) return text => fast(text) && !text.includes('\n');
   const compiled = RE2JS.compile(toHeaderText(pattern));
-  return text => compiled.matches(text);
+  const prefix = readRequiredPrefix(pattern);
+  return text => text.startsWith(prefix) && compiled.matches(text);
 }
 
 /**

@@ -1,0 +1,31 @@
+import { RE2JS } from 're2js';
+import t from 'tap';
+import { compileRegex, compileReplacement } from '../../../../proxy/matching/regex.ts';
+
+const patterns = [
+  'vhost\\..*\\.route\\..*', 'a?b', 'ab?c', 'ab*', 'ab{0,1}c', 'ab+', 'a|b', '(a|b)c', '(?i)abc', 'a\\.b', '.*', '.+', 'a.*', '.*a', '.*a.*',
+  '/api/v[0-9]+/.*', 'a\\-b?', '', '\\d+', 'x{2}', 'a.+', '[ab]c', 'a\\/b.*',
+]; // biome-ignore format: a table
+const texts = [
+  '', 'a', 'b', 'ab', 'abc', 'ac', 'abb', 'c', 'bc', 'ABC', 'a.b', 'axb', 'a-b', 'a-', '/api/v12/x', '/api/v/', 'vhost.a.route.b',
+  'vhost.a.rout.b', 'cluster.vhost.a.route.b', '42', 'xx', 'x', 'a/b/c', 'a\nb', 'aa\n',
+]; // biome-ignore format: a table
+
+t.test('shortcuts agree with the engine', async t => {
+  for (const pattern of patterns) {
+    const predicate = compileRegex(pattern);
+    const engine = RE2JS.compile(pattern);
+    for (const text of texts) {
+      if (predicate(text) !== engine.matches(text)) t.fail(`${pattern} on ${JSON.stringify(text)}: ${predicate(text)}`);
+    }
+  }
+});
+
+t.test('a pattern that is no RE2 is refused', async t => {
+  t.throws(() => compileRegex('a(?=b)'));
+  t.throws(() => compileRegex('(\\w)\\1'));
+});
+
+t.test('substitutions name groups by backslash', async t => {
+  t.equal(compileReplacement('^/a/([^/]+)/(.*)$', '/\\2/\\1?$')('/a/b/c'), '/c/b?$');
+});
