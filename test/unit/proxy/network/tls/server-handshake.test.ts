@@ -31,7 +31,10 @@ function trustSecret(ca: string): SecretModel {
 
 const trustDomain = { type: 'any', matcher: { kind: 'prefix', value: 'spiffe://cluster.local/', ignoreCase: false } } as const;
 
-function startTls(overrides: Parameters<typeof downstreamTls>[0] = {}): { host: TestListeners; port: number } {
+function startTls(
+  overrides: Parameters<typeof downstreamTls>[0] = {},
+  transportSocketConnectTimeoutMs = 15_000,
+): { host: TestListeners; port: number } {
   const host = createTestListeners();
   host.contexts.update(certificateSecret('default', serverCertificate));
   host.contexts.update(trustSecret(authority.rootCertificate));
@@ -42,7 +45,7 @@ function startTls(overrides: Parameters<typeof downstreamTls>[0] = {}): { host: 
   });
   host.listeners.update(
     'listener',
-    JSON.stringify(listenerModel({ filterChains: [filterChain({ transportSocket, transportSocketConnectTimeoutMs: 200 })] })),
+    JSON.stringify(listenerModel({ filterChains: [filterChain({ transportSocket, transportSocketConnectTimeoutMs })] })),
   );
   return { host, port: host.listen() };
 }
@@ -275,7 +278,7 @@ t.test('a rotated certificate serves the next connection', async t => {
 });
 
 t.test('a handshake that does not finish in time is ended', async t => {
-  const { host, port } = startTls();
+  const { host, port } = startTls({}, 200);
   const socket = net.connect(port, '127.0.0.1');
   socket.on('error', () => {});
   socket.resume();
