@@ -38,8 +38,8 @@ const cluster: FieldTable = {
   }),
   'envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig': classify({
     ignored: {
-      first_address_family_version: 'addresses are tried in the order of the endpoint',
-      first_address_family_count: 'addresses are tried in the order of the endpoint',
+      first_address_family_version: 'connections go to the main address only',
+      first_address_family_count: 'connections go to the main address only',
     },
   }),
   'envoy.config.cluster.v3.CircuitBreakers': classify({
@@ -119,8 +119,11 @@ const endpoints: FieldTable = {
     rejected: 'endpoint_name',
   }),
   'envoy.config.endpoint.v3.Endpoint': classify({
-    implemented: 'address hostname additional_addresses',
-    ignored: { health_check_config: 'there is no active health check' },
+    implemented: 'address hostname',
+    ignored: {
+      health_check_config: 'there is no active health check',
+      additional_addresses: 'connections go to the main address only; the others are shown by the admin API',
+    },
   }),
   'envoy.config.endpoint.v3.Endpoint.AdditionalAddress': classify({ implemented: 'address' }),
 };
