@@ -125,7 +125,6 @@ const endpoints: FieldTable = {
       additional_addresses: 'connections go to the main address only; the others are shown by the admin API',
     },
   }),
-  'envoy.config.endpoint.v3.Endpoint.AdditionalAddress': classify({ implemented: 'address' }),
 };
 
 export const clusterFields: FieldTable = { ...cluster, ...loadBalancing, ...endpoints };
