@@ -51,7 +51,8 @@ function readErrors(): Map<string, string> {
 function waitForError(type: string): Promise<Map<string, string>> {
   return waitFor(`${type} in ERROR`, () => {
     const errors = readErrors();
-    return errors.has(type) ? errors : null;
+    // istiod notes the state a moment before the reason.
+    return errors.get(type)?.includes('"details"') ? errors : null;
   });
 }
 
