@@ -17,6 +17,7 @@ import {
   enableDirectReads,
   hasDirectReads,
   type ReadSink,
+  resetSocket,
   type SocketHandle,
   unsentBytes,
 } from './socket-handle.ts';
@@ -282,7 +283,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   close(type: CloseType, _details = ''): void {
     if (this.state === 'closed' || (this.#closing !== null && type.startsWith('flush'))) return;
     if (type === 'abort-reset') {
-      this.#raw.resetAndDestroy();
+      resetSocket(this.#raw);
       this.#finish('local-reset');
       return;
     }

@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { setResetOnClose } from './socket-options.ts';
 
 /** An accepted connection that has no net.Socket yet. */
 export interface SocketHandle {
@@ -134,6 +135,13 @@ export function enableDirectReads(stream: TLSSocket, sink: ReadSink): boolean {
 /** -1 once it is closed. */
 export function descriptorOf(socket: net.Socket): number {
   return (socket as unknown as WithHandle)._handle?.fd ?? -1;
+}
+
+/** Sends a RST now. Node's `resetAndDestroy` flushes first, and leaks the descriptor while a half close is on its way. */
+export function resetSocket(socket: net.Socket): void {
+  const fd = descriptorOf(socket);
+  if (fd >= 0) setResetOnClose(fd);
+  socket.destroy();
 }
 
 /** Bytes of the current write that the kernel has not taken: shows progress inside one large write. */

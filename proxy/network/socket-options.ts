@@ -11,6 +11,7 @@ import { parseSocketAddress, writeSocketAddress } from './socket-address.ts';
 
 const solSocket = 1;
 const soMark = 36;
+const soLinger = 13;
 const solIp = 0;
 const solIpv6 = 41;
 const ipFreebind = 15;
@@ -112,6 +113,11 @@ export function exitProcess(code: number): never {
     // Without the native calls there are no workers to wait for.
   }
   process.exit(code);
+}
+
+/** Makes closing the descriptor send a RST at once, whatever waits to be sent (SO_LINGER with no time). */
+export function setResetOnClose(fd: number): void {
+  calls().setsockopt(fd, solSocket, soLinger, new Uint8Array(new Int32Array([1, 0]).buffer), 8);
 }
 
 /** Options of a socket before it is bound. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
+import { resetSocket } from '../../proxy/network/socket-handle.ts';
 import { findEnvoy } from '../support/envoy-binary.ts';
 import { findFreePort, ownCommand, startProxy } from '../support/proxy-process.ts';
 
@@ -89,7 +90,7 @@ class End {
     const deadline = Date.now() + 5000;
     for (const step of steps) {
       if (step === 'fin') this.#socket.end();
-      else if (step === 'reset') this.#socket.resetAndDestroy();
+      else if (step === 'reset') resetSocket(this.#socket);
       else if ('send' in step) this.#socket.write(step.send);
       else while (!this.#saw(step.until) && Date.now() < deadline) await wait(5);
     }
@@ -97,6 +98,10 @@ class End {
 
   #saw(text: string): boolean {
     return text === 'fin' || text === 'reset' ? this.end.includes(text) : this.received.includes(text);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
   }
 
   get summary(): object {
@@ -175,7 +180,10 @@ async function runAll(name: string, command: { command: string; args?: string[] 
     socket.destroy();
   }
   await proxy.stop();
-  for (const { server } of lanes) server.close();
+  for (const { server, upstreams } of lanes) {
+    for (const upstream of upstreams) upstream.destroy();
+    server.close();
+  }
   return results.map((result, i) => ({ ...result, log: readFileSync(lanes[i].log, 'utf8') }));
 }
 

@@ -11,6 +11,8 @@ import {
   openConnection,
 } from '../../../../proxy/network/client-connection.ts';
 import type { CloseEvent, Connection } from '../../../../proxy/network/connection.ts';
+import type { SocketConnection } from '../../../../proxy/network/socket-connection.ts';
+import { descriptorOf } from '../../../../proxy/network/socket-handle.ts';
 import { SecretContexts } from '../../../../proxy/network/tls/secret-contexts.ts';
 import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
 import { commonTls, noValidation } from '../../../support/worker-listener.ts';
@@ -113,6 +115,33 @@ t.test('a reset is told apart from a close, both ways', async t => {
   const second = await open({ address: at(port) });
   second.connection.close('abort-reset');
   t.equal(second.connection.state, 'closed');
+  server.close();
+});
+
+t.test('a reset does not wait for what the peer does not read', async t => {
+  const { server, port } = await listenPlain(socket => socket.pause());
+  const peer = once(server, 'connection');
+  const { connection } = await open({ address: at(port) });
+  const [socket] = (await peer) as [net.Socket];
+  const reset = once(socket, 'error');
+  connection.write(Buffer.alloc(16 << 20), false);
+  await new Promise(setImmediate);
+  connection.close('abort-reset');
+  socket.resume();
+  t.match(await reset, [{ code: 'ECONNRESET' }]);
+  server.close();
+});
+
+t.test('a reset right after a half close gives the descriptor back', async t => {
+  const { server, port } = await listenPlain(socket => socket.resume());
+  const { connection } = await open({ address: at(port) });
+  const { socket } = connection as SocketConnection;
+  const closed = once(socket, 'close');
+  connection.enableHalfClose(true);
+  connection.write(Buffer.from('x'), true);
+  connection.close('abort-reset');
+  await closed;
+  t.equal(descriptorOf(socket), -1);
   server.close();
 });
 
