@@ -38,7 +38,7 @@ if (subject === 'sidecar') {
     t.test(`${command} runs code that the image holds compiled`, async t => {
       const log = inSidecar('sh', '-c', `NODE_DEBUG_NATIVE=COMPILE_CACHE ${command}`);
       const read = log.match(/reading cache from/g)?.length ?? 0;
-      t.ok(read > 1, `${read} modules`);
+      t.ok(read > 0, `${read} modules`);
       t.equal(log.match(/was accepted/g)?.length, read, 'each with its code');
     });
   }

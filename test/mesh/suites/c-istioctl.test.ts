@@ -75,9 +75,9 @@ for (const section of ['bootstrap', 'cluster', 'listener', 'route', 'endpoint', 
       replaceNames(run('istioctl', ['proxy-config', section, `${app.name}.${namespace}`]), names)
         .split('\n')
         .map(line => line.replace(/\s+$/, '').replace(/\s{2,}/g, '  '))
-        // Serial numbers and times of the certificates; a version that the real agent gets at its release only, and the build
+        // Serial numbers and times of the certificates; a version that the real agent and image get at their release only, and the build
         // (with its TLS library) of the proxy program.
-        .filter(line => !/\d{4}-\d\d-\d\dT|^(Istio|Envoy) Version: /.test(line))
+        .filter(line => !/\d{4}-\d\d-\d\dT|^(Istio|Istio Proxy|Envoy) Version: /.test(line))
         .sort();
     const [ownTable, expectedTable] = await readUntilEqual(() => [table(ours), table(twin)]);
     t.same(ownTable, expectedTable, 'table');
