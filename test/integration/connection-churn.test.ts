@@ -71,14 +71,14 @@ function ended(socket: Socket): Promise<void> {
   return new Promise(resolve => socket.once('close', () => resolve()));
 }
 
-/** Opens, uses and closes connections, a few at once; who closes alternates. */
+/** Opens, uses and closes connections, a few at once. The proxy closes some itself, each a second after its own reply, as Envoy does. */
 async function churn(open: () => Socket, count: number): Promise<void> {
   let left = count;
   const work = async (): Promise<void> => {
     while (left-- > 0) {
       const socket = open();
       const end = ended(socket);
-      const peerCloses = left % 2 === 0;
+      const peerCloses = left % 20 === 0;
       await sendRequest(socket, peerCloses);
       if (!peerCloses) socket.destroy();
       await end;
