@@ -130,3 +130,45 @@ t.test('the first update may be late: then the time limit initializes', async t 
   await new Promise<void>(resolve => discovery.whenInitialized(1, resolve));
   t.equal(stats.counter('listener_manager.lds.init_fetch_timeout').value, 1);
 });
+
+t.test('listeners of the first update that are removed before their routes are there are not waited for', async t => {
+  const { discovery, give, routeSource, events } = setUp();
+  let initialized = false;
+  discovery.whenInitialized(0, () => {
+    initialized = true;
+  });
+  give({ a: '80', b: '81' });
+  give({}, ['b']);
+  t.notOk(initialized);
+  routeSource.give({ '80': '80' });
+  t.ok(initialized);
+  t.strictSame(events, ['forget routes 81', 'routes 80', 'update a 80']);
+});
+
+t.test('a listener of the first update that is replaced before its routes are there is waited for in its new form', async t => {
+  const { discovery, give, routeSource, events } = setUp();
+  let initialized = 0;
+  discovery.whenInitialized(0, () => initialized++);
+  give({ a: '80' });
+  give({ a: '81' });
+  give({ a: '82' });
+  routeSource.give({ '80': '80', '81': '81' });
+  t.equal(initialized, 0);
+  routeSource.give({ '82': '82' });
+  t.equal(initialized, 1);
+  t.strictSame(
+    events.filter(event => event.startsWith('update')),
+    ['update a 82'],
+  );
+});
+
+t.test('a bad replacement does not end the wait for a listener of the first update', async t => {
+  const { discovery, give, routeSource } = setUp();
+  let initialized = 0;
+  discovery.whenInitialized(0, () => initialized++);
+  give({ a: '80' });
+  t.match(give({ a: 'bad' }), /address: value is required/);
+  t.equal(initialized, 0);
+  routeSource.give({ '80': '80' });
+  t.equal(initialized, 1);
+});
