@@ -1,7 +1,8 @@
 /** HTTP/1 and HTTP/2 options, which connection managers and clusters share. Envoy's defaults are here and nowhere else. */
 import type { protos } from '../../../protos/messages.ts';
-import type { Http1OptionsModel, Http2OptionsModel } from '../model/http-connection-manager.ts';
-import { durationMs, requireRange, unwrap } from './scalars.ts';
+import type { Http1OptionsModel, Http2KeepaliveModel, Http2OptionsModel } from '../model/http-connection-manager.ts';
+import { ConfigError } from './config-error.ts';
+import { durationMs, percent, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected } from './typed-config.ts';
 
@@ -28,22 +29,63 @@ export function compileHttp1Options(
   };
 }
 
+const maxUint32 = 0xffff_ffff;
 const maxWindowBytes = 2 ** 31 - 1;
 const minWindowBytes = 65_535;
 
+/** Null means that nothing is set. `resetsInvalidStreams` is the connection manager's own setting, which gives way to theirs. */
 export function compileHttp2Options(
   message: protos.envoy.config.core.v3.Http2ProtocolOptions | null,
   path: string,
+  resetsInvalidStreams: boolean | null = null,
 ): Http2OptionsModel {
-  const limited = (field: 'max_concurrent_streams', min: number, fallback: number): number =>
-    requireRange(unwrap(message?.[field] ?? null, fallback), min, maxWindowBytes, `${path}.${field}`);
-  const window = (field: 'initial_stream_window_size' | 'initial_connection_window_size', fallback: number): number =>
-    requireRange(unwrap(message?.[field] ?? null, fallback), minWindowBytes, maxWindowBytes, `${path}.${field}`);
+  const limited = (field: keyof typeof fallbacks, min: number, max: number): number =>
+    requireRange(unwrap(message?.[field] ?? null, fallbacks[field]), min, max, `${path}.${field}`);
+  const keepalive = message?.connection_keepalive ?? null;
   return {
-    maxConcurrentStreams: limited('max_concurrent_streams', 1, 1024),
-    initialStreamWindowBytes: window('initial_stream_window_size', 16 * 1024 * 1024),
-    initialConnectionWindowBytes: window('initial_connection_window_size', 24 * 1024 * 1024),
+    hpackTableBytes: limited('hpack_table_size', 0, maxUint32),
+    maxConcurrentStreams: limited('max_concurrent_streams', 1, maxWindowBytes),
+    initialStreamWindowBytes: limited('initial_stream_window_size', minWindowBytes, maxWindowBytes),
+    initialConnectionWindowBytes: limited('initial_connection_window_size', minWindowBytes, maxWindowBytes),
     allowConnect: message?.allow_connect ?? false,
+    maxOutboundFrames: limited('max_outbound_frames', 1, maxUint32),
+    maxOutboundControlFrames: limited('max_outbound_control_frames', 1, maxUint32),
+    maxConsecutiveEmptyFrames: limited('max_consecutive_inbound_frames_with_empty_payload', 0, maxUint32),
+    maxPriorityFramesPerStream: limited('max_inbound_priority_frames_per_stream', 0, maxUint32),
+    maxWindowUpdatesPerDataFrame: limited('max_inbound_window_update_frames_per_data_frame_sent', 1, maxUint32),
+    resetsInvalidStreams: unwrap(
+      message?.override_stream_error_on_invalid_http_message ?? null,
+      resetsInvalidStreams ?? message?.stream_error_on_invalid_http_messaging ?? false,
+    ),
+    keepalive: keepalive === null ? null : compileKeepalive(keepalive, `${path}.connection_keepalive`),
+  };
+}
+
+const fallbacks = {
+  hpack_table_size: 4096,
+  max_concurrent_streams: 1024,
+  initial_stream_window_size: 16 * 1024 * 1024,
+  initial_connection_window_size: 24 * 1024 * 1024,
+  max_outbound_frames: 10_000,
+  max_outbound_control_frames: 1000,
+  max_consecutive_inbound_frames_with_empty_payload: 1,
+  max_inbound_priority_frames_per_stream: 100,
+  max_inbound_window_update_frames_per_data_frame_sent: 10,
+} as const;
+
+const defaultJitterPercent = 15;
+
+function compileKeepalive(message: protos.envoy.config.core.v3.KeepaliveSettings, path: string): Http2KeepaliveModel {
+  if (message.timeout === null) throw new ConfigError(`${path}.timeout`, 'value is required');
+  const atLeastOneMs = (field: 'interval' | 'timeout' | 'connection_idle_interval'): number =>
+    message[field] === null
+      ? 0
+      : requireRange(durationMs(message[field], 0, `${path}.${field}`), 1, Infinity, `${path}.${field}`);
+  return {
+    intervalMs: atLeastOneMs('interval'),
+    timeoutMs: atLeastOneMs('timeout'),
+    intervalJitterPercent: percent(message.interval_jitter, defaultJitterPercent, `${path}.interval_jitter`),
+    idleIntervalMs: atLeastOneMs('connection_idle_interval'),
   };
 }
 

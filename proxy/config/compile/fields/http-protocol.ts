@@ -25,10 +25,9 @@ export const httpProtocolFields: FieldTable = {
   'envoy.config.core.v3.Http2ProtocolOptions': classify({
     implemented: `hpack_table_size max_concurrent_streams initial_stream_window_size initial_connection_window_size allow_connect
       max_outbound_frames max_outbound_control_frames max_consecutive_inbound_frames_with_empty_payload
-      max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent connection_keepalive`,
+      max_inbound_priority_frames_per_stream max_inbound_window_update_frames_per_data_frame_sent connection_keepalive
+      stream_error_on_invalid_http_messaging override_stream_error_on_invalid_http_message`,
     ignored: {
-      stream_error_on_invalid_http_messaging: 'a connection with an invalid message is always closed',
-      override_stream_error_on_invalid_http_message: 'a connection with an invalid message is always closed',
       use_oghttp2_codec: 'there is one codec',
     },
     rejected: 'allow_metadata custom_settings_parameters',

@@ -1,5 +1,6 @@
 /** A connection manager between a scripted client connection and a terminal filter of the test. */
 import { TimerWheel } from '../../../../common/timer-wheel.ts';
+import { compileHttp2Options } from '../../../../proxy/config/compile/http-protocol.ts';
 import type { HttpConnectionManagerModel } from '../../../../proxy/config/model/http-connection-manager.ts';
 import type { RouteConfigModel } from '../../../../proxy/config/model/route.ts';
 import { buildConnectionManager } from '../../../../proxy/http/connection-manager.ts';
@@ -60,7 +61,7 @@ export const managerModel: HttpConnectionManagerModel = {
     preserveCase: false,
     sendFullyQualifiedUrl: false,
   },
-  http2: null,
+  http2: compileHttp2Options(null, ''),
   headersWithUnderscores: 'allow',
   idleTimeoutMs: 0,
   maxConnectionDurationMs: 0,

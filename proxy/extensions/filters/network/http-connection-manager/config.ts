@@ -29,7 +29,6 @@ function compile(message: Manager, path: string, scope: CompileScope): HttpConne
   const codecType = codecTypes[message.codec_type];
   if (codecType === undefined) throw new ConfigError(`${path}.codec_type`, 'HTTP3 is not implemented');
   const common = compileCommonHttpOptions(message.common_http_protocol_options, `${path}.common_http_protocol_options`);
-  const http2 = message.http2_protocol_options;
   return {
     kind: 'envoy.filters.network.http_connection_manager',
     codecType,
@@ -43,7 +42,11 @@ function compile(message: Manager, path: string, scope: CompileScope): HttpConne
     ...compilePathRules(message, path),
     upgrades: compileUpgrades(message, path, scope),
     http1: compileHttp1Options(message.http_protocol_options, `${path}.http_protocol_options`, scope),
-    http2: http2 === null ? null : compileHttp2Options(http2, `${path}.http2_protocol_options`),
+    http2: compileHttp2Options(
+      message.http2_protocol_options,
+      `${path}.http2_protocol_options`,
+      unwrap(message.stream_error_on_invalid_http_message, null),
+    ),
     ...common,
     ...compileTimeouts(message, path),
     maxRequestHeadersBytes:

@@ -19,7 +19,7 @@ export const managerFields: FieldTable = {
       access_log_flush_interval: oneRecord,
       flush_access_log_on_new_request: oneRecord,
       access_log_options: oneRecord,
-      stream_error_on_invalid_http_message: 'a connection with an invalid message is always closed',
+      stream_error_on_invalid_http_message: 'on HTTP/1 a connection with an invalid message is always closed',
       append_local_overload: 'no overload action rejects requests',
       add_proxy_protocol_connection_state: 'there is no PROXY protocol whose state could be passed on',
       http3_protocol_options: 'no downstream speaks HTTP/3',

@@ -141,7 +141,6 @@ t.test("a connection manager has Envoy's defaults", async t => {
     maxRequestHeadersBytes: 61_440,
     maxHeadersCount: 100,
     tracing: null,
-    http2: null,
     requestId: { packTraceReason: true, useForTraceSampling: true },
   });
 });
