@@ -90,10 +90,10 @@ export function openConnection(options: ClientConnectionOptions): Connection {
 }
 
 function createBoundSocket(options: ClientConnectionOptions): number | null {
-  const { address, bindAddress, socketSetup } = options;
-  if (address.kind === 'pipe' || (bindAddress === null && socketSetup === undefined)) return null;
+  const { address, bindAddress, socketSetup, keepalive = null } = options;
+  if (address.kind === 'pipe' || (bindAddress === null && socketSetup === undefined && keepalive === null)) return null;
   const family = isIPv6(address.address) ? 6 : 4;
-  const setup: SocketSetup = { ...socketSetup, bindAddressNoPort: bindAddress !== null && bindAddress.port === 0 };
+  const setup: SocketSetup = { ...socketSetup, keepalive, bindAddressNoPort: bindAddress !== null && bindAddress.port === 0 };
   return createSocket(family, setup, bindAddress);
 }
 
@@ -101,7 +101,6 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
   if (connection.state === 'closed') return;
   const socket = connection.socket;
   socket.setNoDelay(true);
-  if (options.keepalive) enableKeepalive(connection, options.keepalive);
   const info = connection.info;
   if (options.address.kind === 'socket') {
     info.localAddress = { kind: 'socket', address: socket.localAddress ?? '', port: socket.localPort ?? 0 };
@@ -120,11 +119,6 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
   } else {
     options.transport.connect(connection, options.overrides ?? noOverrides, opened);
   }
-}
-
-/** Unset values are the kernel's; Node knows the first probe's delay only. */
-function enableKeepalive(connection: SocketConnection, keepalive: TcpKeepaliveModel): void {
-  connection.socket.setKeepAlive(true, (keepalive.timeSeconds ?? 0) * 1000);
 }
 
 function connectFailure(error: Error & { code?: string }): string {

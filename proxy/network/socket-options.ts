@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module';
 import { isIPv6 } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
+import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import { parseSocketAddress, writeSocketAddress } from './socket-address.ts';
 
 const solSocket = 1;
@@ -21,6 +22,11 @@ const ipv6V6only = 26;
 const ipv6Transparent = 75;
 const ipv6Freebind = 78;
 const soReuseaddr = 2;
+const soKeepalive = 9;
+const solTcp = 6;
+const tcpKeepidle = 4;
+const tcpKeepintvl = 5;
+const tcpKeepcnt = 6;
 const originalDestination = 80;
 const afInet = 2;
 const afInet6 = 10;
@@ -132,6 +138,8 @@ export interface SocketSetup {
   readonly bindAddressNoPort?: boolean;
   readonly reuseAddress?: boolean;
   readonly ipv6Only?: boolean;
+  /** Probes of an idle connection; a value that is null is the kernel's. */
+  readonly keepalive?: TcpKeepaliveModel | null;
 }
 
 /** A TCP socket with its options set, bound if `address` is given. The caller owns the descriptor. */
@@ -160,6 +168,15 @@ function applySetup(fd: number, family: 4 | 6, setup: SocketSetup): void {
     setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Transparent : ipTransparent, 1, 'IP_TRANSPARENT');
   if (setup.freebind) setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Freebind : ipFreebind, 1, 'IP_FREEBIND');
   if (family === 6 && setup.ipv6Only !== undefined) setOption(fd, solIpv6, ipv6V6only, setup.ipv6Only ? 1 : 0, 'IPV6_V6ONLY');
+  if (setup.keepalive) enableKeepalive(fd, setup.keepalive);
+}
+
+/** Node's own call would set what is null too, to values that are not the kernel's. */
+function enableKeepalive(fd: number, { probes, timeSeconds, intervalSeconds }: TcpKeepaliveModel): void {
+  setOption(fd, solSocket, soKeepalive, 1, 'SO_KEEPALIVE');
+  if (probes !== null) setOption(fd, solTcp, tcpKeepcnt, probes, 'TCP_KEEPCNT');
+  if (timeSeconds !== null) setOption(fd, solTcp, tcpKeepidle, timeSeconds, 'TCP_KEEPIDLE');
+  if (intervalSeconds !== null) setOption(fd, solTcp, tcpKeepintvl, intervalSeconds, 'TCP_KEEPINTVL');
 }
 
 function setOption(fd: number, level: number, name: number, value: number, label: string): void {

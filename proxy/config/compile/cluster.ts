@@ -127,11 +127,11 @@ function compileBindAddresses(message: protos.envoy.config.core.v3.BindConfig | 
   });
 }
 
+/** A value of 0 turns keepalive off. */
 function compileKeepalive(message: protos.envoy.config.core.v3.TcpKeepalive | null): TcpKeepaliveModel | null {
   if (message === null) return null;
-  return {
-    probes: unwrap(message.keepalive_probes, null),
-    timeSeconds: unwrap(message.keepalive_time, null),
-    intervalSeconds: unwrap(message.keepalive_interval, null),
-  };
+  const probes = unwrap(message.keepalive_probes, null);
+  const timeSeconds = unwrap(message.keepalive_time, null);
+  const intervalSeconds = unwrap(message.keepalive_interval, null);
+  return probes === 0 || timeSeconds === 0 || intervalSeconds === 0 ? null : { probes, timeSeconds, intervalSeconds };
 }

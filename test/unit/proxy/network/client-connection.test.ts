@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
+import koffi from 'koffi';
 import t from 'tap';
 import { TimerWheel } from '../../../../common/timer-wheel.ts';
 import { CertificateAuthority, type IssuedCertificate } from '../../../../demo/certificate-authority.ts';
@@ -57,6 +59,16 @@ async function listenPlain(onSocket: (socket: net.Socket) => void): Promise<{ se
   return { server, port: (server.address() as net.AddressInfo).port };
 }
 
+/** Reads a socket option by level and name. */
+function readOptions(fd: number): (level: number, name: number) => number {
+  const getsockopt = koffi.load(null).func('int getsockopt(int fd, int level, int name, void *value, uint32_t *length)');
+  return (level, name) => {
+    const value = new Int32Array(1);
+    getsockopt(fd, level, name, value, new Uint32Array([4]));
+    return value[0];
+  };
+}
+
 const at = (port: number) => ({ kind: 'socket', address: '127.0.0.1', port }) as const;
 
 t.test('bytes go both ways and a half close arrives as the end of the stream', async t => {
@@ -97,6 +109,19 @@ t.test('the source address is bound', async t => {
   t.match(connection.info.localAddress, { address: '127.0.0.6', port: socket.remotePort });
   connection.close('no-flush');
   socket.destroy();
+  server.close();
+});
+
+t.test('keepalive sets what is configured and leaves the rest to the kernel', async t => {
+  const { server, port } = await listenPlain(socket => socket.resume());
+  const keepalive = { probes: null, timeSeconds: 41, intervalSeconds: 7 };
+  const { connection } = await open({ address: at(port), keepalive });
+  const read = readOptions(descriptorOf((connection as SocketConnection).socket));
+  t.same(
+    { on: read(1, 9), idle: read(6, 4), interval: read(6, 5), probes: read(6, 6) },
+    { on: 1, idle: 41, interval: 7, probes: Number(readFileSync('/proc/sys/net/ipv4/tcp_keepalive_probes', 'utf8')) },
+  );
+  connection.close('no-flush');
   server.close();
 });
 
