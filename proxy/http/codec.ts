@@ -56,19 +56,25 @@ export interface ResponseEncoder extends CodecStream {
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;
   encodeData(data: Buffer, endStream: boolean): void;
   encodeTrailers(trailers: HeaderMap): void;
+  /** HTTP/2: how long a whole response may wait for the peer to read it; 0: forever. Then the stream is reset. */
+  setFlushTimeout?(timeoutMs: number): void;
 }
 
 export interface ServerConnectionCallbacks {
   newStream(encoder: ResponseEncoder): RequestDecoder;
-  /** A protocol error ended the connection; the codec has answered it if it could. */
-  onProtocolError(details: string): void;
+  /**
+   * A protocol error ended the connection; the codec has answered it if it could, and the caller closes. Streams are not reset
+   * yet. With `isFlood` the peer stayed within the protocol but beyond a limit.
+   */
+  onProtocolError(details: string, isFlood?: boolean): void;
 }
 
 export interface ServerCodec {
   readonly protocol: Protocol;
   dispatch(data: Buffer, endStream: boolean): void;
-  /** Announces the end: `connection: close` on the next response, or GOAWAY. */
+  /** Announces the end: `connection: close` on the next response, or a GOAWAY that still admits every stream. */
   shutdownNotice(): void;
+  /** No further request is taken; those under way go on. */
   goAway(): void;
   onConnectionClose(reason: StreamResetReason): void;
   onAboveWriteBufferHighWatermark(): void;
@@ -91,14 +97,23 @@ export interface RequestEncoder extends CodecStream {
 }
 
 export interface ClientConnectionCallbacks {
-  /** A stream ended in both directions; the connection can take another if `reusable`. */
+  /**
+   * A stream ended in both directions; the connection can take another if `reusable`. On HTTP/2 also when it ended by a reset
+   * of either side. Not called for streams that end with the connection.
+   */
   onStreamComplete(reusable: boolean): void;
+  /** The peer wants no new stream; those under way go on. */
   onGoAway(): void;
-  onProtocolError(details: string): void;
+  /** HTTP/2: the peer changed `maxConcurrentStreams`. */
+  onMaxConcurrentStreams?(maxConcurrentStreams: number): void;
+  /** The connection is of no use any more; the caller closes. HTTP/1 has reset its stream, HTTP/2 awaits the close. */
+  onProtocolError(details: string, isFlood?: boolean): void;
 }
 
 export interface ClientCodec {
   readonly protocol: Protocol;
+  /** Streams that the connection carries at once: the smaller of what is configured and what the peer allows. */
+  readonly maxConcurrentStreams: number;
   /** Begins a stream. HTTP/1 carries one at a time. */
   newStream(decoder: ResponseDecoder): RequestEncoder;
   dispatch(data: Buffer, endStream: boolean): void;

@@ -119,6 +119,7 @@ class ClientStream implements RequestEncoder {
 
 class Http1ClientCodec implements ClientCodec, ReaderEvents {
   readonly protocol: Protocol = 'HTTP/1.1';
+  readonly maxConcurrentStreams = 1;
   readonly connection: Connection;
   readonly options: ClientCodecOptions;
   readonly #callbacks: ClientConnectionCallbacks;
