@@ -284,7 +284,7 @@ export function makeUpstream(
       let current: ScriptedStream | null = null;
       return {
         protocol: 'HTTP/1.1',
-      maxConcurrentStreams: 1,
+        maxConcurrentStreams: 1,
         newStream(decoder) {
           current = new ScriptedStream(connection, decoder, reusable => {
             current = null;
