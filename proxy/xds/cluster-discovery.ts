@@ -149,7 +149,21 @@ export class ClusterDiscovery implements DiscoveryHandler {
     if (entry?.isStatic || isUnchanged(entry, resource)) return;
     const compiled = this.#options.compile(resource.bytes);
     const onWarm = first?.add(`cluster ${resource.name}`) ?? (() => {});
-    this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
+    try {
+      this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
+    } catch (error) {
+      this.#giveUp(resource.name);
+      throw error;
+    }
+  }
+
+  /** A source that does not exist shows only when it is asked: nobody waits for such a cluster. */
+  #giveUp(name: string): void {
+    const onWarm = this.#cancelWarming(name);
+    if (onWarm === undefined) return;
+    this.#options.resources.ensure('cluster', name).warming = null;
+    this.#options.stats.setWarming(this.#warming.size);
+    onWarm();
   }
 
   #accept(name: string, compiled: CompiledCluster, version: ResourceVersion, whenWarm: () => void): void {
@@ -199,6 +213,7 @@ export class ClusterDiscovery implements DiscoveryHandler {
         if (fresh) ready();
         else refreshTimer = setTimeout(ready, endpointRefreshMs);
       },
+      onNothing: ready,
     });
     return () => {
       if (refreshTimer !== null) clearTimeout(refreshTimer);

@@ -28,6 +28,8 @@ export interface EndpointWatch {
   readonly statName: string;
   /** Called with the known endpoints at once if there are any, and with every version that is received. */
   readonly onAssignment: (model: LoadAssignmentModel, fresh: boolean) => void;
+  /** Called when the answer was refused, or was that there is nothing: whoever waits goes on without it, as in Envoy. */
+  readonly onNothing: () => void;
 }
 
 interface Service {
@@ -70,6 +72,7 @@ export class EndpointDiscovery implements DiscoveryHandler {
   onUpdateAttempt(): void {}
 
   onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+    for (const name of update.removed) this.#tellNothing(name);
     return applyEach(
       update,
       problems => `Error adding/updating endpoints ${problems.join(', ')}`,
@@ -77,6 +80,7 @@ export class EndpointDiscovery implements DiscoveryHandler {
       (resource, details) => {
         noteFailure(this.#options.resources, 'endpoints', resource, update.versionInfo, details);
         this.#eachStats(resource.name, stats => stats.countRejected());
+        this.#tellNothing(resource.name);
       },
     );
   }
@@ -99,6 +103,10 @@ export class EndpointDiscovery implements DiscoveryHandler {
     // An unchanged assignment still ends the wait of a changed cluster.
     for (const watch of [...service.watches]) watch.onAssignment(model, true);
     this.#eachStats(resource.name, stats => stats.countSuccess(versionInfo, performance.now() - startMs));
+  }
+
+  #tellNothing(name: string): void {
+    for (const watch of [...(this.#services.get(name)?.watches ?? [])]) watch.onNothing();
   }
 
   #eachStats(name: string, count: (stats: SubscriptionStats) => void): void {

@@ -134,7 +134,21 @@ export class ListenerDiscovery implements DiscoveryHandler {
     if (entry?.isStatic || isUnchanged(entry, resource)) return;
     const compiled = this.#options.compile(resource.bytes);
     const onWarm = first?.add(`listener ${resource.name}`) ?? (() => {});
-    this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
+    try {
+      this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
+    } catch (error) {
+      this.#giveUp(resource.name);
+      throw error;
+    }
+  }
+
+  /** A source that does not exist shows only when it is asked: nobody waits for such a listener. */
+  #giveUp(name: string): void {
+    const onWarm = this.#cancelWarming(name);
+    if (onWarm === undefined) return;
+    this.#options.resources.ensure('listener', name).warming = null;
+    this.#options.stats.setWarming(this.#warming.size);
+    onWarm();
   }
 
   #accept(name: string, compiled: CompiledListener, version: ResourceVersion, whenWarm: () => void): void {

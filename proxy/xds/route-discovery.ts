@@ -46,7 +46,8 @@ export class RouteDiscovery implements DiscoveryHandler {
 
   /**
    * Keeps a route configuration subscribed.
-   * @param onReady called when it is known: at once, or with its first version.
+   * @param onReady called when it is known: at once, or with its first version. A refused version counts as well, as in Envoy:
+   * the listener then serves without routes, and the start goes on.
    * @returns ends it; an unwatched name is unsubscribed and forgotten.
    */
   watch(name: string, onReady: () => void): () => void {
@@ -88,6 +89,7 @@ export class RouteDiscovery implements DiscoveryHandler {
       (resource, details) => {
         noteFailure(this.#options.resources, 'route', resource, update.versionInfo, details);
         this.#options.statsOf(resource.name).countRejected();
+        this.#release(resource.name);
       },
     );
   }
@@ -110,8 +112,14 @@ export class RouteDiscovery implements DiscoveryHandler {
     }
     statsOf(resource.name).countSuccess(versionInfo, performance.now() - startMs);
     watched.known = true;
-    for (const onReady of [...watched.waiting]) {
-      watched.waiting.delete(onReady);
+    this.#release(resource.name);
+  }
+
+  /** Nobody waits for the name any more. */
+  #release(name: string): void {
+    const waiting = this.#watched.get(name)?.waiting;
+    for (const onReady of [...(waiting ?? [])]) {
+      waiting?.delete(onReady);
       onReady();
     }
   }

@@ -83,7 +83,8 @@ export class SecretStore {
 
   /**
    * Keeps a secret subscribed.
-   * @param onReady called when it has a value: at once, or with the first one.
+   * @param onReady called when it has a value: at once, or with the first one. A refused one counts as well, as in Envoy: what
+   * needs the secret then refuses connections, and the start goes on.
    * @returns ends it; a secret that nothing uses is unsubscribed and forgotten.
    */
   acquire(reference: SecretReference, onReady: () => void): () => void {
@@ -150,7 +151,10 @@ export class SecretStore {
   }
 
   #onUpdate(update: DiscoveryUpdate, keysOf: (name: string) => string[]): UpdateOutcome {
-    if (update.resources.length === 0) return rejectAll(update, 'Missing SDS resources in onConfigUpdate()');
+    if (update.resources.length === 0) {
+      for (const name of update.removed) this.#release(keysOf(name));
+      return rejectAll(update, 'Missing SDS resources in onConfigUpdate()');
+    }
     return applyEach(
       update,
       problems => `Error adding/updating secret(s) ${problems.join(', ')}`,
@@ -158,8 +162,9 @@ export class SecretStore {
         for (const key of keysOf(resource.name)) this.#apply(key, resource, update.versionInfo);
       },
       (resource, details) => {
-        if (keysOf(resource.name).length > 0)
-          noteFailure(this.#options.resources, 'secret', resource, update.versionInfo, details);
+        const keys = keysOf(resource.name);
+        if (keys.length > 0) noteFailure(this.#options.resources, 'secret', resource, update.versionInfo, details);
+        this.#release(keys);
       },
     );
   }
@@ -183,9 +188,17 @@ export class SecretStore {
     stored.model = { ...model, ticketKeys: this.#ticketKeys(stored.model, model) };
     log.debug(`secret ${model.key} ${renewed ? 'rotated' : 'received'}`);
     this.#options.onSecret(stored.model);
-    for (const onReady of [...stored.waiting]) {
-      stored.waiting.delete(onReady);
-      onReady();
+    this.#release([stored.reference.key]);
+  }
+
+  /** Nobody waits for these any more. */
+  #release(keys: readonly string[]): void {
+    for (const key of keys) {
+      const waiting = this.#secrets.get(key)?.waiting;
+      for (const onReady of [...(waiting ?? [])]) {
+        waiting?.delete(onReady);
+        onReady();
+      }
     }
   }
 

@@ -28,7 +28,11 @@ function setUp() {
   const endpoints = new EndpointDiscovery({
     resources,
     source: endpointSource,
-    compile: bytes => ({ clusterName: Buffer.from(bytes).toString() }) as never,
+    compile: bytes => {
+      const clusterName = Buffer.from(bytes).toString();
+      if (clusterName === 'bad') throw new Error('endpoints[0]: malformed IP address');
+      return { clusterName } as never;
+    },
     statsOf: name => new SubscriptionStats(stats, `cluster.${name}.`),
   });
   const secrets = new SecretStore({
@@ -192,4 +196,17 @@ t.test('a static cluster of the bootstrap wins over a discovered one', async t =
   t.equal(give({ a: 'static2' }), null);
   t.strictSame(events, ['update a static']);
   t.throws(() => discovery.prepareStatic(Buffer.from('a=static')), /duplicate cluster 'a'/);
+});
+
+t.test('the start goes on when the first endpoints are refused or removed: the cluster has none', async t => {
+  for (const answer of ['bad', 'removed']) {
+    const { discovery, give, endpointSource } = setUp();
+    let initialized = 0;
+    discovery.whenInitialized(0, () => initialized++);
+    give({ a: 'eds' });
+    t.equal(initialized, 0);
+    if (answer === 'bad') endpointSource.give({ a: 'bad' });
+    else endpointSource.give({}, ['a']);
+    t.equal(initialized, 1, answer);
+  }
 });

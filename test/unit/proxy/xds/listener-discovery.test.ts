@@ -7,11 +7,13 @@ import { RouteDiscovery } from '../../../../proxy/xds/route-discovery.ts';
 import { SecretStore } from '../../../../proxy/xds/secret-store.ts';
 import { FakeSource, makeStats } from './fakes.ts';
 
-/** A text lists the names of its routes, or is `bad`. */
+/** A text lists the names of its routes, or is `bad`, or `elsewhere`: the name of routes from a source that does not exist. */
 function compile(bytes: Uint8Array): CompiledListener {
   const [name, text] = Buffer.from(bytes).toString().split('=');
   if (text === 'bad') throw new Error('address: value is required');
-  return { model: { name, hash: text } as never, routeNames: text.split(',').filter(Boolean), secrets: [], inlineSecrets: [] };
+  const routeNames = text.split(',').filter(Boolean);
+  const routeSources: CompiledListener['routeSources'] = text === 'elsewhere' ? { elsewhere: {} as never } : {};
+  return { model: { name, hash: text } as never, routeNames, routeSources, secrets: [], inlineSecrets: [] };
 }
 
 function setUp(update: (name: string) => void = () => {}) {
@@ -50,7 +52,7 @@ function setUp(update: (name: string) => void = () => {}) {
       },
       remove: name => events.push(`remove ${name}`),
     },
-    routes: () => routes,
+    routes: source => (source === undefined ? routes : null),
     secrets,
     stats: new ListenerManagerStats(stats, 2),
     subscriptionStats: new SubscriptionStats(stats, 'listener_manager.lds.'),
@@ -171,4 +173,25 @@ t.test('a bad replacement does not end the wait for a listener of the first upda
   t.equal(initialized, 0);
   routeSource.give({ '80': '80' });
   t.equal(initialized, 1);
+});
+
+t.test('the start goes on when the first routes are refused: the listener serves without them', async t => {
+  const { discovery, give, routeSource, events } = setUp();
+  let initialized = 0;
+  discovery.whenInitialized(0, () => initialized++);
+  give({ a: 'x' });
+  t.match(routeSource.give({ x: 'bad' }), /x: virtual_hosts/);
+  t.equal(initialized, 1);
+  t.strictSame(events, ['update a x']);
+});
+
+t.test('a listener whose routes have no source is refused, now and when it is sent again, and holds nothing back', async t => {
+  const { discovery, give, resources } = setUp();
+  let initialized = 0;
+  discovery.whenInitialized(0, () => initialized++);
+  t.match(give({ a: 'elsewhere' }), /a: listener a: no source of routes is configured/);
+  t.equal(initialized, 1);
+  t.strictSame(discovery.pending, []);
+  t.match(give({ a: 'elsewhere' }), /no source of routes/);
+  t.match(resources.get('listener', 'a')?.failure?.details, /no source of routes/);
 });

@@ -77,6 +77,20 @@ t.test('a bad rotation is refused with the reason, and the old secret stays', as
   t.match(resources.get('secret', 'default')?.failure?.details, /Failed to load/);
 });
 
+t.test('the start goes on when the first secret is refused or missing', async t => {
+  for (const answer of [{ default: 'bad' }, {}] as { [name: string]: string }[]) {
+    const { store, sources } = setUp();
+    let ready = 0;
+    store.acquire(sds('default'), () => ready++);
+    t.ok(sources[0].give(answer, ['default']));
+    t.equal(ready, 1);
+    t.equal(store.get('sds/default'), null);
+    t.equal(sources[0].give({ default: 'one' }), null);
+    t.equal(store.get('sds/default')?.certificate?.chain, 'one');
+    t.equal(ready, 1);
+  }
+});
+
 t.test('ticket keys stay with a new certificate and change with the CA', async t => {
   const { store, sources } = setUp();
   store.acquire(sds('default'), () => {});
