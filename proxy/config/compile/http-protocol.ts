@@ -1,6 +1,7 @@
 /** HTTP/1 and HTTP/2 options, which connection managers and clusters share. Envoy's defaults are here and nowhere else. */
 import type { protos } from '../../../protos/messages.ts';
-import type { Http1OptionsModel, Http2KeepaliveModel, Http2OptionsModel } from '../model/http-connection-manager.ts';
+import type { Http1OptionsModel } from '../model/http-connection-manager.ts';
+import type { ConnectionKeepaliveModel, Http2ProtocolOptionsModel } from '../model/http2-protocol-options.ts';
 import { ConfigError } from './config-error.ts';
 import { durationMs, percent, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
@@ -33,12 +34,12 @@ const maxUint32 = 0xffff_ffff;
 const maxWindowBytes = 2 ** 31 - 1;
 const minWindowBytes = 65_535;
 
-/** Null means that nothing is set. `resetsInvalidStreams` is the connection manager's own setting, which gives way to theirs. */
+/** Null means that nothing is set. `managerStreamError` is the connection manager's own setting, which gives way to theirs. */
 export function compileHttp2Options(
   message: protos.envoy.config.core.v3.Http2ProtocolOptions | null,
   path: string,
-  resetsInvalidStreams: boolean | null = null,
-): Http2OptionsModel {
+  managerStreamError: boolean | null = null,
+): Http2ProtocolOptionsModel {
   const limited = (field: keyof typeof fallbacks, min: number, max: number): number =>
     requireRange(unwrap(message?.[field] ?? null, fallbacks[field]), min, max, `${path}.${field}`);
   const keepalive = message?.connection_keepalive ?? null;
@@ -50,14 +51,14 @@ export function compileHttp2Options(
     allowConnect: message?.allow_connect ?? false,
     maxOutboundFrames: limited('max_outbound_frames', 1, maxUint32),
     maxOutboundControlFrames: limited('max_outbound_control_frames', 1, maxUint32),
-    maxConsecutiveEmptyFrames: limited('max_consecutive_inbound_frames_with_empty_payload', 0, maxUint32),
-    maxPriorityFramesPerStream: limited('max_inbound_priority_frames_per_stream', 0, maxUint32),
-    maxWindowUpdatesPerDataFrame: limited('max_inbound_window_update_frames_per_data_frame_sent', 1, maxUint32),
-    resetsInvalidStreams: unwrap(
+    maxConsecutiveInboundFramesWithEmptyPayload: limited('max_consecutive_inbound_frames_with_empty_payload', 0, maxUint32),
+    maxInboundPriorityFramesPerStream: limited('max_inbound_priority_frames_per_stream', 0, maxUint32),
+    maxInboundWindowUpdateFramesPerDataFrameSent: limited('max_inbound_window_update_frames_per_data_frame_sent', 1, maxUint32),
+    streamErrorOnInvalidHttpMessaging: unwrap(
       message?.override_stream_error_on_invalid_http_message ?? null,
-      resetsInvalidStreams ?? message?.stream_error_on_invalid_http_messaging ?? false,
+      managerStreamError ?? message?.stream_error_on_invalid_http_messaging ?? false,
     ),
-    keepalive: keepalive === null ? null : compileKeepalive(keepalive, `${path}.connection_keepalive`),
+    connectionKeepalive: keepalive === null ? null : compileKeepalive(keepalive, `${path}.connection_keepalive`),
   };
 }
 
@@ -75,7 +76,7 @@ const fallbacks = {
 
 const defaultJitterPercent = 15;
 
-function compileKeepalive(message: protos.envoy.config.core.v3.KeepaliveSettings, path: string): Http2KeepaliveModel {
+function compileKeepalive(message: protos.envoy.config.core.v3.KeepaliveSettings, path: string): ConnectionKeepaliveModel {
   if (message.timeout === null) throw new ConfigError(`${path}.timeout`, 'value is required');
   const atLeastOneMs = (field: 'interval' | 'timeout' | 'connection_idle_interval'): number =>
     message[field] === null
@@ -85,7 +86,7 @@ function compileKeepalive(message: protos.envoy.config.core.v3.KeepaliveSettings
     intervalMs: atLeastOneMs('interval'),
     timeoutMs: atLeastOneMs('timeout'),
     intervalJitterPercent: percent(message.interval_jitter, defaultJitterPercent, `${path}.interval_jitter`),
-    idleIntervalMs: atLeastOneMs('connection_idle_interval'),
+    connectionIdleIntervalMs: atLeastOneMs('connection_idle_interval'),
   };
 }
 

@@ -1,6 +1,7 @@
 /** `envoy.config.cluster.v3.Cluster` and `ClusterLoadAssignment` after compilation. */
 import type { Address } from './address.ts';
-import type { Http1OptionsModel, Http2OptionsModel } from './http-connection-manager.ts';
+import type { Http1OptionsModel } from './http-connection-manager.ts';
+import type { Http2ProtocolOptionsModel } from './http2-protocol-options.ts';
 import type { FilterModel } from './listener.ts';
 import type { Metadata } from './matchers.ts';
 import type { RawBufferModel, UpstreamTlsModel } from './tls.ts';
@@ -58,7 +59,7 @@ export interface TransportSocketMatch {
 export interface UpstreamProtocolModel {
   readonly kind: 'http1' | 'http2' | 'downstream' | 'auto';
   readonly http1: Http1OptionsModel;
-  readonly http2: Http2OptionsModel;
+  readonly http2: Http2ProtocolOptionsModel;
   /** Milliseconds; 0: none. Envoy's default is one hour. */
   readonly idleTimeoutMs: number;
   readonly maxConnectionDurationMs: number;

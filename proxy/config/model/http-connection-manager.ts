@@ -1,6 +1,7 @@
 /** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` after compilation. */
 import type { AccessLogModel } from './access-log.ts';
 import type { CidrRange } from './address.ts';
+import type { Http2ProtocolOptionsModel } from './http2-protocol-options.ts';
 import type { FilterModel } from './listener.ts';
 import type { RouteConfigModel } from './route.ts';
 
@@ -48,7 +49,7 @@ export interface HttpConnectionManagerModel {
     readonly filters: readonly FilterModel[] | null;
   }[];
   readonly http1: Http1OptionsModel;
-  readonly http2: Http2OptionsModel;
+  readonly http2: Http2ProtocolOptionsModel;
   readonly headersWithUnderscores: 'allow' | 'reject' | 'drop';
   /** Milliseconds; 0 disables each. */
   readonly idleTimeoutMs: number;
@@ -73,39 +74,6 @@ export interface Http1OptionsModel {
   readonly allowChunkedLength: boolean;
   readonly preserveCase: boolean;
   readonly sendFullyQualifiedUrl: boolean;
-}
-
-/** `envoy.config.core.v3.Http2ProtocolOptions`; unset fields have Envoy's defaults. */
-export interface Http2OptionsModel {
-  /** Of the HPACK tables, in both directions; 0: none. */
-  readonly hpackTableBytes: number;
-  readonly maxConcurrentStreams: number;
-  readonly initialStreamWindowBytes: number;
-  readonly initialConnectionWindowBytes: number;
-  /** Extended CONNECT (RFC 8441) is announced and accepted. */
-  readonly allowConnect: boolean;
-  /** Limits of frames that wait to be written; beyond them the connection is closed. */
-  readonly maxOutboundFrames: number;
-  readonly maxOutboundControlFrames: number;
-  /** Limits of frames that only cost work; beyond them the connection is closed. */
-  readonly maxConsecutiveEmptyFrames: number;
-  readonly maxPriorityFramesPerStream: number;
-  readonly maxWindowUpdatesPerDataFrame: number;
-  /** An invalid message ends its stream only, not the connection. */
-  readonly resetsInvalidStreams: boolean;
-  readonly keepalive: Http2KeepaliveModel | null;
-}
-
-/** `envoy.config.core.v3.KeepaliveSettings`: PING frames whose answers show that the peer lives. */
-export interface Http2KeepaliveModel {
-  /** Between two PINGs; 0: none are sent by the clock. */
-  readonly intervalMs: number;
-  /** The connection is closed if the answer takes longer. */
-  readonly timeoutMs: number;
-  /** How much longer than its interval a wait may be, at random. */
-  readonly intervalJitterPercent: number;
-  /** A stream on a connection that was idle for longer is preceded by a PING; 0: never. */
-  readonly idleIntervalMs: number;
 }
 
 export interface TracingModel {

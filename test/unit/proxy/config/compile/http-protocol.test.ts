@@ -27,11 +27,11 @@ t.test("HTTP/2 has Envoy's limits where nothing is set", async t => {
     allowConnect: false,
     maxOutboundFrames: 10_000,
     maxOutboundControlFrames: 1000,
-    maxConsecutiveEmptyFrames: 1,
-    maxPriorityFramesPerStream: 100,
-    maxWindowUpdatesPerDataFrame: 10,
-    resetsInvalidStreams: false,
-    keepalive: null,
+    maxConsecutiveInboundFramesWithEmptyPayload: 1,
+    maxInboundPriorityFramesPerStream: 100,
+    maxInboundWindowUpdateFramesPerDataFrameSent: 10,
+    streamErrorOnInvalidHttpMessaging: false,
+    connectionKeepalive: null,
   };
   t.same(upstreamOptions({}), defaults);
   t.same(managerOptions({}), defaults);
@@ -52,7 +52,7 @@ t.test('what is set replaces the defaults, zero included where it is allowed', a
       hpackTableBytes: 0,
       maxConcurrentStreams: 7,
       initialStreamWindowBytes: 65_535,
-      maxConsecutiveEmptyFrames: 0,
+      maxConsecutiveInboundFramesWithEmptyPayload: 0,
       maxOutboundControlFrames: 5,
       allowConnect: true,
     },
@@ -70,34 +70,37 @@ t.test('values that Envoy refuses are refused', async t => {
       { max_inbound_window_update_frames_per_data_frame_sent: { value: 0 } },
       'max_inbound_window_update_frames_per_data_frame_sent',
     ],
-    [{ connection_keepalive: { timeout: seconds(0) } }, 'connection_keepalive.timeout'],
-    [{ connection_keepalive: { timeout: seconds(1), interval: seconds(0) } }, 'connection_keepalive.interval'],
+    [{ connection_connectionKeepalive: { timeout: seconds(0) } }, 'connection_keepalive.timeout'],
+    [{ connection_connectionKeepalive: { timeout: seconds(1), interval: seconds(0) } }, 'connection_keepalive.interval'],
   ];
   for (const [message, field] of refused) refuses(t, () => upstreamOptions(message), `${at}.${field}`, 'inside range');
   refuses(
     t,
-    () => upstreamOptions({ connection_keepalive: { interval: seconds(1) } }),
+    () => upstreamOptions({ connection_connectionKeepalive: { interval: seconds(1) } }),
     `${at}.connection_keepalive.timeout`,
     'value is required',
   );
 });
 
 t.test('a keepalive without jitter has fifteen percent', async t => {
-  t.same(upstreamOptions({ connection_keepalive: { interval: seconds(300), timeout: seconds(20) } }).keepalive, {
-    intervalMs: 300_000,
-    timeoutMs: 20_000,
-    intervalJitterPercent: 15,
-    idleIntervalMs: 0,
-  });
+  t.same(
+    upstreamOptions({ connection_connectionKeepalive: { interval: seconds(300), timeout: seconds(20) } }).connectionKeepalive,
+    {
+      intervalMs: 300_000,
+      timeoutMs: 20_000,
+      intervalJitterPercent: 15,
+      connectionIdleIntervalMs: 0,
+    },
+  );
 });
 
 t.test("what an invalid message ends is said by the options, then by the manager, then by the options' old field", async t => {
-  t.equal(managerOptions({ stream_error_on_invalid_http_message: { value: true } }).resetsInvalidStreams, true);
+  t.equal(managerOptions({ stream_error_on_invalid_http_message: { value: true } }).streamErrorOnInvalidHttpMessaging, true);
   const own = { override_stream_error_on_invalid_http_message: { value: false } };
   const both = { stream_error_on_invalid_http_message: { value: true }, http2_protocol_options: own };
-  t.equal(managerOptions(both).resetsInvalidStreams, false);
+  t.equal(managerOptions(both).streamErrorOnInvalidHttpMessaging, false);
   const old = { stream_error_on_invalid_http_messaging: true };
-  t.equal(managerOptions({ http2_protocol_options: old }).resetsInvalidStreams, true);
+  t.equal(managerOptions({ http2_protocol_options: old }).streamErrorOnInvalidHttpMessaging, true);
   const overruled = { stream_error_on_invalid_http_message: { value: false }, http2_protocol_options: old };
-  t.equal(managerOptions(overruled).resetsInvalidStreams, false);
+  t.equal(managerOptions(overruled).streamErrorOnInvalidHttpMessaging, false);
 });
