@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, credentials as grpcCredentials, type ServiceError, status } from '@grpc/grpc-js';
 import { decodeMessage, encodeMessage } from '../../protos/messages.ts';
 import type { Environment } from '../config/environment.ts';
+import { buildKeepaliveOptions } from '../istiod-keepalive.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
 import { findCaRoot, findClientCertificate, isFile } from './credential-files.ts';
@@ -106,8 +107,7 @@ export class CaClient implements CertificateAuthority {
 
   #connect(): Client {
     const options = {
-      'grpc.keepalive_time_ms': this.#environment.keepaliveIntervalMs,
-      'grpc.keepalive_timeout_ms': this.#environment.keepaliveTimeoutMs,
+      ...buildKeepaliveOptions(this.#environment),
       // A channel of its own: a pooled one would go on with the old root.
       'grpc.use_local_subchannel_pool': 1,
     };

@@ -4,6 +4,7 @@ import type { Environment } from '../config/environment.ts';
 import type { ProxyConfig } from '../config/proxy-config.ts';
 import { findClientCertificate, findXdsRoot } from '../identity/credential-files.ts';
 import { buildCallMetadata, buildTlsChannel } from '../identity/istiod-credentials.ts';
+import { buildKeepaliveOptions } from '../istiod-keepalive.ts';
 
 /** A silent istiod (dropped packets) counts as unreachable after this. */
 const dialTimeoutMs = 5000;
@@ -22,8 +23,7 @@ export interface IstiodChannel {
 export function openIstiodChannel(environment: Environment, proxyConfig: ProxyConfig): IstiodChannel {
   const address = proxyConfig.discoveryAddress;
   const options = {
-    'grpc.keepalive_time_ms': environment.keepaliveIntervalMs,
-    'grpc.keepalive_timeout_ms': environment.keepaliveTimeoutMs,
+    ...buildKeepaliveOptions(environment),
     'grpc.max_receive_message_length': -1,
     'grpc.max_send_message_length': -1,
     'grpc.use_local_subchannel_pool': 1,
