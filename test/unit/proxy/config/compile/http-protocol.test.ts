@@ -70,13 +70,13 @@ t.test('values that Envoy refuses are refused', async t => {
       { max_inbound_window_update_frames_per_data_frame_sent: { value: 0 } },
       'max_inbound_window_update_frames_per_data_frame_sent',
     ],
-    [{ connection_connectionKeepalive: { timeout: seconds(0) } }, 'connection_keepalive.timeout'],
-    [{ connection_connectionKeepalive: { timeout: seconds(1), interval: seconds(0) } }, 'connection_keepalive.interval'],
+    [{ connection_keepalive: { timeout: seconds(0) } }, 'connection_keepalive.timeout'],
+    [{ connection_keepalive: { timeout: seconds(1), interval: seconds(0) } }, 'connection_keepalive.interval'],
   ];
   for (const [message, field] of refused) refuses(t, () => upstreamOptions(message), `${at}.${field}`, 'inside range');
   refuses(
     t,
-    () => upstreamOptions({ connection_connectionKeepalive: { interval: seconds(1) } }),
+    () => upstreamOptions({ connection_keepalive: { interval: seconds(1) } }),
     `${at}.connection_keepalive.timeout`,
     'value is required',
   );
@@ -84,7 +84,7 @@ t.test('values that Envoy refuses are refused', async t => {
 
 t.test('a keepalive without jitter has fifteen percent', async t => {
   t.same(
-    upstreamOptions({ connection_connectionKeepalive: { interval: seconds(300), timeout: seconds(20) } }).connectionKeepalive,
+    upstreamOptions({ connection_keepalive: { interval: seconds(300), timeout: seconds(20) } }).connectionKeepalive,
     {
       intervalMs: 300_000,
       timeoutMs: 20_000,
