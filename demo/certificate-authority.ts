@@ -55,6 +55,11 @@ export class CertificateAuthority {
     return pem(this.#root);
   }
 
+  /** The key of the root: PEM, PKCS #8. */
+  exportKey(): Promise<string> {
+    return exportPrivateKey(this.#keys);
+  }
+
   /** Signs a PEM request: its key and its names (URI SAN), valid from a minute ago for `validForMs`. Leaf first, root last. */
   async sign(requestPem: string, validForMs: number): Promise<string[]> {
     const request = new x509.Pkcs10CertificateRequest(requestPem);
@@ -69,8 +74,7 @@ export class CertificateAuthority {
   async issue(names: x509.JsonGeneralNames, validForMs = 24 * 3600 * 1000): Promise<IssuedCertificate> {
     const keys = await generateKeys();
     const certificate = await this.#issue(keys.publicKey, names, validForMs);
-    const privateKey = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
-    return { certificate: pem(certificate), privateKey: x509.PemConverter.encode(privateKey, 'PRIVATE KEY') };
+    return { certificate: pem(certificate), privateKey: await exportPrivateKey(keys) };
   }
 
   #issue(publicKey: CryptoKey, names: x509.JsonGeneralNames, validForMs: number): Promise<x509.X509Certificate> {
@@ -96,6 +100,11 @@ export class CertificateAuthority {
 
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return crypto.subtle.generateKey(signing, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+}
+
+async function exportPrivateKey(keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const key = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey));
+  return x509.PemConverter.encode(key, 'PRIVATE KEY');
 }
 
 function pem(certificate: x509.X509Certificate): string {

@@ -23,4 +23,6 @@ export const suites: readonly Suite[] = [
   { name: 'i-termination', modes: ['bare'] },
   { name: 'j-metrics', modes: ['default'], onlyByName: 'written, and not yet seen to pass' },
   { name: 'k-statistics', modes: ['bare'], onlyByName: 'differs from Envoy with an opened stats matcher' },
+  // Last: it gives istiod another authority for a while.
+  { name: 'b-trust', modes: ['bare'] },
 ];
