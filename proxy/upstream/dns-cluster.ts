@@ -1,13 +1,12 @@
 /**
  * Keeps the hosts of a STRICT_DNS or LOGICAL_DNS cluster resolved. A failure keeps the last addresses; the time until the next
- * query is the refresh rate, or the TTL where the cluster respects it, plus jitter.
+ * query is the refresh rate, or the TTL where the cluster respects it, plus jitter; after failures it may be another.
+ *
+ * Source: Envoy's StrictDnsClusterImpl and LogicalDnsCluster.
  */
 import { isIP } from 'node:net';
 import type { ClusterModel, HostModel, LoadAssignmentModel } from '../config/model/cluster.ts';
 import type { DnsFamily, NameResolver, ResolvedAddress } from './dns-resolver.ts';
-
-/** A TTL of 0 or 1 must not become a storm of queries. */
-const minimumTtlMs = 1000;
 
 export interface DnsClusterOptions {
   readonly resolve: NameResolver;
@@ -26,6 +25,8 @@ export class DnsCluster {
   /** By name; a name that has not resolved yet is absent. */
   readonly #addresses = new Map<string, readonly ResolvedAddress[]>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** By name: the longest wait after the next failure. */
+  readonly #failureDelaysMs = new Map<string, number>();
   #unresolved: number;
   #stopped = false;
 
@@ -50,23 +51,37 @@ export class DnsCluster {
   }
 
   async #refresh(name: string, isFirst: boolean): Promise<void> {
-    let delayMs = this.#discovery.refreshRateMs;
+    let delayMs: number;
     try {
       const resolved = await this.#options.resolve(name, this.#discovery.family as DnsFamily);
       if (this.#stopped) return;
       this.#options.onAttempt(resolved.length === 0 ? 'empty' : 'success');
-      if (this.#discovery.respectTtl && resolved.length > 0) {
-        const ttlMs = Math.min(...resolved.map(record => record.ttlMs));
-        if (ttlMs !== Number.POSITIVE_INFINITY) delayMs = Math.max(minimumTtlMs, ttlMs);
-      }
+      this.#failureDelaysMs.delete(name);
+      delayMs = this.#delayAfter(resolved);
       if (this.#accept(name, resolved)) this.#publish();
     } catch {
       if (this.#stopped) return;
       this.#options.onAttempt('failure');
+      delayMs = this.#delayAfterFailure(name);
     }
     const jitterMs = Math.random() * this.#discovery.jitterMs;
     this.#timers.set(name, setTimeout(() => void this.#refresh(name, false), delayMs + jitterMs).unref());
     if (isFirst && --this.#unresolved === 0) this.#options.onWarm();
+  }
+
+  /** A TTL of 0 says nothing. */
+  #delayAfter(resolved: readonly ResolvedAddress[]): number {
+    const { respectTtl, refreshRateMs } = this.#discovery;
+    const ttlMs = Math.min(...resolved.map(record => record.ttlMs));
+    return respectTtl && ttlMs > 0 && ttlMs < Number.POSITIVE_INFINITY ? ttlMs : refreshRateMs;
+  }
+
+  #delayAfterFailure(name: string): number {
+    const { failureRefresh, refreshRateMs } = this.#discovery;
+    if (failureRefresh === undefined) return refreshRateMs;
+    const limitMs = this.#failureDelaysMs.get(name) ?? failureRefresh.baseMs;
+    this.#failureDelaysMs.set(name, Math.min(limitMs * 2, failureRefresh.maxMs));
+    return Math.random() * limitMs;
   }
 
   /** True if the name's addresses changed. LOGICAL_DNS keeps the last address when a name resolves to nothing. */
@@ -74,9 +89,8 @@ export class DnsCluster {
     const isLogical = this.#discovery.kind === 'logical-dns';
     if (isLogical && resolved.length === 0) return false;
     const previous = this.#addresses.get(name);
-    const next = isLogical ? resolved.slice(0, 1) : resolved;
-    this.#addresses.set(name, next);
-    return previous === undefined || describe(previous) !== describe(next);
+    this.#addresses.set(name, resolved);
+    return previous === undefined || describe(previous, isLogical) !== describe(resolved, isLogical);
   }
 
   #publish(): void {
@@ -92,7 +106,12 @@ export class DnsCluster {
     if (!needsResolving(address)) return [host];
     const resolved = this.#addresses.get(address.address) ?? [];
     const hostname = host.hostname === '' ? address.address : host.hostname;
-    return resolved.map(record => ({ ...host, hostname, address: { ...address, address: record.address } }));
+    const addresses = resolved.map(record => ({ ...address, address: record.address }));
+    // One logical host, whose other addresses are for a first one that cannot be reached.
+    if (this.#discovery.kind === 'logical-dns' && addresses.length > 0) {
+      return [{ ...host, hostname, address: addresses[0], additionalAddresses: addresses.slice(1) }];
+    }
+    return addresses.map(resolvedAddress => ({ ...host, hostname, address: resolvedAddress }));
   }
 }
 
@@ -100,9 +119,7 @@ function needsResolving(address: HostModel['address']): address is Extract<HostM
   return address.kind === 'socket' && isIP(address.address) === 0;
 }
 
-function describe(addresses: readonly ResolvedAddress[]): string {
-  return addresses
-    .map(({ address }) => address)
-    .sort()
-    .join(' ');
+function describe(resolved: readonly ResolvedAddress[], isOrdered: boolean): string {
+  const addresses = resolved.map(({ address }) => address);
+  return (isOrdered ? addresses : addresses.sort()).join(' ');
 }

@@ -8,6 +8,7 @@ import type { ResponseDecoder } from '../http/codec.ts';
 import type { Host, HostResult, PoolCallbacks, PoolHandle, StreamOptions, TcpPoolCallbacks } from './cluster-manager.ts';
 import type { BalancedHost } from './load-balancer/balanced-host.ts';
 import { reportHostResult } from './outlier-reporter.ts';
+import { orderAddresses } from './pool/connection-race.ts';
 import { Http1Pool } from './pool/http1-pool.ts';
 import { readPoolKey } from './pool/pool-key.ts';
 import { connectTcp } from './pool/tcp-pool.ts';
@@ -23,6 +24,8 @@ export interface HostPlacement {
 export class WorkerHost implements Host, BalancedHost {
   readonly cluster: WorkerCluster;
   readonly address: Address;
+  /** All addresses, in the order in which they are tried; just `address` for most. */
+  readonly addresses: readonly Address[];
   readonly addressText: string;
   readonly hostname: string;
   /** -1: not in the shared table; its load is known to this worker only. */
@@ -45,6 +48,7 @@ export class WorkerHost implements Host, BalancedHost {
     const { hostCounters, workerIndex, timers } = cluster.services;
     this.cluster = cluster;
     this.address = model.address;
+    this.addresses = listAddresses(cluster, model);
     this.addressText = formatAddress(model.address);
     this.hostname = model.hostname;
     this.slot = model.slot;
@@ -62,6 +66,7 @@ export class WorkerHost implements Host, BalancedHost {
   /** Takes what an update may change in place; false: this must become a new host. */
   update(model: SlottedHostModel, placement: HostPlacement): boolean {
     if (model.slot !== this.slot || model.hostname !== this.hostname) return false;
+    if (describeAddresses(listAddresses(this.cluster, model)) !== describeAddresses(this.addresses)) return false;
     if (selectTransportSocket(this.cluster.model, model.metadata) !== this.transportSocket) return false;
     this.metadata = model.metadata;
     this.locality = placement.locality;
@@ -148,6 +153,18 @@ export class WorkerHost implements Host, BalancedHost {
   get hasConnections(): boolean {
     return this.#cells[this.#start + HostField.connectionsActive] > 0;
   }
+}
+
+function listAddresses({ model }: WorkerCluster, { address, additionalAddresses }: SlottedHostModel): readonly Address[] {
+  if (additionalAddresses.length === 0) return [address];
+  return orderAddresses(
+    [address, ...additionalAddresses],
+    model.happyEyeballs ?? { firstFamily: 'default', firstFamilyCount: 1 },
+  );
+}
+
+function describeAddresses(addresses: readonly Address[]): string {
+  return addresses.length === 1 ? '' : addresses.map(formatAddress).join(' ');
 }
 
 function readHealth(health: SlottedHostModel['health']): BalancedHost['health'] {

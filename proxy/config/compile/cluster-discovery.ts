@@ -53,10 +53,25 @@ function compileDns(kind: 'strict-dns' | 'logical-dns', message: Cluster, scope:
   return {
     kind,
     refreshRateMs: positiveDurationMs(message.dns_refresh_rate, defaultRefreshRateMs, 'dns_refresh_rate'),
+    ...compileFailureRefresh(message.dns_failure_refresh_rate),
     jitterMs: 0,
     respectTtl: message.respect_dns_ttl,
     family: lookupFamilies[message.dns_lookup_family],
   };
+}
+
+function compileFailureRefresh(message: Cluster['dns_failure_refresh_rate']): {
+  failureRefresh?: { baseMs: number; maxMs: number };
+} {
+  if (message === null) return {};
+  const path = 'dns_failure_refresh_rate';
+  const baseMs = positiveDurationMs(message.base_interval, 0, `${path}.base_interval`);
+  if (baseMs === 0) throw new ConfigError(`${path}.base_interval`, 'value is required');
+  const maxMs = positiveDurationMs(message.max_interval, baseMs * 10, `${path}.max_interval`);
+  if (maxMs < baseMs) {
+    throw new ConfigError(path, 'dns_failure_refresh_rate must have max_interval greater than or equal to the base_interval');
+  }
+  return { failureRefresh: { baseMs, maxMs } };
 }
 
 function compileOriginalDst(message: Cluster): ClusterModel['discovery'] {

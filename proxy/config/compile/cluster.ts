@@ -72,6 +72,7 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
     filters: compileUpstreamFilters(message.filters, 'filters', scope),
     bindAddresses: compileBindAddresses(message.upstream_bind_config, 'upstream_bind_config'),
     tcpKeepalive: compileKeepalive(message.upstream_connection_options?.tcp_keepalive ?? null),
+    ...compileHappyEyeballs(message.upstream_connection_options?.happy_eyeballs_config ?? null),
     maxRequestsPerConnection: unwrap(message.max_requests_per_connection, 0),
     perConnectionBufferLimitBytes: unwrap(message.per_connection_buffer_limit_bytes, defaultBufferLimitBytes),
     metadata: compileMetadata(message.metadata),
@@ -134,4 +135,16 @@ function compileKeepalive(message: protos.envoy.config.core.v3.TcpKeepalive | nu
   const timeSeconds = unwrap(message.keepalive_time, null);
   const intervalSeconds = unwrap(message.keepalive_interval, null);
   return probes === 0 || timeSeconds === 0 || intervalSeconds === 0 ? null : { probes, timeSeconds, intervalSeconds };
+}
+
+const addressFamilies = ['default', 'v4', 'v6'] as const;
+
+function compileHappyEyeballs(
+  message: protos.envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig | null,
+): Pick<ClusterModel, 'happyEyeballs'> {
+  if (message === null) return {};
+  const firstFamilyCount = unwrap(message.first_address_family_count, 1);
+  const path = 'upstream_connection_options.happy_eyeballs_config.first_address_family_count';
+  if (firstFamilyCount < 1) throw new ConfigError(path, 'value must be greater than or equal to 1');
+  return { happyEyeballs: { firstFamily: addressFamilies[message.first_address_family_version], firstFamilyCount } };
 }

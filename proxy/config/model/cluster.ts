@@ -18,6 +18,8 @@ export interface ClusterModel {
     | {
         readonly kind: 'strict-dns' | 'logical-dns';
         readonly refreshRateMs: number;
+        /** The time until the next lookup after failures: fully jittered, doubling up to the maximum. Absent: the refresh rate. */
+        readonly failureRefresh?: { readonly baseMs: number; readonly maxMs: number };
         readonly jitterMs: number;
         readonly respectTtl: boolean;
         readonly family: 'auto' | 'v4-only' | 'v6-only' | 'v4-preferred' | 'all';
@@ -44,6 +46,8 @@ export interface ClusterModel {
   /** Source addresses to bind, by family; empty: the kernel's choice. */
   readonly bindAddresses: readonly string[];
   readonly tcpKeepalive: TcpKeepaliveModel | null;
+  /** How the addresses of a host with several are tried; absent: Envoy's default. */
+  readonly happyEyeballs?: HappyEyeballsModel;
   readonly maxRequestsPerConnection: number;
   readonly perConnectionBufferLimitBytes: number;
   readonly metadata: Metadata;
@@ -73,6 +77,12 @@ export interface TcpKeepaliveModel {
   readonly probes: number | null;
   readonly timeSeconds: number | null;
   readonly intervalSeconds: number | null;
+}
+
+export interface HappyEyeballsModel {
+  /** `default`: that of the host's main address. */
+  readonly firstFamily: 'default' | 'v4' | 'v6';
+  readonly firstFamilyCount: number;
 }
 
 export interface LoadBalancerModel {

@@ -5,10 +5,13 @@
 import { Timer } from '../../../common/timer-wheel.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
+import type { Address } from '../../config/model/address.ts';
 import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
 import { HostField } from '../shared-counters.ts';
 import type { WorkerHost } from '../worker-host.ts';
+import { ConnectionRace } from './connection-race.ts';
+import type { ConnectOptions } from './connector.ts';
 
 /** Called at most once each, `onEstablished` before `onEnd`. */
 export interface UpstreamConnectionOwner {
@@ -43,11 +46,36 @@ export class UpstreamConnection {
     cluster.stats.useBreaker(options.priority, 'cx');
     host.count(HostField.connectionsTotal, 1);
     host.count(HostField.connectionsActive, 1);
+    this.connection = this.#connect(options, callbacks);
+    const { connectTimeoutMs } = cluster.model;
+    if (connectTimeoutMs > 0) {
+      this.#connectTimer = new Timer(() => this.#onConnectTimeout());
+      cluster.services.timers.arm(this.#connectTimer, connectTimeoutMs);
+    }
+  }
+
+  #connect(options: StreamOptions, callbacks: ConnectionCallbacks): Connection {
+    const { addresses } = this.#host;
+    const { services } = this.#host.cluster;
+    if (addresses.length === 1) return services.connect(this.#connectOptions(addresses[0], options, callbacks));
+    return new ConnectionRace({
+      addresses,
+      connect: (address, raced) => services.connect(this.#connectOptions(address, options, raced)),
+      timers: services.timers,
+      callbacks,
+      onWon: winner => {
+        this.connection = winner;
+      },
+    });
+  }
+
+  #connectOptions(address: Address, options: StreamOptions, callbacks: ConnectionCallbacks): ConnectOptions {
+    const { cluster, transportSocket } = this.#host;
     const { model } = cluster;
-    this.connection = cluster.services.connect({
-      address: host.address,
-      bindAddress: options.sourceAddress ?? cluster.findBindAddress(host.address),
-      transportSocket: host.transportSocket,
+    return {
+      address,
+      bindAddress: options.sourceAddress ?? cluster.findBindAddress(address),
+      transportSocket,
       alpnOverride: options.alpnOverride,
       serverNameOverride: options.serverNameOverride,
       subjectAltNameOverride: options.subjectAltNameOverride,
@@ -55,11 +83,7 @@ export class UpstreamConnection {
       bufferLimitBytes: model.perConnectionBufferLimitBytes,
       statPrefix: `cluster.${model.statName}`,
       callbacks,
-    });
-    if (model.connectTimeoutMs > 0) {
-      this.#connectTimer = new Timer(() => this.#onConnectTimeout());
-      cluster.services.timers.arm(this.#connectTimer, model.connectTimeoutMs);
-    }
+    };
   }
 
   get isEstablished(): boolean {

@@ -6,12 +6,11 @@ const cluster: FieldTable = {
     implemented: `transport_socket_matches name alt_stat_name type eds_cluster_config connect_timeout
       per_connection_buffer_limit_bytes lb_policy load_assignment max_requests_per_connection circuit_breakers
       upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
-      typed_extension_protocol_options dns_refresh_rate respect_dns_ttl dns_lookup_family
+      typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
       typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config maglev_lb_config
       original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata
       upstream_connection_options filters protocol_selection`,
     ignored: {
-      dns_failure_refresh_rate: 'a failed lookup is repeated at the refresh rate',
       use_tcp_for_dns_lookups: 'the system resolver decides',
       wait_for_warm_on_init: 'a cluster of the bootstrap is always waited for',
       lrs_server: 'load reports are not sent',
@@ -26,6 +25,7 @@ const cluster: FieldTable = {
       connection_pool_per_downstream_connection`,
   }),
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': classify({ implemented: 'name match transport_socket' }),
+  'envoy.config.cluster.v3.Cluster.RefreshRate': classify({ implemented: 'base_interval max_interval' }),
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': classify({ implemented: 'eds_config service_name' }),
   'envoy.config.cluster.v3.Cluster.OriginalDstLbConfig': classify({
     implemented: 'use_http_header http_header_name upstream_port_override',
@@ -37,10 +37,7 @@ const cluster: FieldTable = {
     ignored: { set_local_interface_name_on_upstream_connections: 'the name is only for logs that do not show it here' },
   }),
   'envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig': classify({
-    ignored: {
-      first_address_family_version: 'connections go to the main address only',
-      first_address_family_count: 'connections go to the main address only',
-    },
+    implemented: 'first_address_family_version first_address_family_count',
   }),
   'envoy.config.cluster.v3.CircuitBreakers': classify({
     implemented: 'thresholds',
@@ -119,12 +116,10 @@ const endpoints: FieldTable = {
     rejected: 'endpoint_name',
   }),
   'envoy.config.endpoint.v3.Endpoint': classify({
-    implemented: 'address hostname',
-    ignored: {
-      health_check_config: 'there is no active health check',
-      additional_addresses: 'connections go to the main address only; the others are shown by the admin API',
-    },
+    implemented: 'address hostname additional_addresses',
+    ignored: { health_check_config: 'there is no active health check' },
   }),
+  'envoy.config.endpoint.v3.Endpoint.AdditionalAddress': classify({ implemented: 'address' }),
 };
 
 export const clusterFields: FieldTable = { ...cluster, ...loadBalancing, ...endpoints };
