@@ -2,7 +2,7 @@
 import type { protos } from '../../../protos/messages.ts';
 import type { UpstreamProtocolModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
-import { compileCommonHttpOptions, compileHttp1Options, compileHttp2Options } from './http-protocol.ts';
+import { type CommonHttpOptions, compileCommonHttpOptions, compileHttp1Options, compileHttp2Options } from './http-protocol.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected } from './typed-config.ts';
 
@@ -72,12 +72,9 @@ function chooseProtocol(message: Options, path: string): ChosenProtocol {
 function compileConnection(
   message: protos.envoy.config.core.v3.HttpProtocolOptions | null,
   path: string,
-): Pick<UpstreamProtocolModel, 'idleTimeoutMs' | 'maxConnectionDurationMs' | 'maxStreamDurationMs' | 'maxRequestsPerConnection'> {
-  const { idleTimeoutMs, maxConnectionDurationMs, maxStreamDurationMs, maxRequestsPerConnection } = compileCommonHttpOptions(
-    message,
-    path,
-  );
-  return { idleTimeoutMs, maxConnectionDurationMs, maxStreamDurationMs, maxRequestsPerConnection };
+): Omit<CommonHttpOptions, 'headersWithUnderscores'> {
+  const { headersWithUnderscores: _, ...options } = compileCommonHttpOptions(message, path);
+  return options;
 }
 
 /** The options as fields of the cluster itself. */

@@ -69,6 +69,8 @@ export interface UpstreamProtocolModel {
   readonly maxConnectionDurationMs: number;
   readonly maxStreamDurationMs: number;
   readonly maxRequestsPerConnection: number;
+  /** Of a response. */
+  readonly maxHeadersCount: number;
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;
 }

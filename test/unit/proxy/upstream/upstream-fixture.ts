@@ -112,6 +112,7 @@ export function makeCluster(parts: Partial<ClusterModel> = {}): ClusterModel {
       maxConnectionDurationMs: 0,
       maxStreamDurationMs: 0,
       maxRequestsPerConnection: 0,
+      maxHeadersCount: 100,
       autoSni: false,
       autoSanValidation: false,
     },
