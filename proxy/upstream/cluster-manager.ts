@@ -5,7 +5,7 @@
 import type { Address } from '../config/model/address.ts';
 import type { ClusterModel } from '../config/model/cluster.ts';
 import type { Metadata } from '../config/model/matchers.ts';
-import type { ClientCodec, RequestEncoder, ResponseDecoder } from '../http/codec.ts';
+import type { ClientCodec, RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { Connection, ConnectionInfo } from '../network/connection.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
@@ -123,6 +123,8 @@ export interface ClusterStats {
   /** A TCP proxy gave up connecting. */
   countConnectAttemptsExceeded(): void;
   countNoneHealthy(): void;
+  /** A stream of an HTTP/2 connection ended before it was whole. */
+  countStreamReset(reason: StreamResetReason): void;
   countPendingOverflow(): void;
   /** `upstream_flow_control_*`: the upstream is slow, or the downstream is and reading from the upstream pauses. */
   countFlowControl(event: 'backed-up' | 'drained' | 'paused-reading' | 'resumed-reading'): void;

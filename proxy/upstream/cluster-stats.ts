@@ -1,5 +1,6 @@
 /** The counters of one cluster under Envoy's names, made when its first traffic comes. */
 import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
+import type { StreamResetReason } from '../http/codec.ts';
 import type { ClusterStats } from './cluster-manager.ts';
 
 export class WorkerClusterStats implements ClusterStats {
@@ -13,6 +14,7 @@ export class WorkerClusterStats implements ClusterStats {
 
   readonly cxTotal: Counter;
   readonly cxHttp1Total: Counter;
+  readonly cxHttp2Total: Counter;
   readonly cxActive: Gauge;
   readonly cxConnectFail: Counter;
   readonly cxConnectTimeout: Counter;
@@ -46,6 +48,8 @@ export class WorkerClusterStats implements ClusterStats {
   readonly rqPendingOverflow: Counter;
   readonly rqActiveOverflow: Counter;
   readonly rqPendingFailureEject: Counter;
+  readonly rqRxReset: Counter;
+  readonly rqTxReset: Counter;
   readonly rqPerTryTimeout: Counter;
   readonly rqMaxDurationReached: Counter;
   readonly rqPerTryIdleTimeout: Counter;
@@ -73,6 +77,9 @@ export class WorkerClusterStats implements ClusterStats {
     store.declare(prefix, 'cluster-traffic');
     this.cxTotal = counter('upstream_cx_total');
     this.cxHttp1Total = counter('upstream_cx_http1_total');
+    this.cxHttp2Total = counter('upstream_cx_http2_total');
+    this.rqRxReset = counter('upstream_rq_rx_reset');
+    this.rqTxReset = counter('upstream_rq_tx_reset');
     this.cxActive = gauge('upstream_cx_active');
     this.cxConnectFail = counter('upstream_cx_connect_fail');
     this.cxConnectTimeout = counter('upstream_cx_connect_timeout');
@@ -179,6 +186,17 @@ export class WorkerClusterStats implements ClusterStats {
     if (this.#hasCodecCounters) return;
     this.#hasCodecCounters = true;
     for (const name of codecCounters) this.#store.counter(`${this.#prefix}http1.${name}`);
+  }
+
+  countHttp2Connection(): void {
+    this.cxHttp2Total.inc();
+  }
+
+  /** Of one of many streams on a connection. */
+  countStreamReset(reason: StreamResetReason): void {
+    if (reason === 'remote-reset') this.rqRxReset.inc();
+    else if (reason === 'local-reset' || reason === 'protocol-error') this.rqTxReset.inc();
+    else if (reason === 'connection-termination') this.rqPendingFailureEject.inc();
   }
 
   countRequestTimeout(): void {

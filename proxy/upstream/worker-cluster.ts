@@ -2,6 +2,10 @@
 import type { Address } from '../config/model/address.ts';
 import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
 import type { FilterModel } from '../config/model/listener.ts';
+import type { ClientCodec, ClientConnectionCallbacks } from '../http/codec.ts';
+import { Http2CodecStats } from '../http/h2/codec-stats.ts';
+import type { Http2Options } from '../http/h2/options.ts';
+import type { Connection } from '../network/connection.ts';
 import type { NetworkFilterFactory } from '../network/filter.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
@@ -11,7 +15,7 @@ import { WorkerClusterStats } from './cluster-stats.ts';
 import type { BalancedLocality } from './load-balancer/balanced-host.ts';
 import { LoadBalancer } from './load-balancer/load-balancer.ts';
 import { OriginalDestinationHosts } from './original-destination.ts';
-import type { Connector, Http1CodecFactory } from './pool/connector.ts';
+import type { Connector, Http1CodecFactory, Http2CodecFactory } from './pool/connector.ts';
 import { SharedResourceManager } from './resource-manager.ts';
 import type { ClusterCounters, HostCounters } from './shared-counters.ts';
 import { WorkerHost } from './worker-host.ts';
@@ -25,6 +29,7 @@ export interface UpstreamServices {
   readonly clusterCounters: ClusterCounters;
   readonly connect: Connector;
   readonly createHttp1Codec: Http1CodecFactory;
+  readonly createHttp2Codec: Http2CodecFactory | null;
   /** Upstream network filters of a cluster, by the worker's manifest. */
   readonly buildNetworkFilters: (models: readonly FilterModel[]) => readonly NetworkFilterFactory[];
   readonly report: (message: WorkerToMain) => void;
@@ -33,6 +38,9 @@ export interface UpstreamServices {
 }
 
 const defaultOverprovisioningFactor = 140;
+/** Of responses over HTTP/2; Envoy's defaults. */
+const maxHeadersBytes = 60 * 1024;
+const maxHeadersCount = 100;
 
 export class WorkerCluster implements Cluster {
   readonly name: string;
@@ -44,6 +52,7 @@ export class WorkerCluster implements Cluster {
   /** As last set; null before. */
   hostSet: HostSetModel | null = null;
   #stats: WorkerClusterStats | null = null;
+  #http2Options: Http2Options | null = null;
   #hosts = new Map<string, WorkerHost>();
   /** There is always a priority 0, be it empty. */
   #priorities: BalancedLocality<WorkerHost>[][] = [[]];
@@ -67,6 +76,25 @@ export class WorkerCluster implements Cluster {
   get networkFilters(): readonly NetworkFilterFactory[] {
     this.#networkFilters ??= this.services.buildNetworkFilters(this.model.filters);
     return this.#networkFilters;
+  }
+
+  createHttp1Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
+    this.stats.countHttp1Connection();
+    return this.services.createHttp1Codec(connection, this.model.protocol.http1, callbacks);
+  }
+
+  createHttp2Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
+    this.stats.countHttp2Connection();
+    const { stats, timers } = this.services;
+    this.#http2Options ??= {
+      protocol: this.model.protocol.http2,
+      maxHeadersBytes,
+      maxHeadersCount,
+      headersWithUnderscores: 'allow',
+      stats: new Http2CodecStats(stats, `cluster.${this.model.statName}.http2.`),
+      timers,
+    };
+    return (this.services.createHttp2Codec as Http2CodecFactory)(connection, this.#http2Options, callbacks);
   }
 
   /** Null if no host can serve. */

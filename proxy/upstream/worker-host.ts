@@ -9,7 +9,8 @@ import type { Host, HostResult, PoolCallbacks, PoolHandle, StreamOptions, TcpPoo
 import type { BalancedHost } from './load-balancer/balanced-host.ts';
 import { reportHostResult } from './outlier-reporter.ts';
 import { orderAddresses } from './pool/connection-race.ts';
-import { Http1Pool } from './pool/http1-pool.ts';
+import { HttpPool } from './pool/http-pool.ts';
+import type { PoolKind } from './pool/http-pool.ts';
 import { readPoolKey } from './pool/pool-key.ts';
 import { connectTcp } from './pool/tcp-pool.ts';
 import { HostField } from './shared-counters.ts';
@@ -40,9 +41,9 @@ export class WorkerHost implements Host, BalancedHost {
   #ejected = false;
   readonly #cells: Int32Array;
   readonly #start: number;
-  /** Pools without overrides, by priority; they carry most streams. */
-  readonly #plainPools: [Http1Pool | null, Http1Pool | null] = [null, null];
-  #keyedPools: Map<string, Http1Pool> | null = null;
+  /** Pools without overrides, by priority and protocol; they carry most streams. */
+  readonly #plainPools: (HttpPool | null)[] = [null, null, null, null];
+  #keyedPools: Map<string, HttpPool> | null = null;
 
   constructor(cluster: WorkerCluster, model: SlottedHostModel, placement: HostPlacement) {
     const { hostCounters, workerIndex, timers } = cluster.services;
@@ -110,7 +111,7 @@ export class WorkerHost implements Host, BalancedHost {
   }
 
   newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PoolHandle | null {
-    if (this.cluster.model.protocol.kind === 'http2') {
+    if (this.cluster.services.createHttp2Codec === null && this.#kindOf(options) !== 'http1') {
       callbacks.onPoolFailure('local-connection-failure', 'HTTP/2 upstream connections are not supported');
       return null;
     }
@@ -121,24 +122,28 @@ export class WorkerHost implements Host, BalancedHost {
     return connectTcp(this, options, callbacks);
   }
 
-  #findPool(options: StreamOptions): Http1Pool {
+  #findPool(options: StreamOptions): HttpPool {
+    const kind = this.#kindOf(options);
     const key = readPoolKey(options);
     if (key === '') {
-      let pool = this.#plainPools[options.priority];
-      if (pool === null) {
-        pool = new Http1Pool(this, options);
-        this.#plainPools[options.priority] = pool;
-      }
-      return pool;
+      const index = plainPoolIndex(options.priority, kind);
+      this.#plainPools[index] ??= new HttpPool(this, kind, options);
+      return this.#plainPools[index];
     }
     this.#keyedPools ??= new Map();
-    const fullKey = `${options.priority}${key}`;
+    const fullKey = `${options.priority}${kind}${key}`;
     let pool = this.#keyedPools.get(fullKey);
     if (pool === undefined) {
-      pool = new Http1Pool(this, options);
+      pool = new HttpPool(this, kind, options);
       this.#keyedPools.set(fullKey, pool);
     }
     return pool;
+  }
+
+  #kindOf(options: StreamOptions): PoolKind {
+    const { kind } = this.cluster.model.protocol;
+    if (kind !== 'downstream') return kind;
+    return options.downstreamProtocol === 'HTTP/2' ? 'http2' : 'http1';
   }
 
   /** No stream begins on today's connections any more: the host left, or its transport socket changed. */
@@ -165,6 +170,11 @@ function listAddresses({ model }: WorkerCluster, { address, additionalAddresses 
 
 function describeAddresses(addresses: readonly Address[]): string {
   return addresses.length === 1 ? '' : addresses.map(formatAddress).join(' ');
+}
+
+/** A cluster has pools of one kind, or of both versions where it follows the downstream. */
+function plainPoolIndex(priority: 0 | 1, kind: PoolKind): number {
+  return kind === 'http1' ? priority : priority + 2;
 }
 
 function readHealth(health: SlottedHostModel['health']): BalancedHost['health'] {

@@ -20,6 +20,7 @@ export function createConnector(contexts: SecretContexts, stats: StatsStore, tim
       transport,
       overrides: {
         alpnProtocols: options.alpnOverride,
+        alpnFallback: options.alpnFallback,
         serverName: options.serverNameOverride,
         subjectAltNames: options.subjectAltNameOverride,
       },

@@ -9,7 +9,7 @@ import { TimerWheel } from '../../common/timer-wheel.ts';
 import type { FilterModel } from '../config/model/listener.ts';
 import { httpFilters, networkFilters } from '../extensions/worker-manifest.ts';
 import type { WorkerServices } from '../http/filter.ts';
-import { createClientCodec, defaultClientCodecOptions } from '../http/h1/client-codec.ts';
+import { createClientCodec as createHttp1Codec, defaultClientCodecOptions } from '../http/h1/client-codec.ts';
 import { WorkerListeners } from '../listener/worker-listeners.ts';
 import type { NetworkFilterFactory } from '../network/filter.ts';
 import { setConnectionIdRange } from '../network/connection-record.ts';
@@ -69,7 +69,8 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     clusterCounters: new ClusterCounters(start.clusterCounters),
     connect: createConnector(contexts, stats, timers),
     createHttp1Codec: (connection, options, callbacks) =>
-      createClientCodec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
+      createHttp1Codec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
+    createHttp2Codec: null,
     buildNetworkFilters: models => models.map(model => buildUpstreamFilter(model)),
     report: post,
     random: Math.random,

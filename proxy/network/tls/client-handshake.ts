@@ -11,6 +11,8 @@ import type { SslStats } from './ssl-stats.ts';
 /** Per-connection replacements; null keeps what is configured. */
 export interface TlsOverrides {
   readonly alpnProtocols: readonly string[] | null;
+  /** Offered where neither the configuration nor a replacement names any. */
+  readonly alpnFallback?: readonly string[];
   readonly serverName: string | null;
   readonly subjectAltNames: readonly string[] | null;
 }
@@ -64,7 +66,8 @@ export class ClientTls {
       return;
     }
     const serverName = overrides.serverName ?? this.#model.sni;
-    const alpn = overrides.alpnProtocols ?? this.#model.common.alpnProtocols;
+    const configured = overrides.alpnProtocols ?? this.#model.common.alpnProtocols;
+    const alpn = configured.length === 0 ? (overrides.alpnFallback ?? configured) : configured;
     const kept = this.#takeSession(serverName);
     const stream = tls.connect({
       socket: connection.socket,

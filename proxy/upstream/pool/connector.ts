@@ -4,6 +4,7 @@ import type { TcpKeepaliveModel } from '../../config/model/cluster.ts';
 import type { Http1OptionsModel } from '../../config/model/http-connection-manager.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../../config/model/tls.ts';
 import type { ClientCodec, ClientConnectionCallbacks } from '../../http/codec.ts';
+import type { Http2Options } from '../../http/h2/options.ts';
 import type { Connection, ConnectionCallbacks } from '../../network/connection.ts';
 
 export interface ConnectOptions {
@@ -13,6 +14,8 @@ export interface ConnectOptions {
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
   /** Overrides of the transport socket for this connection; null: as configured. */
   readonly alpnOverride: readonly string[] | null;
+  /** Offered if neither the transport socket nor an override names any. */
+  readonly alpnFallback: readonly string[];
   readonly serverNameOverride: string | null;
   readonly subjectAltNameOverride: readonly string[] | null;
   readonly keepalive: TcpKeepaliveModel | null;
@@ -29,5 +32,11 @@ export type Connector = (options: ConnectOptions) => Connection;
 export type Http1CodecFactory = (
   connection: Connection,
   options: Http1OptionsModel,
+  callbacks: ClientConnectionCallbacks,
+) => ClientCodec;
+
+export type Http2CodecFactory = (
+  connection: Connection,
+  options: Http2Options,
   callbacks: ClientConnectionCallbacks,
 ) => ClientCodec;

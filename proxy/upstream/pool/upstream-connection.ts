@@ -26,6 +26,7 @@ export class UpstreamConnection {
   readonly #host: WorkerHost;
   readonly #priority: 0 | 1;
   readonly #owner: UpstreamConnectionOwner;
+  readonly #alpnFallback: readonly string[];
   readonly #startMs: number;
   #connectTimer: Timer | null = null;
   #timedOut = false;
@@ -35,11 +36,18 @@ export class UpstreamConnection {
   #countedRxBytes = 0;
 
   /** Takes the connection's place in the circuit breaker, which the caller has checked. */
-  constructor(host: WorkerHost, options: StreamOptions, callbacks: ConnectionCallbacks, owner: UpstreamConnectionOwner) {
+  constructor(
+    host: WorkerHost,
+    options: StreamOptions,
+    callbacks: ConnectionCallbacks,
+    owner: UpstreamConnectionOwner,
+    alpnFallback: readonly string[] = [],
+  ) {
     const { cluster } = host;
     this.#host = host;
     this.#priority = options.priority;
     this.#owner = owner;
+    this.#alpnFallback = alpnFallback;
     this.#startMs = cluster.services.timers.now();
     cluster.stats.cxTotal.inc();
     cluster.stats.cxActive.inc();
@@ -77,6 +85,7 @@ export class UpstreamConnection {
       bindAddress: options.sourceAddress ?? cluster.findBindAddress(address),
       transportSocket,
       alpnOverride: options.alpnOverride,
+      alpnFallback: this.#alpnFallback,
       serverNameOverride: options.serverNameOverride,
       subjectAltNameOverride: options.subjectAltNameOverride,
       keepalive: model.tcpKeepalive,

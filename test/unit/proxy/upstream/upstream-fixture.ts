@@ -6,7 +6,15 @@ import type {
   LoadBalancerModel,
   OutlierDetectionModel,
 } from '../../../../proxy/config/model/cluster.ts';
-import type { ClientCodec, RequestEncoder, ResponseDecoder } from '../../../../proxy/http/codec.ts';
+import type {
+  ClientCodec,
+  ClientConnectionCallbacks,
+  RequestEncoder,
+  ResponseDecoder,
+  StreamResetReason,
+} from '../../../../proxy/http/codec.ts';
+import type { Http2Options } from '../../../../proxy/http/h2/options.ts';
+import { compileHttp2Options } from '../../../../proxy/config/compile/http-protocol.ts';
 import { HeaderMap } from '../../../../proxy/http/header-map.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks } from '../../../../proxy/network/connection.ts';
 import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
@@ -107,7 +115,7 @@ export function makeCluster(parts: Partial<ClusterModel> = {}): ClusterModel {
     protocol: {
       kind: 'http1',
       http1: {} as never,
-      http2: {} as never,
+      http2: compileHttp2Options(null, ''),
       idleTimeoutMs: 3_600_000,
       maxConnectionDurationMs: 0,
       maxStreamDurationMs: 0,
@@ -199,6 +207,7 @@ export class ScriptedStream implements RequestEncoder {
   readonly decoder: ResponseDecoder;
   readonly connection: Connection;
   readonly #onComplete: (reusable: boolean) => void;
+  readonly #endsConnection: boolean;
   headers: HeaderMap | null = null;
   body = '';
   requestEnded = false;
@@ -209,8 +218,10 @@ export class ScriptedStream implements RequestEncoder {
   readonly wireBytesSent = 0;
   readonly wireBytesReceived = 0;
 
-  constructor(connection: Connection, decoder: ResponseDecoder, onComplete: (reusable: boolean) => void) {
+  /** `endsConnection`: what a reset does, as on HTTP/1. */
+  constructor(connection: Connection, decoder: ResponseDecoder, onComplete: (reusable: boolean) => void, endsConnection = true) {
     this.connection = connection;
+    this.#endsConnection = endsConnection;
     this.decoder = decoder;
     this.#onComplete = onComplete;
   }
@@ -233,7 +244,8 @@ export class ScriptedStream implements RequestEncoder {
   reset(reason: 'local-reset'): void {
     this.resetReason = reason;
     this.decoder.onReset(reason, '');
-    this.connection.close('no-flush');
+    if (this.#endsConnection) this.connection.close('no-flush');
+    else this.#onComplete(true);
   }
   readDisable(disable: boolean): void {
     this.readDisables += disable ? 1 : -1;
@@ -250,11 +262,52 @@ export class ScriptedStream implements RequestEncoder {
   }
 }
 
+/** Many streams at once; the test says what the peer allows and announces. */
+export class ScriptedHttp2Codec implements ClientCodec {
+  readonly protocol = 'HTTP/2';
+  readonly callbacks: ClientConnectionCallbacks;
+  readonly options: Http2Options;
+  readonly #connection: Connection;
+  readonly #begun: ScriptedStream[];
+  readonly #open = new Set<ScriptedStream>();
+  maxConcurrentStreams: number;
+
+  constructor(connection: Connection, options: Http2Options, callbacks: ClientConnectionCallbacks, begun: ScriptedStream[]) {
+    this.#connection = connection;
+    this.#begun = begun;
+    this.options = options;
+    this.callbacks = callbacks;
+    this.maxConcurrentStreams = options.protocol.maxConcurrentStreams;
+  }
+  newStream(decoder: ResponseDecoder): RequestEncoder {
+    const onComplete = (reusable: boolean) => {
+      this.#open.delete(stream);
+      this.callbacks.onStreamComplete(reusable);
+    };
+    const stream = new ScriptedStream(this.#connection, decoder, onComplete, false);
+    this.#open.add(stream);
+    this.#begun.push(stream);
+    return stream;
+  }
+  limitStreams(maxConcurrentStreams: number): void {
+    this.maxConcurrentStreams = Math.min(maxConcurrentStreams, this.options.protocol.maxConcurrentStreams);
+    this.callbacks.onMaxConcurrentStreams?.(this.maxConcurrentStreams);
+  }
+  dispatch(): void {}
+  onConnectionClose(reason: StreamResetReason): void {
+    for (const stream of this.#open) stream.decoder.onReset(reason, '');
+    this.#open.clear();
+  }
+  onAboveWriteBufferHighWatermark(): void {}
+  onBelowWriteBufferLowWatermark(): void {}
+}
+
 export interface UpstreamFixture {
   readonly services: UpstreamServices;
   readonly stats: StatsStore;
   readonly connections: ScriptedConnection[];
   readonly streams: ScriptedStream[];
+  readonly http2Codecs: ScriptedHttp2Codec[];
   readonly reports: WorkerToMain[];
   /** Ends every connection, and with them the timers that keep the process alive. */
   closeAll(): void;
@@ -269,6 +322,7 @@ export function makeUpstream(
   const stats = makeStats();
   const connections: ScriptedConnection[] = [];
   const streams: ScriptedStream[] = [];
+  const http2Codecs: ScriptedHttp2Codec[] = [];
   const reports: WorkerToMain[] = [];
   const services: UpstreamServices = {
     workerIndex: parts.workerIndex ?? 0,
@@ -304,6 +358,11 @@ export function makeUpstream(
         onBelowWriteBufferLowWatermark: () => current?.decoder.onBelowWriteBufferLowWatermark(),
       };
     },
+    createHttp2Codec: (connection, options, callbacks) => {
+      const codec = new ScriptedHttp2Codec(connection, options, callbacks, streams);
+      http2Codecs.push(codec);
+      return codec;
+    },
     buildNetworkFilters: () => [],
     report: message => reports.push(message),
     random: parts.random ?? (() => 0),
@@ -313,6 +372,7 @@ export function makeUpstream(
     stats,
     connections,
     streams,
+    http2Codecs,
     reports,
     closeAll: () => {
       for (const connection of connections) connection.close();

@@ -1,49 +1,6 @@
 import t from 'tap';
-import type { Test } from 'tap';
-import type { ResponseDecoder } from '../../../../../proxy/http/codec.ts';
-import type { PoolCallbacks, StreamOptions } from '../../../../../proxy/upstream/cluster-manager.ts';
-import { WorkerCluster } from '../../../../../proxy/upstream/worker-cluster.ts';
-import type { ClusterModel } from '../../../../../proxy/config/model/cluster.ts';
-import { makeCluster, makeContext, makeHost, makeLimits, makeUpstream, plainOptions } from '../upstream-fixture.ts';
-
-const ignoring: ResponseDecoder = {
-  onResponse1xxHeaders() {},
-  onResponseHeaders() {},
-  onResponseData() {},
-  onResponseTrailers() {},
-  onReset() {},
-  onAboveWriteBufferHighWatermark() {},
-  onBelowWriteBufferLowWatermark() {},
-};
-
-function setUp(t: Test, parts: Partial<ClusterModel> = {}) {
-  const upstream = makeUpstream();
-  t.teardown(() => upstream.closeAll());
-  const cluster = new WorkerCluster(makeCluster(parts), 0, upstream.services);
-  const locality = { region: '', zone: '', subZone: '', priority: 0, weight: 0 };
-  cluster.setHosts({
-    cluster: 'app',
-    overprovisioningFactor: 140,
-    localities: [{ ...locality, hosts: [{ ...makeHost('10.0.0.1'), slot: 0 }] }],
-  });
-  const host = cluster.chooseHost(makeContext());
-  if (host === null) throw new Error('no host');
-  const events: string[] = [];
-  const open = (name: string, options: StreamOptions = plainOptions) => {
-    const callbacks: PoolCallbacks = {
-      onPoolReady: (encoder, _connection, _protocol, reused) => {
-        events.push(`${name} ready${reused ? ' reused' : ''}`);
-        const headers = upstream.streams.at(-1)?.headers;
-        if (headers === null) encoder.encodeHeaders(emptyHeaders, true);
-      },
-      onPoolFailure: (reason, transport) => events.push(`${name} ${reason} ${transport}`.trim()),
-    };
-    return host.newStream(options, ignoring, callbacks);
-  };
-  return { ...upstream, cluster, host, events, open };
-}
-
-const emptyHeaders = new (await import('../../../../../proxy/http/header-map.ts')).HeaderMap();
+import { makeCluster, makeLimits, plainOptions } from '../upstream-fixture.ts';
+import { setUpPool as setUp } from './pool-fixture.ts';
 
 t.test('a stream waits for its connection, and the next one reuses it', async t => {
   const { connections, streams, events, open, counter, gauge, host } = setUp(t);
@@ -171,13 +128,6 @@ t.test('a pool without any connection may have one beyond the limit', async t =>
   t.equal(connections.length, 1);
 });
 
-t.test('a cluster that speaks HTTP/2 only serves no stream, and says why', async t => {
-  const { connections, events, open } = setUp(t, { protocol: { ...makeCluster().protocol, kind: 'http2' } });
-  t.equal(open('a'), null);
-  t.same(events, ['a local-connection-failure HTTP/2 upstream connections are not supported']);
-  t.equal(connections.length, 0);
-});
-
 t.test('streams that differ in what a connection promises do not share one', async t => {
   const { connections, open } = setUp(t);
   const alpn = ['istio-http/1.1'];
@@ -205,10 +155,4 @@ t.test('retired pools close idle connections at once and busy ones after their s
   t.equal(connections.length, 3, 'new streams get new connections');
   streams[1].respond(200);
   t.equal(connections[1].state, 'closed');
-});
-
-t.test('an HTTP/2 cluster fails its streams with a reason', async t => {
-  const { events, open } = setUp(t, { protocol: { ...makeCluster().protocol, kind: 'http2' } });
-  open('a');
-  t.same(events, ['a local-connection-failure HTTP/2 upstream connections are not supported']);
 });

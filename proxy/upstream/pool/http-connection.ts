@@ -1,47 +1,72 @@
-/** One pooled HTTP/1 connection: its codec, its stream, its idle and life time. */
+/** One pooled HTTP connection: its codec, its streams, its idle and life time. */
 import { Timer } from '../../../common/timer-wheel.ts';
 import type { ClientCodec, ClientConnectionCallbacks, ResponseDecoder } from '../../http/codec.ts';
 import type { CloseEvent, ConnectionCallbacks } from '../../network/connection.ts';
 import type { PoolCallbacks, PoolFailureReason } from '../cluster-manager.ts';
-import type { Http1Pool } from './http1-pool.ts';
+import type { HttpPool, PoolKind } from './http-pool.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
 import type { UpstreamConnectionOwner } from './upstream-connection.ts';
 
 /** The ALPN on which the one upstream network filter there is, metadata exchange, has anything to do for HTTP. */
 const peerExchangeProtocol = 'istio-peer-exchange';
 
-export class Http1Connection implements ConnectionCallbacks, ClientConnectionCallbacks, UpstreamConnectionOwner {
-  readonly #pool: Http1Pool;
+/** What a TLS socket offers by ALPN where its configuration names nothing. */
+const fallbackProtocols: { readonly [K in PoolKind]: readonly string[] } = {
+  http1: ['http/1.1'],
+  http2: ['h2'],
+  auto: ['h2', 'http/1.1'],
+};
+
+export class HttpConnection implements ConnectionCallbacks, ClientConnectionCallbacks, UpstreamConnectionOwner {
+  readonly #pool: HttpPool;
   readonly #upstream: UpstreamConnection;
   #codec: ClientCodec | null = null;
-  #hasStream = false;
+  #activeStreams = 0;
+  /** Streams begun so far. */
   #streams = 0;
   /** 0: no limit. */
   readonly #maxStreams: number;
   #closing = false;
-  #expired = false;
+  /** Takes no further stream, and closes after its last. */
+  #draining = false;
+  #protocolError = false;
   #idleSinceMs = 0;
   #idleTimer: Timer | null = null;
   #lifeTimer: Timer | null = null;
+  /** It is among the pool's connections that can take a stream. Kept by the pool. */
+  isListed = false;
 
-  constructor(pool: Http1Pool) {
+  constructor(pool: HttpPool) {
     this.#pool = pool;
     const { model } = pool.host.cluster;
     this.#maxStreams = model.protocol.maxRequestsPerConnection || model.maxRequestsPerConnection;
-    pool.host.cluster.stats.countHttp1Connection();
-    this.#upstream = new UpstreamConnection(pool.host, pool.options, this, this);
+    this.#upstream = new UpstreamConnection(pool.host, pool.options, this, this, fallbackProtocols[pool.kind]);
   }
 
-  /** Open, and not about to be closed by either side. */
-  get isUsable(): boolean {
-    return !this.#closing && this.#upstream.connection.state === 'open';
+  get activeStreams(): number {
+    return this.#activeStreams;
+  }
+
+  /** Streams that it can take now or, while it is being made, will be able to take. Below zero if the peer lowered its limit. */
+  get unusedCapacity(): number {
+    if (this.#closing || this.#draining) return 0;
+    const { state } = this.#upstream.connection;
+    if (state !== 'open' && state !== 'connecting') return 0;
+    const { kind, host } = this.#pool;
+    const expected = kind === 'http1' ? 1 : host.cluster.model.protocol.http2.maxConcurrentStreams;
+    const concurrent = (this.#codec?.maxConcurrentStreams ?? expected) - this.#activeStreams;
+    return this.#maxStreams === 0 ? concurrent : Math.min(concurrent, this.#maxStreams - this.#streams);
   }
 
   beginStream(decoder: ResponseDecoder, callbacks: PoolCallbacks): void {
     const codec = this.#codec as ClientCodec;
     const isReused = this.#streams > 0;
     this.#streams++;
-    this.#hasStream = true;
+    this.#activeStreams++;
+    if (this.#streams === this.#maxStreams) {
+      this.#pool.host.cluster.stats.cxMaxRequests.inc();
+      this.#draining = true;
+    }
     callbacks.onPoolReady(codec.newStream(decoder), this.#upstream.connection.info, codec.protocol, isReused);
   }
 
@@ -55,6 +80,12 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
     if (!this.#idleTimer.armed) timers.arm(this.#idleTimer, idleTimeoutMs);
   }
 
+  /** No stream begins any more; those under way finish. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#activeStreams === 0) this.close();
+  }
+
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
@@ -62,7 +93,7 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
   }
 
   #onIdleTimer(): void {
-    if (this.#hasStream || this.#closing) return;
+    if (this.#activeStreams > 0 || this.#closing) return;
     const { cluster } = this.#pool.host;
     const { timers } = cluster.services;
     const leftMs = this.#idleSinceMs + cluster.model.protocol.idleTimeoutMs - timers.now();
@@ -76,8 +107,7 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
 
   #onLifeTimer(): void {
     this.#pool.host.cluster.stats.cxMaxDurationReached.inc();
-    this.#expired = true;
-    if (!this.#hasStream) this.close();
+    this.drain();
   }
 
   // ConnectionCallbacks
@@ -87,23 +117,25 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
   }
 
   onConnected(): void {
-    const { cluster } = this.#pool.host;
-    if (this.#upstream.connection.info.tls?.alpn === peerExchangeProtocol) this.#upstream.installFilters(null);
+    const alpn = this.#upstream.connection.info.tls?.alpn ?? '';
+    if (alpn === peerExchangeProtocol) this.#upstream.installFilters(null);
     const { connection } = this.#upstream;
     if (connection.state === 'closed') return;
     connection.setNoDelay(true);
-    this.#codec = cluster.services.createHttp1Codec(connection, cluster.model.protocol.http1, this);
+    const { kind, host } = this.#pool;
+    const isHttp2 = kind === 'http2' || (kind === 'auto' && alpn === 'h2');
+    this.#codec = isHttp2 ? host.cluster.createHttp2Codec(connection, this) : host.cluster.createHttp1Codec(connection, this);
     this.#upstream.onConnected();
   }
 
   onClose(event: CloseEvent): void {
     this.#closing = true;
-    const hadStream = this.#hasStream;
+    const hadStream = this.#activeStreams > 0;
     const { timers } = this.#pool.host.cluster.services;
     if (this.#idleTimer !== null) timers.cancel(this.#idleTimer);
     if (this.#lifeTimer !== null) timers.cancel(this.#lifeTimer);
-    this.#codec?.onConnectionClose('connection-termination');
-    this.#endStream();
+    this.#codec?.onConnectionClose(this.#protocolError ? 'protocol-error' : 'connection-termination');
+    while (this.#activeStreams > 0) this.#endStream();
     if (this.#upstream.isEstablished) this.#pool.host.cluster.stats.rqPerCx.record(this.#streams);
     this.#upstream.onClose(event, hadStream);
   }
@@ -135,31 +167,40 @@ export class Http1Connection implements ConnectionCallbacks, ClientConnectionCal
   // ClientConnectionCallbacks
 
   onStreamComplete(reusable: boolean): void {
+    if (this.#activeStreams === 0) return;
     this.#endStream();
     this.#upstream.countBytes();
-    const { stats } = this.#pool.host.cluster;
-    const isSpent = this.#maxStreams > 0 && this.#streams >= this.#maxStreams;
-    if (reusable && !isSpent && !this.#expired && this.isUsable) {
-      this.#pool.onIdle(this);
-      return;
+    if (this.#closing) return;
+    const isOpen = this.#upstream.connection.state === 'open';
+    if (!reusable && !this.#draining && isOpen) this.#pool.host.cluster.stats.cxCloseNotify.inc();
+    if (!reusable || !isOpen) this.#draining = true;
+    if (this.#draining) {
+      if (this.#activeStreams === 0) this.close();
+    } else if (this.unusedCapacity > 0) {
+      this.#pool.onCapacity(this);
+    } else if (this.#activeStreams === 0) {
+      this.awaitStream();
     }
-    if (isSpent) stats.cxMaxRequests.inc();
-    if (!reusable && this.isUsable) stats.cxCloseNotify.inc();
-    this.close();
   }
 
   onGoAway(): void {
-    this.#expired = true;
+    if (this.#closing) return;
+    this.#pool.host.cluster.stats.cxCloseNotify.inc();
+    this.drain();
+  }
+
+  onMaxConcurrentStreams(): void {
+    if (this.unusedCapacity > 0) this.#pool.onCapacity(this);
   }
 
   onProtocolError(): void {
     this.#pool.host.cluster.stats.cxProtocolError.inc();
+    this.#protocolError = true;
     this.close();
   }
 
   #endStream(): void {
-    if (!this.#hasStream) return;
-    this.#hasStream = false;
+    this.#activeStreams--;
     this.#pool.onStreamEnd();
   }
 }

@@ -1,21 +1,25 @@
 /**
- * HTTP/1 connections to one host: one stream each at a time, the last used one first. Streams wait while connections are being
- * made; a failed connect fails all that wait, so that nothing is stuck behind a dead host.
+ * HTTP connections to one host, of either version: the one that was ready last takes the next stream, as many streams at once
+ * as its protocol and its peer allow. Streams wait while connections are being made; a failed connect fails all that wait, so
+ * that nothing is stuck behind a dead host.
  *
  * Source: Envoy's connection pool.
  */
 import type { ResponseDecoder } from '../../http/codec.ts';
 import type { PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../cluster-manager.ts';
 import type { WorkerHost } from '../worker-host.ts';
-import { Http1Connection } from './http1-connection.ts';
+import { HttpConnection } from './http-connection.ts';
+
+/** `auto`: what ALPN negotiates, HTTP/1 without it. */
+export type PoolKind = 'http1' | 'http2' | 'auto';
 
 class PendingStream implements PoolHandle {
   readonly decoder: ResponseDecoder;
   readonly callbacks: PoolCallbacks;
-  readonly #pool: Http1Pool;
+  readonly #pool: HttpPool;
   isDone = false;
 
-  constructor(pool: Http1Pool, decoder: ResponseDecoder, callbacks: PoolCallbacks) {
+  constructor(pool: HttpPool, decoder: ResponseDecoder, callbacks: PoolCallbacks) {
     this.#pool = pool;
     this.decoder = decoder;
     this.callbacks = callbacks;
@@ -26,37 +30,32 @@ class PendingStream implements PoolHandle {
   }
 }
 
-export class Http1Pool {
+export class HttpPool {
   readonly host: WorkerHost;
+  readonly kind: PoolKind;
   readonly options: StreamOptions;
-  readonly #ready: Http1Connection[] = [];
-  readonly #all = new Set<Http1Connection>();
+  /** Connections with capacity; the last one takes the next stream. Those that lost it meanwhile are dropped when met. */
+  readonly #ready: HttpConnection[] = [];
+  readonly #connecting = new Set<HttpConnection>();
+  readonly #all = new Set<HttpConnection>();
   readonly #pending: PendingStream[] = [];
-  #connecting = 0;
   #draining = false;
 
   /** `options` are those of the first stream: all streams of this pool agree in what matters. */
-  constructor(host: WorkerHost, options: StreamOptions) {
+  constructor(host: WorkerHost, kind: PoolKind, options: StreamOptions) {
     this.host = host;
+    this.kind = kind;
     // The stream info belongs to one stream only; the pool must not keep it alive.
     this.options = { ...options, streamInfo: null };
     host.cluster.stats.useBreaker(options.priority, 'cx_pool');
-  }
-
-  get isDraining(): boolean {
-    return this.#draining;
-  }
-
-  get connectionCount(): number {
-    return this.#all.size;
   }
 
   /** Calls back at once if a connection is free, and then returns null; else a handle of the waiting stream. */
   newStream(decoder: ResponseDecoder, callbacks: PoolCallbacks): PoolHandle | null {
     const { cluster } = this.host;
     const { priority } = this.options;
-    for (let ready = this.#ready.pop(); ready !== undefined; ready = this.#ready.pop()) {
-      if (!ready.isUsable) continue;
+    const ready = this.#findReady();
+    if (ready !== null) {
       this.#attach(ready, decoder, callbacks);
       return null;
     }
@@ -74,10 +73,19 @@ export class Http1Pool {
     return stream.isDone ? null : stream;
   }
 
+  #findReady(): HttpConnection | null {
+    for (let last = this.#ready.at(-1); last !== undefined; last = this.#ready.at(-1)) {
+      if (last.unusedCapacity > 0) return last;
+      this.#ready.pop();
+      last.isListed = false;
+    }
+    return null;
+  }
+
   /** Lets streams in flight finish and closes each connection after its last; waiting streams are still served. */
   drain(): void {
     this.#draining = true;
-    for (const idle of this.#ready.splice(0)) idle.close();
+    for (const connection of [...this.#all]) if (!this.#connecting.has(connection)) connection.drain();
   }
 
   cancel(stream: PendingStream): void {
@@ -95,7 +103,10 @@ export class Http1Pool {
   }
 
   #connectIfNeeded(): void {
-    while (this.#pending.length > this.#connecting) {
+    if (this.#pending.length === 0) return;
+    let expected = 0;
+    for (const connection of this.#connecting) expected += connection.unusedCapacity;
+    while (this.#pending.length > expected) {
       const { cluster } = this.host;
       if (!cluster.resources.tryConnection(this.options.priority)) {
         cluster.stats.cxOverflow.inc();
@@ -103,15 +114,16 @@ export class Http1Pool {
         if (this.#all.size > 0) return;
         cluster.resources.forceConnection(this.options.priority);
       }
-      this.#connecting++;
-      this.#all.add(new Http1Connection(this));
+      const connection = new HttpConnection(this);
+      this.#connecting.add(connection);
+      this.#all.add(connection);
+      expected += connection.unusedCapacity;
     }
   }
 
-  #attach(connection: Http1Connection, decoder: ResponseDecoder, callbacks: PoolCallbacks): void {
+  #attach(connection: HttpConnection, decoder: ResponseDecoder, callbacks: PoolCallbacks): void {
     const { cluster } = this.host;
     if (!cluster.resources.tryRequest(this.options.priority)) {
-      this.#ready.push(connection);
       cluster.stats.rqActiveOverflow.inc();
       callbacks.onPoolFailure('overflow', '');
       return;
@@ -125,23 +137,33 @@ export class Http1Pool {
 
   // Reports of the connections
 
-  onConnected(connection: Http1Connection): void {
-    this.#connecting--;
-    this.onIdle(connection);
+  onConnected(connection: HttpConnection): void {
+    this.#connecting.delete(connection);
+    this.onCapacity(connection);
   }
 
-  /** The connection can take a stream: the longest waiting one, if any. */
-  onIdle(connection: Http1Connection): void {
-    const next = this.#pending.shift();
-    if (next !== undefined) {
+  /** The connection can take streams: those that wait, the longest waiting ones first. */
+  onCapacity(connection: HttpConnection): void {
+    while (this.#pending.length > 0 && connection.unusedCapacity > 0) {
+      const next = this.#pending.shift() as PendingStream;
       this.#leaveQueue(next);
       this.#attach(connection, next.decoder, next.callbacks);
-    } else if (this.#draining) {
-      connection.close();
-    } else {
-      this.#ready.push(connection);
+    }
+    if (connection.unusedCapacity > 0) this.#list(connection);
+    this.#connectIfNeeded();
+  }
+
+  #list(connection: HttpConnection): void {
+    if (connection.activeStreams === 0) {
+      if (this.#draining) {
+        connection.close();
+        return;
+      }
       connection.awaitStream();
     }
+    if (connection.isListed) return;
+    connection.isListed = true;
+    this.#ready.push(connection);
   }
 
   onStreamEnd(): void {
@@ -151,14 +173,12 @@ export class Http1Pool {
     this.host.endRequest();
   }
 
-  onClosed(connection: Http1Connection, failure: PoolFailureReason | null, transportFailureReason: string): void {
+  onClosed(connection: HttpConnection, failure: PoolFailureReason | null, transportFailureReason: string): void {
     this.#all.delete(connection);
+    this.#connecting.delete(connection);
     const index = this.#ready.indexOf(connection);
     if (index !== -1) this.#ready.splice(index, 1);
-    if (failure !== null) {
-      this.#connecting--;
-      this.#failPending(failure, transportFailureReason);
-    }
+    if (failure !== null) this.#failPending(failure, transportFailureReason);
     this.#connectIfNeeded();
     // As in Envoy, where a pool that ends updates the breaker of the other priority.
     if (this.#all.size === 0) this.host.cluster.stats.useBreaker(1, 'cx_pool');
