@@ -1,6 +1,6 @@
 /** The values of a histogram at one moment: only the buckets that hold any. */
 import { lowerBoundOf } from './log-linear-buckets.ts';
-import { readHistogramCells } from './stats-store.ts';
+import { readHistogramCells } from './stat-metrics.ts';
 
 export interface BucketCounts {
   /** Ascending; see log-linear-buckets.ts. */
@@ -25,6 +25,13 @@ export function readCounts(parts: readonly HistogramPart[]): BucketCounts {
     readHistogramCells(part, part.blocks, (bucket, count) => sums.set(bucket, (sums.get(bucket) ?? 0) + count));
   }
   return sums.size === 0 ? noCounts : fromMap(sums);
+}
+
+export function addCounts(a: BucketCounts, b: BucketCounts): BucketCounts {
+  if (a.count === 0) return b;
+  const sums = new Map(a.buckets.map((bucket, i) => [bucket, a.counts[i]]));
+  for (const [i, bucket] of b.buckets.entries()) sums.set(bucket, (sums.get(bucket) ?? 0) + b.counts[i]);
+  return fromMap(sums);
 }
 
 /** What was recorded since `earlier`. */

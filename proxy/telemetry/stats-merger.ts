@@ -2,20 +2,10 @@
  * All metrics of the process, merged over threads. Every thread's StatsStore announces its metrics to a sink of this merger;
  * values are read from shared memory when a snapshot is taken.
  */
-import { noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
+import { type Cells, type HistogramSnapshot, MergedMetric } from './merged-metric.ts';
 import { type StatFamilyName, statFamilies } from './stat-families.ts';
-import type { TagExtractor } from './tag-extractor.ts';
-import {
-  type Cells,
-  countValues,
-  type HistogramSnapshot,
-  isUsed,
-  type MergedMetric,
-  readGauge,
-  readHistogram,
-  sumParts,
-} from './merged-metric.ts';
 import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts';
+import type { TagExtractor } from './tag-extractor.ts';
 
 export type { HistogramSnapshot };
 
@@ -48,6 +38,14 @@ export interface TextReadout {
   set(text: string): void;
 }
 
+/** A family of names below a scope. */
+interface Declaration {
+  readonly scope: string;
+  readonly family: StatFamilyName;
+  /** How many scopes of all threads declared it. */
+  scopes: number;
+}
+
 /** A start is not slowed down by what the first reading will need. */
 const preparationDelayMs = 2000;
 const preparationSliceMs = 5;
@@ -61,8 +59,9 @@ export class StatsMerger {
     histogram: new Map(),
     'text-readout': new Map(),
   };
-  /** Declared since the last reading; made then, as most are never read. */
-  readonly #declared = new Map<string, readonly [scope: string, family: StatFamilyName]>();
+  readonly #declarations = new Map<string, Declaration>();
+  /** Those of the declarations whose metrics do not exist yet: they are made by the next reading, as most are never read. */
+  readonly #pending = new Set<Declaration>();
   /** Metrics whose tags nobody asked for yet. */
   readonly #untagged: MergedMetric[] = [];
   #preparation: NodeJS.Timeout | null = null;
@@ -84,10 +83,13 @@ export class StatsMerger {
         if (cells === undefined) throw new Error(`stats block ${registration.block} was not announced`);
         this.#register(registration, cells, blocks);
       },
-      declare: (scope, family) => {
-        this.#declared.set(`${family} ${scope}`, [scope, family]);
-        this.#schedulePreparation(preparationDelayMs);
+      unregister: (kind, name) => {
+        const metric = this.#metrics[kind].get(name);
+        metric?.retirePart(blocks);
+        if (metric?.isGone) this.#metrics[kind].delete(name);
       },
+      declare: (scope, family) => this.#declare(scope, family),
+      undeclare: (scope, family) => this.#undeclare(scope, family),
     };
   }
 
@@ -126,22 +128,44 @@ export class StatsMerger {
 
   /** Sets every counter to zero, as shown. */
   resetCounters(): void {
-    for (const metric of this.#metrics.counter.values()) metric.counterBase = sumParts(metric);
+    for (const metric of this.#metrics.counter.values()) metric.reset();
   }
 
   /** Ends an interval of histograms; Envoy does so at every flush of statistics. */
   flushIntervals(): void {
-    for (const metric of this.#metrics.histogram.values()) {
-      const isUnchanged = countValues(metric) === metric.flushed.count;
-      const current = isUnchanged ? metric.flushed : readCounts(metric.parts);
-      metric.interval = isUnchanged ? noCounts : subtractCounts(current, metric.flushed);
-      metric.flushed = current;
-    }
+    for (const metric of this.#metrics.histogram.values()) metric.flushInterval();
   }
 
   #register(registration: StatRegistration, cells: Cells, blocks: ReadonlyMap<number, Cells>): void {
     const { kind, name, tagExtractedName, tags, index } = registration;
-    this.#ensure(kind, name, tagExtractedName, tags).parts.push({ cells, index, blocks });
+    this.#ensure(kind, name, tagExtractedName, tags).addPart({ cells, index, blocks });
+  }
+
+  #declare(scope: string, family: StatFamilyName): void {
+    const key = `${family} ${scope}`;
+    const known = this.#declarations.get(key);
+    if (known !== undefined) {
+      known.scopes++;
+      return;
+    }
+    const declaration = { scope, family, scopes: 1 };
+    this.#declarations.set(key, declaration);
+    this.#pending.add(declaration);
+    this.#schedulePreparation(preparationDelayMs);
+  }
+
+  #undeclare(scope: string, family: StatFamilyName): void {
+    const key = `${family} ${scope}`;
+    const declaration = this.#declarations.get(key);
+    if (declaration === undefined || --declaration.scopes > 0) return;
+    this.#declarations.delete(key);
+    if (this.#pending.delete(declaration)) return;
+    for (const { kind, name } of statFamilies[family]) {
+      const metric = this.#metrics[kind].get(scope + name);
+      if (metric === undefined) continue;
+      metric.declarations--;
+      if (metric.isGone) this.#metrics[kind].delete(scope + name);
+    }
   }
 
   /** Does ahead, in short slices, what the first reading would have to do at once. */
@@ -151,17 +175,18 @@ export class StatsMerger {
       const endMs = performance.now() + preparationSliceMs;
       this.#makeDeclared(endMs);
       while (this.#untagged.length > 0 && performance.now() < endMs) this.#extractTags(this.#untagged.pop() as MergedMetric);
-      if (this.#declared.size > 0 || this.#untagged.length > 0) this.#schedulePreparation(preparationPauseMs);
+      if (this.#pending.size > 0 || this.#untagged.length > 0) this.#schedulePreparation(preparationPauseMs);
     }, delayMs).unref();
   }
 
   #makeDeclared(endMs = Number.POSITIVE_INFINITY): void {
     const isIncluded = this.#options.isIncluded ?? (() => true);
-    for (const [key, [scope, family]] of this.#declared) {
+    for (const declaration of this.#pending) {
       if (performance.now() >= endMs) return;
-      this.#declared.delete(key);
+      this.#pending.delete(declaration);
+      const { scope, family } = declaration;
       for (const { kind, name } of statFamilies[family]) {
-        if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null, null);
+        if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null, null).declarations++;
       }
     }
   }
@@ -177,18 +202,7 @@ export class StatsMerger {
     let metric = this.#metrics[kind].get(name);
     if (metric === undefined) {
       const bounds = kind === 'histogram' ? this.#options.histogramBounds(name) : [];
-      metric = {
-        kind,
-        name,
-        tagExtractedName,
-        tags,
-        bounds,
-        parts: [],
-        counterBase: 0,
-        text: '',
-        flushed: noCounts,
-        interval: noCounts,
-      };
+      metric = new MergedMetric(kind, name, tagExtractedName, tags, bounds);
       this.#metrics[kind].set(name, metric);
       if (tagExtractedName === null) {
         this.#untagged.push(metric);
@@ -204,11 +218,11 @@ export class StatsMerger {
     const common = { kind, name, tagExtractedName: metric.tagExtractedName ?? name, tags: metric.tags ?? [], text };
     switch (kind) {
       case 'counter':
-        return { ...common, value: sumParts(metric) - metric.counterBase, used: isUsed(metric), histogram: null };
+        return { ...common, ...metric.readCounter(), histogram: null };
       case 'gauge':
-        return { ...common, ...readGauge(metric), histogram: null };
+        return { ...common, ...metric.readGauge(), histogram: null };
       case 'histogram': {
-        const histogram = readHistogram(metric);
+        const histogram = metric.readHistogram();
         return { ...common, value: 0, used: histogram.count > 0, histogram };
       }
       case 'text-readout':

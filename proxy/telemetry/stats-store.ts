@@ -1,12 +1,14 @@
 /**
- * Counters, gauges and histograms of one thread, in shared memory that only this thread writes and the main thread reads and
- * sums over threads. A name that the stats matcher rejects costs nothing: its metric writes to a cell nobody reads.
+ * The metrics of one thread, in shared memory that only this thread writes and the main thread reads and sums over threads. They
+ * are made by scopes, as Envoy's are: a metric exists as long as a scope that asked for it. A name that the stats matcher rejects
+ * costs nothing: its metric writes to a cell nobody reads.
  */
+import { bucketsPerDecade } from './log-linear-buckets.ts';
+import { type CellRange, locateRange, StatCells } from './stat-cells.ts';
 import type { StatFamilyName } from './stat-families.ts';
-import { bucketOf, bucketsPerDecade, decadeCount, smallBuckets } from './log-linear-buckets.ts';
+import { Counter, Gauge, Histogram, histogramCells } from './stat-metrics.ts';
 
-/** Cells per block of shared memory. */
-const blockCells = 8192;
+export type { Counter, Gauge, Histogram };
 
 export type StatKind = 'counter' | 'gauge' | 'histogram' | 'text-readout';
 export type Tag = readonly [name: string, value: string];
@@ -27,227 +29,142 @@ export interface StatRegistration {
 export interface StatSink {
   addBlock(block: number, cells: Float64Array<SharedArrayBuffer>): void;
   register(registration: StatRegistration): void;
+  /** The metric of this thread is gone: its last scope was released. */
+  unregister?(kind: StatKind, name: string): void;
   /** Says that a family of names exists below `scope`, whether or not any of them is ever counted. */
   declare?(scope: string, family: StatFamilyName): void;
-}
-
-/** Never decreases. */
-export class Counter {
-  readonly #cells: Float64Array;
-  readonly #index: number;
-  constructor(cells: Float64Array, index: number) {
-    this.#cells = cells;
-    this.#index = index;
-  }
-  inc(): void {
-    this.#cells[this.#index]++;
-  }
-  add(amount: number): void {
-    this.#cells[this.#index] += amount;
-  }
-  get value(): number {
-    return this.#cells[this.#index];
-  }
-}
-
-/** Second cell of a gauge that this thread only set, and of one that it also added to; 0: never written. */
-export const gaugeSet = 1;
-export const gaugeAdded = 2;
-
-/** Two cells: the value, and how it was written. */
-export class Gauge {
-  readonly #cells: Float64Array;
-  readonly #index: number;
-  constructor(cells: Float64Array, index: number) {
-    this.#cells = cells;
-    this.#index = index;
-  }
-  set(value: number): void {
-    this.#cells[this.#index] = value;
-    this.#cells[this.#index + 1] ||= gaugeSet;
-  }
-  add(amount: number): void {
-    this.#cells[this.#index] += amount;
-    this.#cells[this.#index + 1] = gaugeAdded;
-  }
-  inc(): void {
-    this.add(1);
-  }
-  dec(): void {
-    this.add(-1);
-  }
-  get value(): number {
-    return this.#cells[this.#index];
-  }
-}
-
-/** Cells of a histogram: sum, count, the small buckets, and where the buckets of each decade are. */
-const histogramCells = 2 + smallBuckets + decadeCount;
-
-interface CellRange {
-  readonly cells: Float64Array;
-  readonly index: number;
-  /** Block and index in one number, above zero: what other threads find the range by. */
-  readonly code: number;
-}
-
-/** The block and the index that a code stands for. */
-export function locateRange(code: number): { readonly block: number; readonly index: number } {
-  return { block: Math.floor((code - 1) / blockCells), index: (code - 1) % blockCells };
-}
-
-/** Buckets of a decade exist once a value fell there: most histograms need one or two. */
-export class Histogram {
-  readonly #cells: Float64Array;
-  readonly #index: number;
-  readonly #allocate: (() => CellRange) | null;
-  readonly #decades: (CellRange | undefined)[] = [];
-
-  /** `allocate` makes room for a decade; null: nothing is kept. */
-  constructor(cells: Float64Array, index: number, allocate: (() => CellRange) | null) {
-    this.#cells = cells;
-    this.#index = index;
-    this.#allocate = allocate;
-  }
-
-  /** Records one value in the histogram's unit (milliseconds or bytes), as a whole number. */
-  record(value: number): void {
-    if (this.#allocate === null) return;
-    const cells = this.#cells;
-    const start = this.#index;
-    cells[start] += value > 0 ? Math.floor(value) : 0;
-    cells[start + 1]++;
-    const bucket = bucketOf(value);
-    if (bucket < smallBuckets) {
-      cells[start + 2 + bucket]++;
-      return;
-    }
-    const decade = Math.floor((bucket - smallBuckets) / bucketsPerDecade);
-    const range = this.#decades[decade] ?? this.#openDecade(decade, this.#allocate);
-    range.cells[range.index + ((bucket - smallBuckets) % bucketsPerDecade)]++;
-  }
-
-  #openDecade(decade: number, allocate: () => CellRange): CellRange {
-    const range = allocate();
-    this.#decades[decade] = range;
-    this.#cells[this.#index + 2 + smallBuckets + decade] = range.code;
-    return range;
-  }
-}
-
-/**
- * Calls back for each bucket of a histogram that holds values, in ascending order. A block that is not known yet is left out:
- * its values show in the next reading.
- */
-export function readHistogramCells(
-  { cells, index }: { readonly cells: Float64Array; readonly index: number },
-  blocks: ReadonlyMap<number, Float64Array>,
-  onBucket: (bucket: number, count: number) => void,
-): void {
-  for (let bucket = 0; bucket < smallBuckets; bucket++) {
-    const count = cells[index + 2 + bucket];
-    if (count > 0) onBucket(bucket, count);
-  }
-  for (let decade = 0; decade < decadeCount; decade++) {
-    const code = cells[index + 2 + smallBuckets + decade];
-    if (code === 0) continue;
-    const place = locateRange(code);
-    const block = blocks.get(place.block);
-    if (block === undefined) continue;
-    for (let i = 0; i < bucketsPerDecade; i++) {
-      const count = block[place.index + i];
-      if (count > 0) onBucket(smallBuckets + decade * bucketsPerDecade + i, count);
-    }
-  }
+  /** Takes one such statement back. */
+  undeclare?(scope: string, family: StatFamilyName): void;
 }
 
 export interface StatsStoreOptions {
   /** The bootstrap's stats matcher. */
   readonly isIncluded: (name: string) => boolean;
   readonly sink: StatSink;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
 }
 
-/** Makes metrics by name; the same name gives the same metric. */
-export class StatsStore {
-  readonly #options: StatsStoreOptions;
-  readonly #metrics = new Map<string, Counter | Gauge | Histogram>();
-  #cells = new Float64Array(new SharedArrayBuffer(0));
-  #block = -1;
-  #used = 0;
-  readonly #scratch = new Float64Array(2);
+type Metric = Counter | Gauge | Histogram;
+type MetricKind = Exclude<StatKind, 'text-readout'>;
+
+/** Metrics of rejected names and of released scopes. */
+const ignoredCells = new Float64Array(2);
+const ignored: { readonly [K in MetricKind]: Metric } = {
+  counter: new Counter(ignoredCells, 0),
+  gauge: new Gauge(ignoredCells, 0),
+  histogram: new Histogram(ignoredCells, 0, null),
+};
+
+/** A scope takes cells in ranges of this many, for its counters and gauges or for one histogram. */
+const rangeCells = 32;
+const cellsOf: { readonly [K in MetricKind]: number } = { counter: 1, gauge: 2, histogram: histogramCells };
+
+/** What the scopes of one thread share. */
+class ThreadMetrics {
+  readonly options: StatsStoreOptions;
+  readonly cells: StatCells;
+  readonly byName = new Map<string, { readonly kind: MetricKind; readonly metric: Metric; scopes: number }>();
 
   constructor(options: StatsStoreOptions) {
-    this.#options = options;
+    this.options = options;
+    this.cells = new StatCells((block, cells) => options.sink.addBlock(block, cells), options.now ?? (() => performance.now()));
+  }
+}
+
+/** One scope. Makes metrics by name; the same name gives the same metric, in every scope of the thread. */
+export class StatsStore {
+  readonly #thread: ThreadMetrics;
+  readonly #metrics = new Map<string, Metric>();
+  readonly #declared = new Map<string, readonly [scope: string, family: StatFamilyName]>();
+  #range: CellRange | null = null;
+  #used = 0;
+  #isReleased = false;
+
+  constructor(options: StatsStoreOptions, thread = new ThreadMetrics(options)) {
+    this.#thread = thread;
+  }
+
+  /** A scope of its own, for what may be gone before this one. */
+  createScope(): StatsStore {
+    return new StatsStore(this.#thread.options, this.#thread);
   }
 
   counter(name: string, tagExtractedName: string | null = null, tags: readonly Tag[] | null = null): Counter {
-    let metric = this.#metrics.get(name) as Counter | undefined;
-    if (metric === undefined) {
-      metric = this.#isIncluded(name)
-        ? new Counter(this.#cells, this.#allocate('counter', name, 1, tagExtractedName, tags))
-        : new Counter(this.#scratch, 0);
-      this.#metrics.set(name, metric);
-    }
-    return metric;
+    return (this.#metrics.get(name) ?? this.#hold('counter', name, tagExtractedName, tags)) as Counter;
   }
 
   gauge(name: string, tagExtractedName: string | null = null, tags: readonly Tag[] | null = null): Gauge {
-    let metric = this.#metrics.get(name) as Gauge | undefined;
-    if (metric === undefined) {
-      metric = this.#isIncluded(name)
-        ? new Gauge(this.#cells, this.#allocate('gauge', name, 2, tagExtractedName, tags))
-        : new Gauge(this.#scratch, 0);
-      this.#metrics.set(name, metric);
-    }
-    return metric;
+    return (this.#metrics.get(name) ?? this.#hold('gauge', name, tagExtractedName, tags)) as Gauge;
   }
 
   histogram(name: string, tagExtractedName: string | null = null, tags: readonly Tag[] | null = null): Histogram {
-    let metric = this.#metrics.get(name) as Histogram | undefined;
-    if (metric === undefined) {
-      metric = this.#isIncluded(name)
-        ? new Histogram(
-            this.#cells,
-            this.#allocate('histogram', name, histogramCells, tagExtractedName, tags),
-            this.#allocateDecade,
-          )
-        : new Histogram(this.#scratch, 0, null);
-      this.#metrics.set(name, metric);
-    }
-    return metric;
+    return (this.#metrics.get(name) ?? this.#hold('histogram', name, tagExtractedName, tags)) as Histogram;
   }
 
   /** Makes the names of a family visible; `scope` ends with a dot or is empty. */
   declare(scope: string, family: StatFamilyName): void {
-    this.#options.sink.declare?.(scope, family);
+    const key = `${family} ${scope}`;
+    if (this.#isReleased || this.#declared.has(key)) return;
+    this.#declared.set(key, [scope, family]);
+    this.#thread.options.sink.declare?.(scope, family);
   }
 
-  #isIncluded(name: string): boolean {
-    if (!this.#options.isIncluded(name)) return false;
-    if (this.#used + histogramCells > this.#cells.length) this.#addBlock();
-    return true;
+  /** Ends the scope: metrics of no other scope are gone. Who still has one of them may go on writing to it. */
+  release(): void {
+    const { byName, options } = this.#thread;
+    this.#isReleased = true;
+    for (const name of this.#metrics.keys()) {
+      const entry = byName.get(name);
+      if (entry === undefined || --entry.scopes > 0) continue;
+      byName.delete(name);
+      options.sink.unregister?.(entry.kind, name);
+    }
+    this.#metrics.clear();
+    for (const [scope, family] of this.#declared.values()) options.sink.undeclare?.(scope, family);
+    this.#declared.clear();
+    this.#range = null;
   }
 
-  readonly #allocateDecade = (): CellRange => {
-    if (this.#used + bucketsPerDecade > this.#cells.length) this.#addBlock();
-    const index = this.#used;
-    this.#used += bucketsPerDecade;
-    return { cells: this.#cells, index, code: this.#block * blockCells + index + 1 };
-  };
-
-  #addBlock(): void {
-    this.#cells = new Float64Array(new SharedArrayBuffer(blockCells * 8));
-    this.#block++;
-    this.#used = 0;
-    this.#options.sink.addBlock(this.#block, this.#cells);
+  #hold(kind: MetricKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
+    if (this.#isReleased) return ignored[kind];
+    const metric = this.#find(kind, name, tagExtractedName, tags);
+    this.#metrics.set(name, metric);
+    return metric;
   }
 
-  #allocate(kind: StatKind, name: string, cells: number, tagExtractedName: string | null, tags: readonly Tag[] | null): number {
-    const index = this.#used;
-    this.#used += cells;
+  #find(kind: MetricKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
+    const { byName, options } = this.#thread;
+    const known = byName.get(name);
+    if (known !== undefined) {
+      known.scopes++;
+      return known.metric;
+    }
+    if (!options.isIncluded(name)) return ignored[kind];
+    const { cells, index, code } = this.#allocate(cellsOf[kind]);
+    const metric = this.#make(kind, cells, index);
+    byName.set(name, { kind, metric, scopes: 1 });
+    options.sink.register({ kind, name, tagExtractedName, tags, ...locateRange(code) });
+    return metric;
+  }
+
+  #make(kind: MetricKind, cells: Float64Array, index: number): Metric {
+    if (kind === 'histogram') return new Histogram(cells, index, this.#takeDecade);
+    if (kind === 'gauge') return new Gauge(cells, index);
     // A counter that was never touched (`usedonly`) holds -0: any addition, also of 0, makes it a plain number.
-    if (kind === 'counter') this.#cells[index] = -0;
-    this.#options.sink.register({ kind, name, tagExtractedName, tags, block: this.#block, index });
-    return index;
+    cells[index] = -0;
+    return new Counter(cells, index);
+  }
+
+  readonly #takeDecade = (): CellRange => this.#thread.cells.take(bucketsPerDecade);
+
+  #allocate(length: number): CellRange & { readonly index: number } {
+    if (this.#range === null || this.#used + length > rangeCells) {
+      this.#range = this.#thread.cells.take(rangeCells);
+      this.#used = 0;
+    }
+    const index = this.#used;
+    this.#used += length;
+    return { cells: this.#range.cells, index, code: this.#range.code + index };
   }
 }

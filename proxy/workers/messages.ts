@@ -6,7 +6,7 @@ import type { HostSetModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { NodeModel } from '../http/filter.ts';
 import type { StatFamilyName } from '../telemetry/stat-families.ts';
-import type { StatRegistration } from '../telemetry/stats-store.ts';
+import type { StatKind, StatRegistration } from '../telemetry/stats-store.ts';
 
 /** `workerData` of a new worker. */
 export interface WorkerStart {
@@ -66,8 +66,9 @@ export type WorkerToMain =
   | { readonly type: 'ready' }
   | { readonly type: 'stats-block'; readonly block: number; readonly cells: Float64Array<SharedArrayBuffer> }
   | { readonly type: 'stats'; readonly registrations: readonly StatRegistration[] }
-  /** A family of names is to be shown, counted or not. */
-  | { readonly type: 'stats-declared'; readonly scope: string; readonly family: StatFamilyName }
+  | { readonly type: 'stats-removed'; readonly metrics: readonly (readonly [kind: StatKind, name: string])[] }
+  /** A family of names is to be shown, counted or not; or no longer. */
+  | { readonly type: 'stats-declared'; readonly scope: string; readonly family: StatFamilyName; readonly exists: boolean }
   | { readonly type: 'done'; readonly id: number }
   /** Hosts of an original destination cluster live on the worker that made them; admin shows them. */
   | { readonly type: 'dynamic-hosts'; readonly cluster: string; readonly addresses: readonly string[] }

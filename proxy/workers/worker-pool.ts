@@ -89,8 +89,12 @@ export class WorkerPool {
       case 'stats':
         for (const registration of message.registrations) sink.register(registration);
         break;
+      case 'stats-removed':
+        for (const [kind, name] of message.metrics) sink.unregister?.(kind, name);
+        break;
       case 'stats-declared':
-        sink.declare?.(message.scope, message.family);
+        if (message.exists) sink.declare?.(message.scope, message.family);
+        else sink.undeclare?.(message.scope, message.family);
         break;
       case 'done':
         this.#arrive(message.id);
