@@ -39,10 +39,8 @@ export interface CompiledCluster {
   readonly model: ClusterModel;
   /** Null unless its endpoints are discovered. */
   readonly edsServiceName: string | null;
-  /** Absent: the aggregated stream. */
-  readonly edsSource?: ConfigSourceModel;
-  /** `initial_fetch_timeout` of the endpoints' config source; 0 or absent: as long as it takes. */
-  readonly edsInitialFetchTimeoutMs?: number;
+  /** Absent or null: the aggregated stream, without a time limit. */
+  readonly edsSource?: ConfigSourceModel | null;
   readonly secrets: readonly SecretReference[];
   /** Given in the resource itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
@@ -201,10 +199,10 @@ export class ClusterDiscovery implements DiscoveryHandler {
 
   #watchEndpoints(compiled: CompiledCluster, init: InitManager, onAssignment: (model: LoadAssignmentModel) => void): () => void {
     const { model, edsServiceName } = compiled;
-    const endpoints = this.#options.endpoints(compiled.edsSource);
+    const endpoints = this.#options.endpoints(compiled.edsSource ?? undefined);
     if (endpoints === null) throw new Error(`cluster ${model.name}: no source of endpoints is configured`);
     let refreshTimer: NodeJS.Timeout | null = null;
-    const ready = init.add(`endpoints ${edsServiceName}`, compiled.edsInitialFetchTimeoutMs);
+    const ready = init.add(`endpoints ${edsServiceName}`, compiled.edsSource?.initialFetchTimeoutMs);
     const stop = endpoints.watch({
       serviceName: edsServiceName as string,
       statName: model.statName,

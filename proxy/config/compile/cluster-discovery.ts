@@ -1,8 +1,9 @@
 /** How a cluster comes to its endpoints. */
 import type { protos } from '../../../protos/messages.ts';
+import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
-import { requireAds } from './config-source.ts';
+import { compileConfigSource } from './config-source.ts';
 import { positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, typeNameOf } from './typed-config.ts';
@@ -19,29 +20,28 @@ const defaultCleanupIntervalMs = 5000;
 export function compileDiscovery(
   message: Cluster,
   scope: CompileScope,
-): { discovery: ClusterModel['discovery']; edsInitialFetchTimeoutMs: number } {
+): { discovery: ClusterModel['discovery']; edsSource: ConfigSourceModel | null } {
   switch (message.type ?? 0) {
     case 1:
-      return { discovery: compileDns('strict-dns', message, scope), edsInitialFetchTimeoutMs: 0 };
+      return { discovery: compileDns('strict-dns', message, scope), edsSource: null };
     case 2:
-      return { discovery: compileDns('logical-dns', message, scope), edsInitialFetchTimeoutMs: 0 };
+      return { discovery: compileDns('logical-dns', message, scope), edsSource: null };
     case 3: {
       const config = message.eds_cluster_config;
       if (config === null)
         throw new ConfigError('eds_cluster_config', "cannot create an EDS cluster: 'eds_cluster_config' is required");
-      const source = requireAds(config.eds_config, 'eds_cluster_config.eds_config');
       return {
         discovery: { kind: 'eds', serviceName: config.service_name },
-        edsInitialFetchTimeoutMs: source.initialFetchTimeoutMs,
+        edsSource: compileConfigSource(config.eds_config, 'eds_cluster_config.eds_config'),
       };
     }
     case 4:
-      return { discovery: compileOriginalDst(message), edsInitialFetchTimeoutMs: 0 };
+      return { discovery: compileOriginalDst(message), edsSource: null };
     default:
       if (message.eds_cluster_config !== null) {
         throw new ConfigError('eds_cluster_config', 'eds_cluster_config set in a non-EDS cluster');
       }
-      return { discovery: { kind: 'static' }, edsInitialFetchTimeoutMs: 0 };
+      return { discovery: { kind: 'static' }, edsSource: null };
   }
 }
 

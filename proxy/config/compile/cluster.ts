@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { protos } from '../../../protos/messages.ts';
 import { type StructMessage, structToJson } from '../../../protos/struct.ts';
+import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import type { ClusterModel, LoadAssignmentModel, TcpKeepaliveModel, TransportSocketMatch } from '../model/cluster.ts';
 import type { SecretModel } from '../model/tls.ts';
 import { compileSocketAddress } from './address.ts';
@@ -27,8 +28,7 @@ export interface CompiledCluster extends CompileFindings {
   readonly model: ClusterModel;
   /** The EDS resource to subscribe to; null where the endpoints are known otherwise. */
   readonly edsServiceName: string | null;
-  /** Milliseconds to wait for the endpoints; 0: as long as it takes. */
-  readonly edsInitialFetchTimeoutMs: number;
+  readonly edsSource: ConfigSourceModel | null;
   readonly secrets: readonly SecretReference[];
   /** Certificates given in the cluster itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
@@ -38,12 +38,12 @@ export interface CompiledCluster extends CompileFindings {
 export function compileCluster(bytes: Uint8Array, context: CompileContext): CompiledCluster {
   const scope = new CompileScope(context, 'cluster');
   const message = decodeChecked('envoy.config.cluster.v3.Cluster', bytes, '', scope) as Cluster;
-  const { discovery, edsInitialFetchTimeoutMs } = compileDiscovery(message, scope);
+  const { discovery, edsSource } = compileDiscovery(message, scope);
   const hash = createHash('sha256').update(bytes).digest('hex');
   return {
     model: compileMessage(message, hash, discovery, scope),
     edsServiceName: discovery.kind === 'eds' ? discovery.serviceName || message.name : null,
-    edsInitialFetchTimeoutMs,
+    edsSource,
     secrets: [...scope.secrets.values()],
     inlineSecrets: [...scope.inlineSecrets.values()],
     ...scope.findings(),

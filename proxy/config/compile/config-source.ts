@@ -68,13 +68,3 @@ export function compileGrpcSource(message: protos.envoy.config.core.v3.ApiConfig
     initialMetadata: service.initial_metadata.map(({ key, value }) => ({ key, value })),
   };
 }
-
-/**
- * For resources that come over the aggregated stream only.
- * @throws ConfigError for another source.
- */
-export function requireAds(message: ConfigSource | null, path: string): ConfigSourceModel {
-  const model = compileConfigSource(message, path);
-  if (model.source.kind !== 'ads') throw new ConfigError(path, 'only ads is implemented');
-  return model;
-}

@@ -2,6 +2,7 @@
 import type { RequiredCluster } from './route-clusters.ts';
 import { createHash } from 'node:crypto';
 import type { protos } from '../../../protos/messages.ts';
+import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import { formatAddress } from '../model/address.ts';
 import type { FilterChainModel, ListenerFilterModel, ListenerFilterPredicate, ListenerModel } from '../model/listener.ts';
 import type { SecretModel } from '../model/tls.ts';
@@ -29,6 +30,7 @@ export interface CompiledListener extends CompileFindings {
   readonly model: ListenerModel;
   /** RDS names that must be known before the listener is ready. */
   readonly routeNames: readonly string[];
+  readonly routeSources: { readonly [name: string]: ConfigSourceModel };
   readonly secrets: readonly SecretReference[];
   /** Certificates given in the listener itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
@@ -43,7 +45,8 @@ export function compileListener(bytes: Uint8Array, context: CompileContext): Com
   const model = compileMessage(message, createHash('sha256').update(bytes).digest('hex'), scope);
   return {
     model,
-    routeNames: [...scope.routeNames],
+    routeNames: [...scope.routeSources.keys()],
+    routeSources: Object.fromEntries(scope.routeSources),
     secrets: [...scope.secrets.values()],
     inlineSecrets: [...scope.inlineSecrets.values()],
     requiredClusters: scope.requiredClusters,

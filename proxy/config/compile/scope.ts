@@ -1,5 +1,6 @@
 /** What compiling one resource needs and what it finds out besides the model. */
 import type { RequiredCluster } from './route-clusters.ts';
+import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import type { SecretModel } from '../model/tls.ts';
 import { ConfigError } from './config-error.ts';
 import type { Extensions } from './extension.ts';
@@ -41,8 +42,8 @@ export class CompileScope {
   readonly resource: 'listener' | 'cluster' | 'route' | 'endpoints' | 'secret' | 'bootstrap';
   /** Of the listener being compiled. */
   trafficDirection: 'unspecified' | 'inbound' | 'outbound' = 'unspecified';
-  /** RDS names. */
-  readonly routeNames = new Set<string>();
+  /** By RDS name. */
+  readonly routeSources = new Map<string, ConfigSourceModel>();
   readonly secrets = new Map<string, SecretReference>();
   /** Secrets given in the resource itself, by key. */
   readonly inlineSecrets = new Map<string, SecretModel>();

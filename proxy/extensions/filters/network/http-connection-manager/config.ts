@@ -3,7 +3,7 @@ import type { protos } from '../../../../../protos/messages.ts';
 import { compileAccessLogs } from '../../../../config/compile/access-log.ts';
 import { compileCidrRanges } from '../../../../config/compile/address.ts';
 import { ConfigError } from '../../../../config/compile/config-error.ts';
-import { requireAds } from '../../../../config/compile/config-source.ts';
+import { compileConfigSource } from '../../../../config/compile/config-source.ts';
 import { defineNetworkFilter } from '../../../../config/compile/extension.ts';
 import { compileHttpFilters } from '../../../../config/compile/filter-list.ts';
 import { compileCommonHttpOptions, compileHttp1Options, compileHttp2Options } from '../../../../config/compile/http-protocol.ts';
@@ -61,9 +61,9 @@ function compileRouteSource(message: Manager, path: string, scope: CompileScope)
     return { kind: 'inline', config };
   }
   if (message.rds === null) throw new ConfigError(path, 'route_specifier is required');
-  requireAds(message.rds.config_source, `${path}.rds.config_source`);
+  const source = compileConfigSource(message.rds.config_source, `${path}.rds.config_source`);
   const name = requireText(message.rds.route_config_name, `${path}.rds.route_config_name`);
-  scope.routeNames.add(name);
+  scope.routeSources.set(name, source);
   return { kind: 'rds', name };
 }
 

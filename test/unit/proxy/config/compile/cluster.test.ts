@@ -38,7 +38,7 @@ t.test('endpoints by discovery are subscribed by service name, else by cluster n
     type: 3,
     eds_cluster_config: { service_name, eds_config: { ads: {}, resource_api_version: 2, initial_fetch_timeout: seconds(0) } },
   });
-  t.match(compile.cluster(eds('s')), { edsServiceName: 's', edsInitialFetchTimeoutMs: 0 });
+  t.match(compile.cluster(eds('s')), { edsServiceName: 's', edsSource: { source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } });
   t.equal(compile.cluster(eds('')).edsServiceName, 'c');
   refuses(t, () => compile.cluster({ name: 'c', type: 3 }), 'eds_cluster_config', 'required');
 });

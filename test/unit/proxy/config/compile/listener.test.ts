@@ -145,17 +145,14 @@ t.test("a connection manager has Envoy's defaults", async t => {
   });
 });
 
-t.test('routes by discovery are named, and only the aggregated stream brings them', async t => {
+t.test('routes by discovery are named, with their source', async t => {
   const rds = (config_source: object) =>
     httpListenerOf({ route_config: null as never, rds: { route_config_name: '80', config_source } });
-  const { routeNames } = compile.listener(rds({ ads: {}, resource_api_version: 2 }));
+  const { routeNames, routeSources } = compile.listener(rds({ ads: {}, resource_api_version: 2 }));
   t.strictSame(routeNames, ['80']);
-  refuses(
-    t,
-    () => compile.listener(rds({ path: '/x' })),
-    'filter_chains[0].filters[0].typed_config.rds.config_source',
-    'only ads is implemented',
-  );
+  t.strictSame(routeSources, { 80: { source: { kind: 'ads' }, initialFetchTimeoutMs: 15_000 } });
+  const at = 'filter_chains[0].filters[0].typed_config.rds.config_source';
+  refuses(t, () => compile.listener(rds({})), at, 'config_source_specifier is required');
 });
 
 t.test('fields of the connection manager that are not implemented are refused', async t => {
