@@ -6,15 +6,14 @@
 import { capturesDns, chains, isTproxy, loopbackOf, passthroughSource } from './chains.ts';
 import type { Config } from './config.ts';
 import { captureDns } from './dns-capture.ts';
-import { type NetworkRange, parseRanges, splitList } from './prefix.ts';
+import { readOutboundRanges } from './outbound-ranges.ts';
+import { type NetworkRange, splitList } from './prefix.ts';
 import { type IpVersion, RuleSet } from './rule-set.ts';
 import { appendTproxyMarks, appendTproxyTargets } from './tproxy-capture.ts';
 
 /** Builds the rules. Throws an Error for CIDR lists that cannot be used. */
 export function buildRules(config: Config): RuleSet {
-  const exclude = parseRanges(config.outboundIpRangesExclude);
-  if (exclude.v4.isWildcard) throw new Error('invalid value for OUTBOUND_IP_RANGES_EXCLUDE');
-  const include = parseRanges(config.outboundIpRangesInclude);
+  const { include, exclude } = readOutboundRanges(config);
   const rules = new RuleSet(config.enableIpv6);
   skipInterfaces(rules, config);
   if (config.dropInvalid) {

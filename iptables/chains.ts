@@ -17,6 +17,9 @@ export const chains = {
 /** The source of connections from the inbound listener to the application. */
 export const passthroughSource: Versioned = { v4: '127.0.0.6/32', v6: '::6/128' };
 
+/** In TPROXY mode: marks what the proxy sends to its own pod's address, so that it passes the inbound listener. */
+export const outboundMark = '1338';
+
 /** True where the packet keeps its destination and is marked instead of rewritten. */
 export function isTproxy(config: Config): boolean {
   return config.inboundInterceptionMode === 'TPROXY';

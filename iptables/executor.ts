@@ -4,6 +4,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { explainCause } from './failure.ts';
+import { sourceOf } from './flags.ts';
 import { log } from './log.ts';
 
 /** The binaries of one IP version, and how they want to be called. An empty name: none was found. */
@@ -83,10 +85,14 @@ export class SystemExecutor implements Executor {
 
   detect(ipv6: boolean): IptablesVersion {
     const plain = ipv6 ? 'ip6tables' : 'iptables';
-    if (this.#forcedBinary !== '') return probeBinary(`${plain}-${this.#forcedBinary}`);
+    if (this.#forcedBinary !== '') return probeForced(`${plain}-${this.#forcedBinary}`);
     const legacy = tryProbe(`${plain}-legacy`);
-    if (legacy?.hasRules) return legacy;
-    return tryProbe(`${plain}-nft`) ?? probeBinary(plain);
+    const nft = tryProbe(`${plain}-nft`);
+    if (!legacy?.hasRules) return nft ?? probeBinary(plain);
+    if (nft?.hasRules) {
+      log.warn(`both ${plain}-legacy and ${plain}-nft hold rules: using legacy; --force-iptables-binary chooses another`);
+    }
+    return legacy;
   }
 
   run(version: IptablesVersion, tool: IptablesTool, args: readonly string[], stdin?: string): CommandResult {
@@ -103,16 +109,30 @@ export class SystemExecutor implements Executor {
 function spawn(command: string, args: readonly string[], stdin?: string): CommandResult {
   log.debug(`Running command: ${[command, ...args].join(' ')}`);
   const result = spawnSync(command, args, { input: stdin ?? '', encoding: 'utf8', maxBuffer: 64 << 20 });
-  if (result.error) return { ok: false, stdout: '', stderr: `exec: ${command}: ${result.error.message}` };
-  const stderr = result.status === 0 ? result.stderr : explainFailure(result.status, result.stderr);
+  if (result.error) return { ok: false, stdout: '', stderr: explainSpawn(command, result.error) };
+  const stderr = result.status === 0 ? result.stderr : nameKind(result.status, result.stderr);
   return { ok: result.status === 0, stdout: result.stdout, stderr };
 }
 
-function explainFailure(status: number | null, stderr: string): string {
+function explainSpawn(command: string, error: Error & { code?: string }): string {
+  if (error.code === 'ENOENT') return `exec: "${command}": executable file not found in $PATH`;
+  return `exec: "${command}": ${error.message}`;
+}
+
+/** Puts the kind of failure, which iptables tells by its exit code, in place of the program's name and version. */
+function nameKind(status: number | null, stderr: string): string {
   const kind = exitTypes[status ?? -1];
   if (kind === undefined) return stderr.trim() || `exit status ${status}`;
   const colon = stderr.indexOf(':');
   return `${kind}: ${(colon < 0 ? stderr : stderr.slice(colon + 1)).trim()}`;
+}
+
+function probeForced(binary: string): IptablesVersion {
+  try {
+    return probeBinary(binary);
+  } catch (error) {
+    throw new Error(`${(error as Error).message} (from ${sourceOf('forceIptablesBinary')})`);
+  }
 }
 
 function tryProbe(binary: string): IptablesVersion | null {
@@ -132,7 +152,7 @@ function tryProbe(binary: string): IptablesVersion | null {
  */
 function probeBinary(binary: string): IptablesVersion {
   const saved = spawn(`${binary}-save`, []);
-  if (!saved.ok) throw new Error(`failed to execute ${binary}-save: ${saved.stderr}`);
+  if (!saved.ok) throw new Error(`failed to execute ${binary}-save: ${explainCause(saved.stderr)}`);
   const version = spawn(`${binary}-save`, ['--version']);
   const tellsVersion = version.ok && !version.stderr.includes('unrecognized option');
   const match = /v([0-9]+(?:\.[0-9]+)+)/.exec(version.stdout);
@@ -142,7 +162,8 @@ function probeBinary(binary: string): IptablesVersion {
   const rule = ['INPUT', '-p', '255', '-j', 'RETURN', ...(legacy ? [lockWaitFlag] : [])];
   const added = spawn(binary, ['-t', 'nat', '-A', ...rule]);
   if (!added.ok || added.stderr.includes('does not exist')) {
-    throw new Error(`iptables binary ${binary} has no loaded kernel support and cannot be used, err: ${added.stderr}`);
+    const reason = explainCause(added.stderr);
+    throw new Error(`iptables binary ${binary} has no loaded kernel support and cannot be used: ${reason}`);
   }
   spawn(binary, ['-t', 'nat', '-D', ...rule]);
   return { binary, legacy, hasRules: /^-A /m.test(saved.stdout) };

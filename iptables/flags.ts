@@ -60,6 +60,20 @@ const flags: readonly Flag[] = [
   flag('force-iptables-binary', '', 'forceIptablesBinary', 'string', 'legacy or nft, instead of detection'),
 ];
 
+/** Settings without a flag, and their variables. */
+const environmentOnly: Partial<Record<keyof Config, string>> = {
+  ownerGroupsInclude: 'ISTIO_OUTBOUND_OWNER_GROUPS',
+  ownerGroupsExclude: 'ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE',
+  hostIpv4LoopbackCidr: 'ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR',
+};
+
+/** Where a setting comes from, as a person would look it up: its flag, `-i, --istio-service-cidr`, or its variable. */
+export function sourceOf(key: keyof Config): string {
+  const known = flags.find(candidate => candidate.key === key);
+  if (known === undefined) return environmentOnly[key] ?? key;
+  return known.short === '' ? `--${known.name}` : `-${known.short}, --${known.name}`;
+}
+
 /** Flags of the log that take a value; only the first has an effect here. */
 const logFlags = new Set(['log_output_level', 'log_target', 'log_stacktrace_level', 'log_caller', 'vklog']);
 const trueTexts = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
@@ -130,7 +144,7 @@ export function applyArguments(config: Config, logOptions: LogOptions, argv: rea
     } else {
       const known = flags.find(candidate => candidate.name === name);
       if (!known) throw new UsageError(`unknown flag: --${name}`);
-      const shown = known.short === '' ? `--${name}` : `-${known.short}, --${name}`;
+      const shown = sourceOf(known.key);
       if (known.kind === 'bool') assign(known, shown, inline ?? 'true');
       else assign(known, shown, inline ?? takeValue(rest, `flag needs an argument: --${name}`));
     }
@@ -145,7 +159,7 @@ export function applyArguments(config: Config, logOptions: LogOptions, argv: rea
         continue;
       }
       if (!known) throw new UsageError(`unknown shorthand flag: '${letter}' in ${argument}`);
-      const shown = `-${letter}, --${known.name}`;
+      const shown = sourceOf(known.key);
       if (known.kind === 'bool' && !letters.startsWith('=')) {
         assign(known, shown, 'true');
         continue;

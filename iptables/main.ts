@@ -12,7 +12,8 @@ import { programIptables } from './configurator.ts';
 import { DryRunExecutor, type Executor, SystemExecutor } from './executor.ts';
 import { applyArguments, applyEnvironment, type LogOptions, renderHelp, UsageError } from './flags.ts';
 import { configureLog, log } from './log.ts';
-import { configureRoutes } from './routes.ts';
+import { programNftables } from './nftables/configurator.ts';
+import { addRoutes, planRoutes, removeRoutes } from './routes.ts';
 import { validateCapture } from './validator.ts';
 
 /** Done; a failure of any kind; the validation failed (a code that the CNI repair controller knows); wrong use. */
@@ -53,18 +54,33 @@ export async function run(argv: readonly string[], env: Environment = process.en
   return validate(config);
 }
 
+/** Throws an Error where something cannot be done; then everything is as it was. */
 function applyConfig(config: Config, env: Environment): void {
-  if (config.nativeNftables) {
-    throw new Error('native nftables mode is not supported: leave out --native-nftables to use iptables');
-  }
-  let executor: Executor = new SystemExecutor(config.forceIptablesBinary);
-  if (config.dryRun) {
-    log.info('running iptables in dry-run mode, no rule changes will be made');
-    executor = new DryRunExecutor(env.DRY_RUN_FILE_PATH ?? '');
-  }
+  if (config.nativeNftables) log.info('native nftables enabled, using nft rules for traffic redirection.');
+  else if (config.dryRun) log.info('running iptables in dry-run mode, no rule changes will be made');
   if (config.skipRuleApply) return;
-  programIptables(config, env, executor);
-  configureRoutes(config, executor);
+  if (config.dryRun) {
+    applyRules(config, env, new DryRunExecutor(env.DRY_RUN_FILE_PATH ?? ''));
+    return;
+  }
+  const executor = new SystemExecutor(config.forceIptablesBinary);
+  const routes = planRoutes(config);
+  const added = config.cleanupOnly ? [] : addRoutes(routes, executor);
+  try {
+    applyRules(config, env, executor);
+  } catch (error) {
+    removeRoutes(added, executor);
+    throw error;
+  }
+  // Differs from Istio: the original adds them after a cleanup too.
+  if (config.cleanupOnly) removeRoutes(routes, executor);
+}
+
+function applyRules(config: Config, env: Environment, executor: Executor): void {
+  const transaction = config.nativeNftables ? programNftables(config, env, executor) : null;
+  if (transaction === null) programIptables(config, env, executor);
+  if (config.dryRun) log.info('skipping configuring routes due to dry run mode');
+  if (transaction !== null) log.info(`nftables rules programmed:\n${transaction}`);
 }
 
 async function validate(config: Config): Promise<number> {

@@ -101,6 +101,18 @@ export function renderRestore(rules: readonly Rule[]): string {
     .join('');
 }
 
+/**
+ * The input of `iptables-restore` that brings back what `iptables-save` printed, in the tables of these rules and in no other: a table
+ * that was not there becomes empty.
+ */
+export function renderUndo(rules: readonly Rule[], saved: string): string {
+  const tables = [...new Set(rules.map(rule => rule.table))];
+  return tables
+    .map(table => new RegExp(`^\\*${table}\\n[\\s\\S]*?^COMMIT$`, 'm').exec(saved)?.[0] ?? `*${table}\nCOMMIT`)
+    .map(text => `${text}\n`)
+    .join('');
+}
+
 /** Arguments of one iptables call per rule that ask whether the rule is there. */
 export function renderChecks(rules: readonly Rule[]): string[][] {
   return rules.map(rule => ['-t', rule.table, '-C', rule.chain, ...rule.matches]);

@@ -2,13 +2,10 @@
  * Rules of TPROXY mode: inbound packets are marked and routed to the loopback interface, and reach the proxy with source and
  * destination as they were.
  */
-import { chains, loopbackOf, passthroughSource } from './chains.ts';
+import { chains, loopbackOf, outboundMark, passthroughSource } from './chains.ts';
 import type { Config } from './config.ts';
 import { splitList } from './prefix.ts';
 import type { RuleSet } from './rule-set.ts';
-
-/** Marks what the proxy sends to its own pod's address, so that it passes the inbound listener. */
-const outboundMark = '1338';
 
 /** Chains that mark: known connections (divert) and new ones (tproxy). */
 export function appendTproxyTargets(rules: RuleSet, config: Config): void {

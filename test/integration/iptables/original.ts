@@ -39,6 +39,43 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
+export type Case = { readonly argv: string[]; readonly env: { [name: string]: string } };
+
+/** What Istio's documentation and its annotations let a user ask for, one thing at a time. */
+export const documentedCases: readonly Case[] = [
+  '',
+  '-i *',
+  '-i 10.0.0.0/8',
+  '-i 127.1.2.3/32 --redirect-dns -u 3,4 -g 1,2',
+  '-i 9.9.0.0/16 -x 1.1.0.0/16 --redirect-dns -u 3,4 -g 1,2',
+  '-i 2001:db8::/32 -x 2001:db8::/32 -b 4000,5000 -d 6000,7000, -k eth0,eth1',
+  '-i * -k eth1,eth2',
+  '-i 10.0.0.0/8 -k eth1,eth2',
+  '-b *',
+  '-b * -d 15090,15021,15020',
+  '-b 32000,31000',
+  '-b * -m TPROXY',
+  '-b 32000,31000 -m TPROXY',
+  '-b * -m TPROXY -i 9.9.0.0/16 -x 1.1.0.0/16 -u 1337 -g 1337 -c not-istio-nic --redirect-dns',
+  '-b * -m TPROXY -t 1400 -r 140 --drop-invalid --redirect-dns --capture-all-dns',
+  '-q 32000,31000',
+  '-o 3306,5432',
+  '-c not-istio-nic',
+  '--redirect-dns',
+  '--redirect-dns --capture-all-dns -u 3,4 -g 1,2',
+  '--drop-invalid',
+  '--dual-stack -i * -b *',
+  '--cleanup-only',
+]
+  .map((line): Case => ({ argv: line.split(' ').filter(word => word !== ''), env: {} }))
+  .concat([
+    { argv: [], env: { ISTIO_OUTBOUND_OWNER_GROUPS: 'daemon,202' } },
+    { argv: [], env: { ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: '888,daemon' } },
+    { argv: ['--redirect-dns'], env: { ISTIO_OUTBOUND_OWNER_GROUPS: 'daemon,202' } },
+    { argv: [], env: { ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: '127.0.0.1/8' } },
+    { argv: ['-i', '*'], env: { ISTIO_META_DNS_CAPTURE: 'true', INVALID_DROP: 'true' } },
+  ]);
+
 const choices: readonly (readonly [flag: string, values: readonly string[]])[] = [
   ['-p', ['15001', '16001']],
   ['-z', ['15006', '16006']],
@@ -80,7 +117,7 @@ const variables: readonly (readonly [name: string, values: readonly string[]])[]
 const rare = new Set(['--force-iptables-binary', 'ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR', '--cleanup-only', '-x']);
 
 /** One random command line and environment. */
-export function randomCase(random: () => number): { argv: string[]; env: { [name: string]: string } } {
+export function randomCase(random: () => number): Case {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)];
   const argv: string[] = [];
   for (const [flag, values] of choices) {
