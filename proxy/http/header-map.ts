@@ -72,12 +72,12 @@ export class HeaderMap {
     entries.push(name, value);
   }
 
-  /** Appends to the first value with ',' or adds the header. */
+  /** Appends to the first value with ',' or adds the header; an empty value changes nothing where there is one. */
   append(name: string, value: string): void {
     const entries = this.entries;
     for (let i = 0; i < entries.length; i += 2) {
       if (entries[i] === name) {
-        entries[i + 1] = entries[i + 1] === '' ? value : `${entries[i + 1]},${value}`;
+        if (value !== '') entries[i + 1] = entries[i + 1] === '' ? value : `${entries[i + 1]},${value}`;
         return;
       }
     }

@@ -30,7 +30,7 @@ import { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamRequestOwner } from './upstream-request.ts';
 
 const timeoutStatus = 504;
-const noTimeouts: RequestTimeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0 };
+const noTimeouts: RequestTimeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0, streamDurationMs: null };
 
 export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest {
   readonly config: RouterConfig;
@@ -124,6 +124,10 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#trailers = trailers;
     if (this.#attempt !== null && this.#attempt.encoder !== null) this.#attempt.sendTrailers(trailers);
     this.#onComplete();
+  }
+
+  get streamDurationMs(): number | null {
+    return this.#timeouts.streamDurationMs;
   }
 
   /** For a retry or for mirrors. */

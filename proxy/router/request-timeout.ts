@@ -1,7 +1,7 @@
 /**
  * The timeouts of one request: the route's, replaced by what headers ask for, and what the upstream is told of them.
  *
- * Source: Envoy's router, `x-envoy-upstream-rq-timeout-ms` and `grpc-timeout`.
+ * Source: Envoy's router, `x-envoy-upstream-rq-timeout-ms`, `x-envoy-upstream-stream-duration-ms` and `grpc-timeout`.
  */
 import type { ForwardAction } from '../config/model/route.ts';
 import { formatGrpcTimeout, parseGrpcTimeout } from '../http/grpc-timeout.ts';
@@ -12,6 +12,8 @@ export interface RequestTimeouts {
   readonly globalMs: number;
   readonly perTryMs: number;
   readonly perTryIdleMs: number;
+  /** How long a stream to the upstream may last, where the request asks for it; null: as the cluster says. */
+  readonly streamDurationMs: number | null;
 }
 
 function readMs(text: string | undefined): number | null {
@@ -55,7 +57,9 @@ export function readTimeouts(
     headers.remove('x-envoy-upstream-rq-per-try-timeout-ms');
   }
   if (globalMs !== 0 && tryMs >= globalMs) tryMs = 0;
-  return { globalMs, perTryMs: tryMs, perTryIdleMs };
+  const streamDurationMs = readMs(headers.get('x-envoy-upstream-stream-duration-ms'));
+  headers.remove('x-envoy-upstream-stream-duration-ms');
+  return { globalMs, perTryMs: tryMs, perTryIdleMs, streamDurationMs };
 }
 
 /** Tells the upstream how long this attempt may take. */

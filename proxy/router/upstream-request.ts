@@ -21,8 +21,10 @@ export interface UpstreamRequestOwner {
   onUpstreamData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
   onUpstreamFailure(attempt: UpstreamRequest, reason: ResetReason, transportFailureReason: string): void;
+  /** What the request asks for instead of the cluster's longest duration of a stream; 0: none. */
+  readonly streamDurationMs: number | null;
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void;
-  /** The cluster lets no stream last longer. */
+  /** The cluster, or the request itself, lets no stream last longer. */
   onMaxStreamDuration(attempt: UpstreamRequest): void;
 }
 
@@ -135,9 +137,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     info.upstreamConnection = connection;
     info.upstreamProtocol = protocol;
     this.host.reportResult({ kind: 'connect-success' });
-    const { maxStreamDurationMs } = this.host.cluster.model.protocol;
-    if (maxStreamDurationMs > 0) {
-      this.#durationTimer = this.#timers.schedule(maxStreamDurationMs, () => this.#owner.onMaxStreamDuration(this));
+    const durationMs = this.#owner.streamDurationMs ?? this.host.cluster.model.protocol.maxStreamDurationMs;
+    if (durationMs > 0) {
+      this.#durationTimer = this.#timers.schedule(durationMs, () => this.#owner.onMaxStreamDuration(this));
     }
     this.#owner.onUpstreamReady(this);
   }

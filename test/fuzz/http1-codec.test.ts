@@ -51,6 +51,17 @@ class Recorder {
     this.#body = '';
     this.events.push(event);
   }
+
+  reset(reason: string): void {
+    if (reason === 'protocol-error') this.complain(`reset ${reason}`);
+    else this.add(`reset ${reason}`);
+  }
+
+  /** How much of a broken body comes before the complaint depends on the pieces, as it does in Envoy. */
+  complain(event: string): void {
+    this.#body = '';
+    this.events.push(event);
+  }
 }
 
 const serverOptions = {
@@ -100,17 +111,17 @@ function runServer(pieces: Iterable<Buffer>): Recorder {
       },
       // Of several errors in one head, which one is met first depends on the pieces, as it does in Envoy.
       sendLocalReply() {
-        recorder.add('reject');
+        recorder.complain('reject');
         answered = true;
       },
-      onReset: reason => recorder.add(`reset ${reason}`),
+      onReset: reason => recorder.reset(reason),
       onAboveWriteBufferHighWatermark() {},
       onBelowWriteBufferLowWatermark() {},
     };
   };
   const codec = new Http1ServerCodec(connection, serverOptions, {
     newStream,
-    onProtocolError: () => recorder.add('protocol error'),
+    onProtocolError: () => recorder.complain('protocol error'),
   });
   globalThis.queueMicrotask = task => tasks.push(task);
   for (const piece of pieces) {
@@ -135,7 +146,7 @@ function runClient(pieces: Iterable<Buffer>): Recorder {
     },
     onGoAway() {},
     onProtocolError: () => {
-      if (!complete) recorder.add('protocol error');
+      if (!complete) recorder.complain('protocol error');
     },
   });
   const decoder: ResponseDecoder = {
@@ -143,7 +154,7 @@ function runClient(pieces: Iterable<Buffer>): Recorder {
     onResponseHeaders: (headers, endStream) => recorder.add(`headers ${describeHeaders(headers)} ${endStream}`),
     onResponseData: (data, endStream) => recorder.data(data, endStream),
     onResponseTrailers: trailers => recorder.add(`trailers ${describeHeaders(trailers)}`),
-    onReset: reason => recorder.add(`reset ${reason}`),
+    onReset: reason => recorder.reset(reason),
     onAboveWriteBufferHighWatermark() {},
     onBelowWriteBufferLowWatermark() {},
   };

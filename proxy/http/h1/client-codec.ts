@@ -135,6 +135,7 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
     this.#callbacks = callbacks;
     this.#reader = new MessageReader(this, {
       maxHeadBytes: options.maxHeadBytes,
+      message: 'response',
       maxHeadersCount: options.maxHeadersCount,
       underscores: 'allow',
       preserveCase: options.preserveCase,

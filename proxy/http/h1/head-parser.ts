@@ -3,7 +3,7 @@
  * with a bare LF, folded lines are joined, lone CRs vanish, control bytes are refused.
  */
 import { HeaderMap } from '../header-map.ts';
-import { internName, NameKind, tokenBytes } from './header-names.ts';
+import { type HeaderName, internName, NameKind, tokenBytes } from './header-names.ts';
 
 const LF = 10;
 const CR = 13;
@@ -59,11 +59,15 @@ export class MessageHead {
 }
 
 export interface HeadLimits {
+  readonly message: 'request' | 'response';
   readonly maxHeadersCount: number;
   readonly underscores: 'allow' | 'reject' | 'drop';
   /** Names are to be sent on as they were written. */
   readonly preserveCase: boolean;
 }
+
+/** Numbers the heads and trailers that were parsed, so that a name knows whether it was met in this one. */
+let headCount = 0;
 
 /** Offset behind the empty line that ends a head beginning at `from`, or -1 if it is not there yet. */
 export function findHeadEnd(data: Buffer, from: number, searchFrom: number): number {
@@ -104,16 +108,17 @@ export function parseHeaderLines(
   head: MessageHead,
   limits: HeadLimits,
 ): boolean {
-  const entries = head.headers.entries;
+  const { headers } = head;
+  headCount++;
   let at = start;
   let count = 0;
-  let lastKind: NameKind | -1 = -1;
+  let last: HeaderName | null = null;
   while (at < end) {
     const first = data[at];
     if (first === LF || (first === CR && data[at + 1] === LF)) break;
     if (first === SP || first === TAB) {
-      if (lastKind === -1) return fail(head, 'http1.codec_error');
-      at = foldLine(data, at, end, head, lastKind);
+      if (last === null) return fail(head, 'http1.codec_error');
+      at = foldLine(data, at, end, head, last);
       continue;
     }
     const nameStart = at;
@@ -136,11 +141,21 @@ export function parseHeaderLines(
     if (hasLoneCr) value = value.replaceAll('\r', '');
     at++;
     if (++count > limits.maxHeadersCount) return fail(head, 'http1.too_many_headers');
-    lastKind = name.kind;
-    if (name.kind === NameKind.other) entries.push(name.text, value);
-    else if (!takeSpecialHeader(head, name.text, name.kind, value, limits)) return false;
+    last = name;
+    if (name.kind !== NameKind.other) {
+      if (!takeSpecialHeader(head, name.text, name.kind, value, limits)) return false;
+    } else if (isRepeatedInline(name, limits)) headers.append(name.text, value);
+    else headers.entries.push(name.text, value);
   }
   return true;
+}
+
+/** Whether this head has had the inline header `name` before; remembers it. */
+function isRepeatedInline(name: HeaderName, limits: HeadLimits): boolean {
+  if (!(limits.message === 'request' ? name.isInlineOfRequests : name.isInlineOfResponses)) return false;
+  if (name.lastHead === headCount) return true;
+  name.lastHead = headCount;
+  return false;
 }
 
 /** The first spelling of a name is the one that is sent on. */
@@ -168,17 +183,19 @@ function failLine(data: Buffer, from: number, end: number, head: MessageHead): f
  *
  * Differs from Envoy: a folded length, transfer coding or host is refused, where Envoy joins the lines before it judges them.
  */
-function foldLine(data: Buffer, from: number, end: number, head: MessageHead, lastKind: NameKind): number {
+function foldLine(data: Buffer, from: number, end: number, head: MessageHead, last: HeaderName): number {
   let at = from;
   while (at < end && data[at] !== LF) {
     if (valueClass[data[at]] === 3) head.error = 'http1.invalid_characters';
     at++;
   }
   const more = data.toString('latin1', from, at).replaceAll('\r', '').trim();
-  const entries = head.headers.entries;
-  if (lastKind === NameKind.other || lastKind === NameKind.connection || lastKind === NameKind.upgrade) {
-    const last = entries.length - 1;
-    if (last > 0) entries[last] = `${entries[last]} ${more}`.trim();
+  const { entries } = head.headers;
+  if (last.kind === NameKind.other || last.kind === NameKind.connection || last.kind === NameKind.upgrade) {
+    // A joined header stands where it was met first.
+    let name = entries.length - 2;
+    if (last.lastHead === headCount || last.kind !== NameKind.other) while (name > 0 && entries[name] !== last.text) name -= 2;
+    if (name >= 0) entries[name + 1] = `${entries[name + 1]} ${more}`.trim();
   } else if (more !== '') {
     // Framing and host must not depend on folding.
     fail(head, 'http1.codec_error');
@@ -197,7 +214,9 @@ function takeSpecialHeader(head: MessageHead, name: string, kind: NameKind, valu
       head.transferEncoding = head.transferEncoding === null ? value : `${head.transferEncoding},${value}`;
       return true;
     case NameKind.host:
-      headers.authority = head.hasHost ? `${headers.authority},${value}` : value;
+      // Means nothing in a response, and is passed on.
+      if (limits.message === 'response') headers.entries.push(name, value);
+      else headers.authority = head.hasHost ? `${headers.authority},${value}` : value;
       head.hasHost = true;
       return true;
     case NameKind.underscore:

@@ -2,6 +2,7 @@
  * Interned header names: the parser hashes a name while it checks its bytes and finds the one lower-case string that the whole
  * process uses, so that comparisons of names are comparisons of pointers.
  */
+import { inlineRequestHeaders, inlineResponseHeaders } from '../inline-headers.ts';
 
 /** What the parser itself must know of a header. */
 export const NameKind = {
@@ -18,6 +19,11 @@ export type NameKind = (typeof NameKind)[keyof typeof NameKind];
 export interface HeaderName {
   readonly text: string;
   readonly kind: NameKind;
+  /** Of which messages this is an inline header. */
+  readonly isInlineOfRequests: boolean;
+  readonly isInlineOfResponses: boolean;
+  /** The number of the head in which an inline header was met last: one that is met again in the same head is joined. */
+  lastHead: number;
 }
 
 /** A token byte's lower-case form; 0 for bytes that no name may hold. */
@@ -39,18 +45,19 @@ const kinds = new Map<string, NameKind>([
   ['upgrade', NameKind.upgrade],
 ]);
 
-const knownNames =
-  'host connection content-length transfer-encoding upgrade user-agent accept accept-encoding accept-language content-type ' +
-  'content-encoding cache-control cookie set-cookie date server x-request-id x-forwarded-for x-forwarded-proto x-forwarded-host ' +
-  'x-forwarded-client-cert x-envoy-attempt-count x-envoy-upstream-service-time x-envoy-decorator-operation x-envoy-peer-metadata ' +
-  'x-envoy-peer-metadata-id x-envoy-expected-rq-timeout-ms x-envoy-internal x-envoy-external-address keep-alive te trailer expect ' +
-  'authorization origin referer location etag last-modified if-none-match if-modified-since vary via range accept-ranges ' +
-  'content-range age expires traceparent tracestate b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled grpc-status ' +
-  'grpc-message grpc-timeout proxy-connection x-forwarded-port http2-settings sec-websocket-key sec-websocket-version ' +
-  'sec-websocket-accept sec-websocket-protocol sec-websocket-extensions';
+const otherKnownNames =
+  'host content-length accept-language cookie set-cookie x-envoy-peer-metadata x-envoy-peer-metadata-id x-envoy-internal trailer range ' +
+  'accept-ranges content-range traceparent tracestate b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled http2-settings ' +
+  'sec-websocket-key sec-websocket-version sec-websocket-accept sec-websocket-protocol sec-websocket-extensions';
 
 function makeName(text: string): HeaderName {
-  return { text, kind: kinds.get(text) ?? (text.includes('_') ? NameKind.underscore : NameKind.other) };
+  return {
+    text,
+    kind: kinds.get(text) ?? (text.includes('_') ? NameKind.underscore : NameKind.other),
+    isInlineOfRequests: inlineRequestHeaders.has(text),
+    isInlineOfResponses: inlineResponseHeaders.has(text),
+    lastHead: -1,
+  };
 }
 
 /** The hash that the parser computes byte by byte: `hash = (hash * 31 + lowerCaseByte) | 0`. */
@@ -60,10 +67,14 @@ export function hashName(text: string): number {
   return hash;
 }
 
-for (const text of knownNames.split(' ')) {
+/** Every name that has an object for good, also where two share a slot. */
+const known = new Map<string, HeaderName>();
+for (const text of [...inlineRequestHeaders, ...inlineResponseHeaders, ...otherKnownNames.split(' ')]) {
+  if (known.has(text)) continue;
+  const name = makeName(text);
+  known.set(text, name);
   const slot = hashName(text) & (slotCount - 1);
-  if (pinned[slot] === 1) continue;
-  slots[slot] = makeName(text);
+  slots[slot] ??= name;
   pinned[slot] = 1;
 }
 
@@ -77,7 +88,8 @@ export function internName(data: Buffer, start: number, end: number, hash: numbe
     while (i < text.length && tokenBytes[data[start + i]] === text.charCodeAt(i)) i++;
     if (i === text.length) return candidate;
   }
-  const name = makeName(data.toString('latin1', start, end).toLowerCase());
+  const text = data.toString('latin1', start, end).toLowerCase();
+  const name = known.get(text) ?? makeName(text);
   if (pinned[slot] === 0) slots[slot] = name;
   return name;
 }

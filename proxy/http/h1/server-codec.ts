@@ -138,6 +138,7 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
     this.#callbacks = callbacks;
     this.#reader = new MessageReader(this, {
       maxHeadBytes: options.maxHeadBytes,
+      message: 'request',
       maxHeadersCount: options.maxHeadersCount,
       underscores: options.headersWithUnderscores,
       preserveCase: options.preserveCase,

@@ -3,6 +3,7 @@ import type { ParityCase } from '../parity-case.ts';
 import { basicCases } from './basic.ts';
 import { connections } from './connections.ts';
 import { malformedRequests } from './malformed-requests.ts';
+import { repeatedHeaders } from './repeated-headers.ts';
 import { requestBodies } from './request-bodies.ts';
 import { requestHeaders } from './request-headers.ts';
 import { responses } from './responses.ts';
@@ -14,4 +15,5 @@ export const cases: readonly ParityCase[] = [
   ...connections,
   ...responses,
   ...requestHeaders,
+  ...repeatedHeaders,
 ];

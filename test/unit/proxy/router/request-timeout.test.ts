@@ -25,7 +25,7 @@ t.test('a header replaces the route timeout and is removed', async t => {
     'x-envoy-upstream-rq-per-try-timeout-ms': '200',
   });
   const timeouts = readTimeouts(forwardTo('app'), 0, 0, headers, false, false);
-  t.same(timeouts, { globalMs: 700, perTryMs: 200, perTryIdleMs: 0 });
+  t.same(timeouts, { globalMs: 700, perTryMs: 200, perTryIdleMs: 0, streamDurationMs: null });
   t.equal(headers.size, 0);
   writeTimeoutHeaders(headers, timeouts, forwardTo('app'), 600, false, true);
   t.equal(headers.get('x-envoy-expected-rq-timeout-ms'), '100', 'what is left of the whole, if that is less');
