@@ -4,6 +4,7 @@
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { explainSystemError } from './failure-text.ts';
 
 /** The health check of someone else's socket waits this long. */
 const connectTimeoutMs = 1000;
@@ -24,14 +25,18 @@ export class UnixListener {
 
   /** Replaces what is left at the path and listens there; every user of the pod may connect. Rejects if it cannot. */
   static async open(path: string): Promise<UnixListener> {
-    rmSync(path, { force: true });
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, resolve);
-    });
-    chmodSync(path, 0o666);
+    try {
+      rmSync(path, { force: true });
+      mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(path, resolve);
+      });
+      chmodSync(path, 0o666);
+    } catch (error) {
+      throw explainSystemError(`listen on Unix socket ${path}`, error);
+    }
     return new UnixListener(server);
   }
 

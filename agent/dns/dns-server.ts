@@ -9,6 +9,7 @@ import { createServer, isIP, type Server, type Socket } from 'node:net';
 import { decodeMessage } from '../../protos/messages.ts';
 import type { JsonObject } from '../config/proto-json.ts';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
+import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
 import { readQuestion, responseCodes, writeAnswer } from './dns-message.ts';
@@ -64,9 +65,13 @@ export class DnsServer {
     this.#hosts = address.host === 'localhost' ? chooseLoopbacks(servers) : [address.host === '' ? '0.0.0.0' : address.host];
   }
 
-  /** Resolves once every socket is bound. */
+  /** Resolves once every socket is bound. Rejects if a port is in use. */
   async listen(): Promise<void> {
-    await Promise.all(this.#hosts.flatMap(host => [this.#listenUdp(host), this.#listenTcp(host)]));
+    try {
+      await Promise.all(this.#hosts.flatMap(host => [this.#listenUdp(host), this.#listenTcp(host)]));
+    } catch (error) {
+      throw explainSystemError(`start the DNS server on port ${this.#port}`, error);
+    }
     log.info(`Starting local DNS server at ${this.#hosts.map(host => `${host}:${this.#port}`).join(', ')}`);
   }
 

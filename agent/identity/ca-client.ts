@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, credentials as grpcCredentials, type ServiceError, status } from '@grpc/grpc-js';
 import { decodeMessage, encodeMessage } from '../../protos/messages.ts';
 import type { Environment } from '../config/environment.ts';
+import { describeIstiodFailure } from '../failure-text.ts';
 import { buildKeepaliveOptions } from '../istiod-keepalive.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
@@ -17,7 +18,7 @@ const log = new AgentLogger('citadelclient');
 const caLog = new AgentLogger('ca');
 
 const createCertificatePath = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
-const maxRetries = 5;
+const maxAttempts = 5;
 const firstRetryMs = 100;
 const retryJitter = 0.1;
 const retriableCodes: ReadonlySet<number> = new Set([
@@ -71,16 +72,17 @@ export class CaClient implements CertificateAuthority {
   }
 
   async #signWithRetries(request: Buffer): Promise<readonly string[]> {
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       try {
         return await this.#call(request);
       } catch (error) {
-        const { code } = error as ServiceError;
-        if (attempt >= maxRetries || !retriableCodes.has(code)) {
-          throw new Error(`create certificate: ${(error as Error).message}`, { cause: error });
+        const { code, details } = error as ServiceError;
+        if (attempt >= maxAttempts || !retriableCodes.has(code)) {
+          const reason = details === undefined ? (error as Error).message : `${status[code]}: ${describeIstiodFailure(details)}`;
+          throw new Error(`create certificate: ${reason}`, { cause: error });
         }
-        const waitMs = firstRetryMs * 2 ** attempt * (1 + retryJitter * (2 * Math.random() - 1));
-        caLog.warn(`ca request failed, starting attempt ${attempt + 1} in ${waitMs.toFixed(3)}ms`);
+        const waitMs = firstRetryMs * 2 ** (attempt - 1) * (1 + retryJitter * (2 * Math.random() - 1));
+        caLog.warn(`ca request failed, starting attempt ${attempt} in ${waitMs.toFixed(3)}ms`);
         agentMetrics.outgoingRetries.increment({ request_type: 'csr' });
         await sleep(waitMs);
       }

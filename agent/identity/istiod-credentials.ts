@@ -1,11 +1,17 @@
 /** Secured channels to istiod, and what a call carries: the pod's token, the cluster's name, headers of the environment. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { type ChannelCredentials, Metadata } from '@grpc/grpc-js';
 import type { Environment } from '../config/environment.ts';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
+import { explainSystemError } from '../failure-text.ts';
+import { AgentLogger } from '../log.ts';
 import { isFile } from './credential-files.ts';
+import { splitCertificates } from './secret.ts';
 import { TlsCredentials } from './tls-credentials.ts';
+
+const log = new AgentLogger('default');
 
 const tokenPath = './var/run/secrets/tokens/istio-token';
 
@@ -16,7 +22,7 @@ export type ChannelSettings = {
 
 /**
  * TLS to istiod. The name to verify is the address's host, which for local debugging is istiod's usual one.
- * @throws if a file cannot be read.
+ * @throws if a file cannot be read or the root is no certificate.
  */
 export function buildTlsChannel(
   address: string,
@@ -26,12 +32,31 @@ export function buildTlsChannel(
 ): ChannelSettings {
   const hasClient = client !== null && isFile(client.key) && isFile(client.certificate);
   const context = createSecureContext({
-    ...(rootPath === '' ? {} : { ca: readFileSync(rootPath) }),
+    ...(rootPath === '' ? {} : { ca: readRoots(rootPath) }),
     ...(hasClient ? { key: readFileSync(client.key), cert: readFileSync(client.certificate) } : {}),
   });
   const host = splitHostPort(address)?.host ?? address;
   const name = serverName !== '' ? serverName : host === 'localhost' ? 'istiod.istio-system.svc' : host;
   return { credentials: new TlsCredentials(context, name), options: { 'grpc.default_authority': name } };
+}
+
+/** Node takes any text for roots, and would then trust nothing. */
+function readRoots(path: string): string {
+  const attempt = `read root certificates of istiod from ${path}`;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw explainSystemError(attempt, error);
+  }
+  const certificates = splitCertificates(text);
+  if (certificates.length === 0) throw new Error(`failed to ${attempt}: there is no PEM certificate in it`);
+  try {
+    for (const certificate of certificates) new X509Certificate(certificate);
+  } catch (error) {
+    throw new Error(`failed to ${attempt}: ${(error as Error).message}`, { cause: error });
+  }
+  return text;
 }
 
 /** What every call to istiod carries. The kubelet renews the token's file, so it is read for each call. */
@@ -49,7 +74,8 @@ function readToken(environment: Environment): string {
   if (environment.jwtPolicy === 'none') return '';
   try {
     return readFileSync(tokenPath, 'utf8').trim();
-  } catch {
+  } catch (error) {
+    log.warn(explainSystemError(`fetch token from file ${tokenPath}`, error).message);
     return '';
   }
 }

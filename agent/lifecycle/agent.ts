@@ -17,6 +17,7 @@ import { durationMs, type ProxyConfig } from '../config/proxy-config.ts';
 import { prepareKeyPair } from '../identity/certificate-request.ts';
 import { findXdsRoot } from '../identity/credential-files.ts';
 import { type IdentityPlan, planIdentity } from '../identity/identity-plan.ts';
+import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { isSocketServed, UnixListener } from '../unix-listener.ts';
 import { buildGrpcBootstrap } from '../xds/grpc-bootstrap.ts';
@@ -150,9 +151,13 @@ export class Agent {
     const { environment, proxyConfig } = this.#options;
     const path = environment.grpcBootstrap;
     if (path === '') return;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const bootstrap = buildGrpcBootstrap(node, join(proxyConfig.configPath, 'XDS'), environment.outputCertificates);
-    writeFileSync(path, JSON.stringify(bootstrap, null, 2), { mode: 0o644 });
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      writeFileSync(path, JSON.stringify(bootstrap, null, 2), { mode: 0o644 });
+    } catch (error) {
+      throw explainSystemError(`write gRPC's bootstrap file ${path}`, error);
+    }
   }
 
   #prepareProxy(node: Node): () => ProxyProcess {

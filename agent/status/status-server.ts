@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { JsonObject } from '../config/proto-json.ts';
+import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import type { AppProbe } from './app-probe-config.ts';
 import { type ProbeTarget, runAppProbe } from './app-probe.ts';
@@ -63,11 +64,15 @@ export class StatusServer {
     app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n'));
   }
 
-  /** Resolves to the port once it listens, on every address of both families. */
+  /** Resolves to the port once it listens, on every address of both families. Rejects if the port is in use. */
   async listen(): Promise<number> {
     const { port } = this.#options;
     log.info(`Opening status port ${port}`);
-    await this.#app.listen({ port, host: (await hasIpv6()) ? '::' : '0.0.0.0' });
+    try {
+      await this.#app.listen({ port, host: (await hasIpv6()) ? '::' : '0.0.0.0' });
+    } catch (error) {
+      throw explainSystemError(`listen on status port ${port}`, error);
+    }
     return (this.#app.server.address() as { readonly port: number }).port;
   }
 

@@ -1,5 +1,6 @@
 /** One pair of ADS streams: proxy to agent, agent to istiod. */
 import { type ClientDuplexStream, type ServerDuplexStream, type StatusObject, status } from '@grpc/grpc-js';
+import { describeIstiodFailure } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
 import type { DiscoveryVariant, ErrorDetail } from './discovery-variant.ts';
@@ -41,23 +42,24 @@ export class RelayedStream {
 
   start(): void {
     this.#observeDownstream();
-    const { istiodAddress, variant, openChannel } = this.#options;
+    const { variant, openChannel } = this.#options;
     try {
       this.#channel = openChannel();
       this.#upstream = this.#channel.openStream(variant.path);
     } catch (error) {
-      log.error(`failed to connect to upstream ${istiodAddress}: ${(error as Error).message}`);
-      agentMetrics.istiodConnectionFailures.increment();
-      this.#fail(status.UNAVAILABLE, (error as Error).message);
+      this.#failToConnect((error as Error).message);
       return;
     }
     this.#channel.watchDial(() => {
-      if (this.#connected || this.#closed) return;
-      log.error(`failed to connect to upstream ${istiodAddress}: dial timeout`);
-      agentMetrics.istiodConnectionFailures.increment();
-      this.#fail(status.UNAVAILABLE, `dial ${istiodAddress}: timeout`);
+      if (!this.#connected && !this.#closed) this.#failToConnect('no answer within the dial timeout');
     });
     this.#observeUpstream(this.#upstream);
+  }
+
+  #failToConnect(details: string): void {
+    log.error(`failed to connect to upstream ${this.#options.istiodAddress}: ${describeIstiodFailure(details)}`);
+    agentMetrics.istiodConnectionFailures.increment();
+    this.#fail(status.UNAVAILABLE, details);
   }
 
   /** Sends the application's health, unless it is too early for it. */
@@ -102,8 +104,12 @@ export class RelayedStream {
 
   #onUpstreamEnd(result: StatusObject): void {
     if (this.#closed) return;
+    if (!this.#connected && result.code === status.UNAVAILABLE) {
+      this.#failToConnect(result.details);
+      return;
+    }
     const expected = isExpectedEnd(result);
-    const message = `code = ${result.code} desc = ${result.details}`;
+    const message = `code = ${status[result.code]} desc = ${describeIstiodFailure(result.details)}`;
     if (expected) log.debug(`upstream terminated with status ${message}`, { id: this.#options.id });
     else log.warn(`upstream terminated with unexpected error ${message}`, { id: this.#options.id });
     agentMetrics.istiodConnectionTerminations.increment({ type: expected ? 'cancelled' : 'error' });

@@ -1,71 +1,10 @@
 import t from 'tap';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
-import { join } from 'node:path';
-import { CertificateAuthority } from '../../../demo/certificate-authority.ts';
-import { findFreePort } from '../../support/proxy-process.ts';
 import { waitFor } from '../wait.ts';
-
-const root = join(import.meta.dirname, '..', '..', '..');
-const authority = await CertificateAuthority.create();
-
-type Tap = { testdir(): string; teardown(handler: () => void): void };
-type Setup = { readonly variables?: Record<string, string>; readonly config?: Record<string, unknown>; readonly args?: string[] };
-
-/** An agent over a proxy that only sleeps and leaves its process id. */
-async function startAgent(t: Tap, { variables = {}, config = {}, args = [] }: Setup = {}) {
-  const folder = t.testdir();
-  mkdirSync(join(folder, 'var/run/secrets'), { recursive: true });
-  writeFileSync(join(folder, 'root.pem'), authority.rootCertificate);
-  writeFileSync(join(folder, 'proxy'), `#!/bin/sh\necho $$ > ${folder}/pid\nexec sleep 600\n`);
-  chmodSync(join(folder, 'proxy'), 0o755);
-  const nowhere = `127.0.0.1:${await findFreePort()}`;
-  const proxyConfig = {
-    discoveryAddress: nowhere,
-    binaryPath: join(folder, 'proxy'),
-    statusPort: await findFreePort(),
-    proxyAdminPort: await findFreePort(),
-    terminationDrainDuration: '60s',
-    ...config,
-  };
-  const child = spawn(process.execPath, [join(root, 'agent/main.ts'), 'proxy', 'sidecar', ...args], {
-    cwd: folder,
-    env: {
-      PATH: process.env.PATH,
-      PROXY_CONFIG: JSON.stringify(proxyConfig),
-      XDS_ROOT_CA: join(folder, 'root.pem'),
-      CA_ROOT_CA: join(folder, 'root.pem'),
-      CLOUD_PLATFORM: 'none',
-      INSTANCE_IP: '127.0.0.1',
-      ECC_SIGNATURE_ALGORITHM: 'ECDSA',
-      ...variables,
-    },
-  });
-  let log = '';
-  child.stdout.on('data', chunk => {
-    log += chunk;
-  });
-  child.stderr.on('data', chunk => {
-    log += chunk;
-  });
-  const closed = once(child, 'close') as Promise<[number | null]>;
-  t.teardown(() => child.kill('SIGKILL'));
-  const pidFile = join(folder, 'pid');
-  return {
-    child: child as ChildProcess,
-    log: () => log,
-    exitCode: async () => (await closed)[0],
-    statusPort: proxyConfig.statusPort,
-    wasStarted: () => existsSync(pidFile),
-    async proxyPid(): Promise<number> {
-      await waitFor(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').trim() !== '');
-      return Number(readFileSync(pidFile, 'utf8'));
-    },
-  };
-}
+import { type AgentSetup, startAgent } from './agent-process.ts';
 
 function isAlive(pid: number): boolean {
   try {
@@ -98,7 +37,7 @@ t.test('a status port in use ends the agent with 255 and leaves no proxy', async
   t.teardown(() => taken.close());
   const agent = await startAgent(t, { config: { statusPort: (taken.address() as AddressInfo).port } });
   t.equal(await agent.exitCode(), 255);
-  t.match(agent.log(), /Error: .*EADDRINUSE/);
+  t.match(agent.log(), /Error: failed to listen on status port \d+: the port is in use by another process/);
   if (agent.wasStarted()) {
     const pid = await agent.proxyPid();
     await waitFor(() => !isAlive(pid));
@@ -114,10 +53,15 @@ for (const [what, setup, message] of [
   ['a proxy configuration that is no YAML', { variables: { PROXY_CONFIG: '{' } }, /Error: /],
   ['a probe of no kind', { variables: { ISTIO_KUBE_APP_PROBERS: '{"/app-health/a/livez": {}}' } }, /Error: invalid prober type/],
   ['a flag of the wrong type', { args: ['--concurrency=many'] }, /Error: invalid argument "many" for "--concurrency" flag/],
+  [
+    'a root certificate that is none',
+    { files: { 'root.pem': 'no certificate' } },
+    /Error: failed to read root certificates of istiod from .*: there is no PEM certificate in it/,
+  ],
   ['a root certificate that is missing', { variables: { XDS_ROOT_CA: '/nonexistent' } }, /Error: .*does not exist \/nonexistent/],
 ] as const) {
   t.test(`${what} ends the agent with 255 and one clear line`, async t => {
-    const agent = await startAgent(t, setup as Setup);
+    const agent = await startAgent(t, setup as AgentSetup);
     t.equal(await agent.exitCode(), 255);
     t.match(agent.log(), message);
     t.notMatch(agent.log(), /\n {4}at /, 'no stack trace');
