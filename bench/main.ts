@@ -2,34 +2,19 @@
  * `npm run bench`: Envoy and this proxy on the same bootstraps, one worker and one core each, in alternation. The figure that
  * counts is CPU per request as a ratio: it does not depend on how fast this machine is.
  */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findEnvoy } from '../test/support/envoy-binary.ts';
-import { findFreePort, ownCommand, type ProxyProcess, startProxy } from '../test/support/proxy-process.ts';
-import {
-  type BenchCase,
-  buildClientBootstrap,
-  buildProxyBootstrap,
-  type Certificates,
-  cases,
-  plainHttpCase,
-  type Ports,
-} from './cases.ts';
-import {
-  type LoadResult,
-  loadCore,
-  makeCertificates,
-  proxyCore,
-  requirePrograms,
-  runWrk,
-  startUpstream,
-  waitForPort,
-} from './environment.ts';
-import { cpuSeconds, residentMiB } from './process-cost.ts';
+import { findFreePort, ownCommand } from '../test/support/proxy-process.ts';
+import { type BenchCase, cases } from './cases.ts';
+import { makeCertificates, requirePrograms, startUpstream } from './environment.ts';
+import { runLoad } from './load.ts';
+import { measureIdle, measureLoad, type Options } from './measurement.ts';
+import { profileCase } from './profile.ts';
 import { renderTable, type Sample, summarize } from './report.ts';
+import { type Command, type Context, namesOf, startSubject, type Subject } from './subjects.ts';
 
 const usage = `npm run bench -- [options]
   --case NAME         only this case (repeatable): ${cases.map(({ name }) => name).join(', ')}
@@ -37,143 +22,99 @@ const usage = `npm run bench -- [options]
   --seconds N         load per round and proxy (4)
   --connections N     keep-alive connections (64)
   --json FILE         write every sample
-  --built             measure the built proxy (dist/) through bin/sidecar-proxy instead of the sources`;
+  --built             measure the built proxy (dist/) through bin/sidecar-proxy instead of the sources
+  --also FOLDER       measure the built proxy of another checkout too, as 'also'
+  --profile CASE      no comparison: a CPU profile of this proxy and its flame graph, in the current folder`;
 
-interface Options {
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly connections: number;
-}
-
-interface Subject {
-  readonly proxy: ProxyProcess;
-  readonly client: ProxyProcess | null;
-  /** Where wrk connects. */
-  readonly port: number;
-}
-
-type Commands = { readonly [name: string]: { readonly command: string; readonly args: readonly string[] } };
-
-async function startSubject(benchCase: BenchCase, name: string, commands: Commands, context: Context): Promise<Subject> {
-  const ports: Ports = { ...context.upstreamPorts, proxy: await findFreePort() };
-  const { command, args } = commands[name];
-  const proxy = await startProxy({
-    name: `${benchCase.name}-${name}`,
-    command: 'taskset',
-    args: ['-c', String(proxyCore), command, ...args],
-    bootstrap: buildProxyBootstrap(benchCase, ports, context.certificates),
-    folder: context.folder,
-  });
-  await waitForPort(ports.proxy);
-  if (benchCase.entry === 'proxy') return { proxy, client: null, port: ports.proxy };
-  const port = await findFreePort();
-  const client = await startProxy({
-    name: `${benchCase.name}-${name}-client`,
-    command: 'taskset',
-    args: ['-c', String(loadCore), commands.envoy.command],
-    bootstrap: buildClientBootstrap(port, ports.proxy, context.certificates),
-    folder: context.folder,
-  });
-  return { proxy, client, port };
-}
-
-/** http-proxy-3 on the plain HTTP case: it knows no bootstrap, so it is a process of its own kind. */
-async function startHttpProxy({ upstreamPorts }: Context): Promise<Subject> {
-  const port = await findFreePort();
-  const script = join(import.meta.dirname, 'http-proxy-reference.ts');
-  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.upstreamPlain)];
-  const child = spawn('taskset', args, { stdio: 'inherit' });
-  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
-  await waitForPort(port);
-  const stop = (): Promise<void> => {
-    child.kill();
-    return exited;
-  };
-  return { proxy: { name: 'http-proxy-3', adminPort: 0, child, log: () => '', stop }, client: null, port };
-}
-
-interface Context {
-  readonly folder: string;
-  readonly certificates: Certificates;
-  readonly upstreamPorts: Omit<Ports, 'proxy'>;
-}
-
-async function measure(subject: Subject, name: string, options: Options): Promise<Sample> {
-  const pid = subject.proxy.child.pid as number;
-  const before = cpuSeconds(pid);
-  const load: LoadResult = await runWrk(subject.port, options.connections, options.seconds);
-  const cpu = cpuSeconds(pid) - before;
-  if (load.requests === 0 || load.errors > 0) throw new Error(`${name}: ${load.requests} requests, ${load.errors} errors`);
-  return {
-    proxy: name,
-    microsecondsPerRequest: (cpu * 1e6) / load.requests,
-    requestsPerSecond: load.requests / load.seconds,
-    p50Ms: load.p50Ms,
-    p99Ms: load.p99Ms,
-    residentMiB: residentMiB(pid),
-  };
-}
-
-function startReference(name: string, benchCase: BenchCase, commands: Commands, context: Context): Promise<Subject> {
-  return name === 'envoy'
-    ? startSubject(benchCase, 'envoy', commands, context)
-    : startSubject(plainHttpCase, 'own', commands, context);
-}
-
-async function runCase(benchCase: BenchCase, commands: Commands, context: Context, options: Options): Promise<Sample[]> {
-  const reference = benchCase.istioFilters ? 'own-http1' : 'envoy';
-  const names = benchCase === plainHttpCase ? [reference, 'own', 'http-proxy-3'] : [reference, 'own'];
-  const subjects = new Map<string, Subject>();
+/** Only the first connections of a process tell its memory, so that each round starts its own. */
+async function runIdleCase(benchCase: BenchCase, context: Context, rounds: number): Promise<Sample[]> {
   const samples: Sample[] = [];
-  try {
-    subjects.set(reference, await startReference(reference, benchCase, commands, context));
-    subjects.set('own', await startSubject(benchCase, 'own', commands, context));
-    if (benchCase === plainHttpCase) subjects.set('http-proxy-3', await startHttpProxy(context));
-    for (const name of names) await runWrk((subjects.get(name) as Subject).port, options.connections, 2); // warm up
-    for (let round = 0; round < options.rounds; round++) {
-      for (const name of names) samples.push(await measure(subjects.get(name) as Subject, name, options));
+  for (let round = 0; round < rounds; round++) {
+    for (const name of namesOf(benchCase, context.commands)) {
+      const subject = await startSubject(benchCase, name, context);
+      samples.push(await measureIdle(benchCase, subject).finally(() => subject.stop()));
     }
-  } finally {
-    for (const { proxy, client } of subjects.values()) await Promise.all([proxy.stop(), client?.stop()]);
   }
   return samples;
+}
+
+async function runCase(benchCase: BenchCase, context: Context, options: Options): Promise<Sample[]> {
+  if (benchCase.idleConnections) return runIdleCase(benchCase, context, Math.min(3, options.rounds));
+  const subjects: Subject[] = [];
+  const samples: Sample[] = [];
+  try {
+    for (const name of namesOf(benchCase, context.commands)) subjects.push(await startSubject(benchCase, name, context));
+    for (const { port } of subjects) await runLoad(benchCase, port, options.connections, 2); // warm up
+    for (let round = 0; round < options.rounds; round++) {
+      for (const subject of subjects) samples.push(await measureLoad(benchCase, subject, options));
+    }
+  } finally {
+    for (const subject of subjects) await subject.stop();
+  }
+  return samples;
+}
+
+async function compare(names: readonly string[], context: Context, options: Options, json: string | undefined): Promise<void> {
+  const results: { case: string; samples: Sample[] }[] = [];
+  for (const benchCase of names.length === 0 ? cases : names.map(findCase)) {
+    const samples = await runCase(benchCase, context, options);
+    results.push({ case: benchCase.name, samples });
+    console.log(renderTable(benchCase, summarize(samples)));
+  }
+  if (json) writeFileSync(json, JSON.stringify({ options, results }, null, 1));
+}
+
+function findCase(name: string): BenchCase {
+  const benchCase = cases.find(candidate => candidate.name === name);
+  if (benchCase === undefined) throw new Error(`bench: no case ${name}; there are ${cases.map(c => c.name).join(', ')}`);
+  return benchCase;
+}
+
+function builtCommand(folder: string): Command {
+  return { command: join(folder, 'bin', 'sidecar-proxy'), args: [] };
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      case: { type: 'string', multiple: true },
+      case: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
       connections: { type: 'string', default: '64' },
       json: { type: 'string' },
       built: { type: 'boolean', default: false },
+      also: { type: 'string' },
+      profile: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return console.log(usage);
-  requirePrograms('wrk', 'nginx', 'openssl', 'taskset');
+  requirePrograms('wrk', 'h2load', 'nginx', 'openssl', 'taskset');
   const envoy = findEnvoy();
   if (envoy === null) throw new Error('bench: no Envoy binary; npm run mesh -- tools installs one');
-  const built = { command: join(import.meta.dirname, '..', 'bin', 'sidecar-proxy'), args: [] };
-  const commands: Commands = { envoy: { command: envoy, args: [] }, own: values.built ? built : ownCommand() };
   const options = { rounds: Number(values.rounds), seconds: Number(values.seconds), connections: Number(values.connections) };
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
-  const certificates = makeCertificates(folder);
-  const upstreamPorts = { upstreamPlain: await findFreePort(), upstreamTls: await findFreePort() };
-  const upstream = await startUpstream(folder, upstreamPorts.upstreamPlain, upstreamPorts.upstreamTls, certificates);
-  const results: { case: string; samples: Sample[] }[] = [];
+  const root = join(import.meta.dirname, '..');
+  const context: Context = {
+    folder,
+    certificates: { 'P-256': makeCertificates(folder, 'P-256'), 'RSA-2048': makeCertificates(folder, 'RSA-2048') },
+    upstreamPorts: { upstreamPlain: await findFreePort(), upstreamTls: await findFreePort() },
+    commands: {
+      envoy: { command: envoy, args: [] },
+      own: values.built ? builtCommand(root) : ownCommand(),
+      ...(values.also && { also: builtCommand(resolve(values.also)) }),
+    },
+  };
+  const { upstreamPlain, upstreamTls } = context.upstreamPorts;
+  const bodySizes = cases.flatMap(({ body }) => (body ? [body.bytes] : []));
+  const upstream = await startUpstream(folder, upstreamPlain, upstreamTls, context.certificates['P-256'], bodySizes);
   try {
-    for (const benchCase of cases.filter(({ name }) => values.case === undefined || values.case.includes(name))) {
-      const samples = await runCase(benchCase, commands, { folder, certificates, upstreamPorts }, options);
-      results.push({ case: benchCase.name, samples });
-      console.log(renderTable(`${benchCase.name}: ${benchCase.description}`, summarize(samples)));
-    }
+    if (values.profile) await profileCase(findCase(values.profile), context, options);
+    else await compare(values.case, context, options, values.json);
   } finally {
     upstream.kill();
     rmSync(folder, { recursive: true, force: true });
   }
-  if (values.json) writeFileSync(values.json, JSON.stringify({ options, results }, null, 1));
 }
 
 await main();

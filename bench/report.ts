@@ -1,8 +1,10 @@
 /** Medians, and the ratio that counts. */
+import type { BenchCase } from './cases.ts';
 
 export interface Sample {
   readonly proxy: string;
-  readonly microsecondsPerRequest: number;
+  /** CPU microseconds per request, or KiB per idle connection. */
+  readonly cost: number;
   readonly requestsPerSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -12,7 +14,7 @@ export interface Sample {
 export interface Summary {
   readonly proxy: string;
   readonly median: Omit<Sample, 'proxy'>;
-  /** The reference's CPU per request divided by this proxy's, round by round: median, lowest, highest. */
+  /** The reference's cost divided by this proxy's, round by round: median, lowest, highest. */
   readonly efficiency: { readonly median: number; readonly low: number; readonly high: number };
 }
 
@@ -27,12 +29,12 @@ export function summarize(samples: readonly Sample[]): Summary[] {
   const reference = of(samples[0]?.proxy ?? '');
   return [...new Set(samples.map(({ proxy }) => proxy))].map(proxy => {
     const own = of(proxy);
-    const ratios = own.map((sample, round) => reference[round].microsecondsPerRequest / sample.microsecondsPerRequest);
+    const ratios = own.map((sample, round) => reference[round].cost / sample.cost);
     const pick = (key: keyof Omit<Sample, 'proxy'>) => median(own.map(sample => sample[key]));
     return {
       proxy,
       median: {
-        microsecondsPerRequest: pick('microsecondsPerRequest'),
+        cost: pick('cost'),
         requestsPerSecond: pick('requestsPerSecond'),
         p50Ms: pick('p50Ms'),
         p99Ms: pick('p99Ms'),
@@ -43,22 +45,28 @@ export function summarize(samples: readonly Sample[]): Summary[] {
   });
 }
 
-export function renderTable(title: string, summaries: readonly Summary[]): string {
+export function renderTable(benchCase: BenchCase, summaries: readonly Summary[]): string {
+  const unit = benchCase.idleConnections ? 'KiB/conn.' : 'CPU us/req';
   const lines = [
-    title,
-    '  proxy        CPU us/req   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)',
+    `${benchCase.name}: ${benchCase.description}`,
+    `  proxy        ${unit.padStart(10)}   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)`,
   ];
   for (const { proxy, median: m, efficiency: e } of summaries) {
     const cells = [
       proxy.padEnd(12),
-      m.microsecondsPerRequest.toFixed(1).padStart(10),
-      m.requestsPerSecond.toFixed(0).padStart(8),
-      m.p50Ms.toFixed(2).padStart(9),
-      m.p99Ms.toFixed(2).padStart(8),
+      m.cost.toFixed(1).padStart(10),
+      renderNumber(m.requestsPerSecond, 0).padStart(8),
+      renderNumber(m.p50Ms, 2).padStart(9),
+      renderNumber(m.p99Ms, 2).padStart(8),
       m.residentMiB.toFixed(0).padStart(9),
       `     ${e.median.toFixed(2)} (${e.low.toFixed(2)}-${e.high.toFixed(2)})`,
     ];
-    lines.push(`  ${cells.join(' ')}`);
+    const verdict = proxy === 'own' ? `  target ${benchCase.target}` : '';
+    lines.push(`  ${cells.join(' ')}${verdict}`);
   }
   return lines.join('\n');
+}
+
+function renderNumber(value: number, digits: number): string {
+  return Number.isNaN(value) ? '-' : value.toFixed(digits);
 }

@@ -1,0 +1,107 @@
+/** The proxies of a case, each with what leads the load to it. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { findFreePort, type ProxyProcess, startProxy } from '../test/support/proxy-process.ts';
+import { buildClientBootstrap, buildProxyBootstrap, type Certificates, type Ports } from './bootstraps.ts';
+import { type BenchCase, plainHttpCase } from './cases.ts';
+import { loadCore, proxyCore, waitForPort } from './environment.ts';
+
+export interface Subject {
+  readonly name: string;
+  /** The measured process. */
+  readonly pid: number;
+  readonly adminPort: number;
+  /** Where the load connects. */
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export interface Context {
+  readonly folder: string;
+  readonly certificates: { readonly [keyType in 'P-256' | 'RSA-2048']: Certificates };
+  readonly upstreamPorts: Omit<Ports, 'proxy'>;
+  readonly commands: { readonly [name: string]: Command };
+}
+
+/** Which proxies a case compares; the first one is the reference. */
+export function namesOf(benchCase: BenchCase, commands: Context['commands']): string[] {
+  const builds = Object.keys(commands).filter(name => name !== 'envoy');
+  if (benchCase.istioFilters) return ['without', ...builds];
+  return benchCase === plainHttpCase ? ['envoy', ...builds, 'http-proxy-3'] : ['envoy', ...builds];
+}
+
+export function startSubject(benchCase: BenchCase, name: string, context: Context): Promise<Subject> {
+  if (name === 'http-proxy-3') return startHttpProxy(context);
+  if (name === 'without') return startConfigured(plainHttpCase, name, context.commands.own, context);
+  return startConfigured(benchCase, name, context.commands[name], context);
+}
+
+let started = 0;
+
+async function startConfigured(benchCase: BenchCase, name: string, command: Command, context: Context): Promise<Subject> {
+  const { folder, upstreamPorts } = context;
+  const certificates = context.certificates[benchCase.keyType ?? 'P-256'];
+  const ports: Ports = { ...upstreamPorts, proxy: await findFreePort() };
+  const label = `${benchCase.name}-${name}-${started++}`;
+  const proxy = await startProxy({
+    name: label,
+    command: 'taskset',
+    args: ['-c', String(proxyCore), command.command, ...command.args],
+    bootstrap: buildProxyBootstrap(benchCase, ports, certificates, folder),
+    folder,
+  });
+  await waitForPort(ports.proxy);
+  const client = benchCase.entry === 'mutual-tls' ? await startClient(benchCase, label, ports.proxy, context) : null;
+  return {
+    name,
+    pid: proxy.child.pid as number,
+    adminPort: proxy.adminPort,
+    port: client === null ? ports.proxy : client.port,
+    stop: async () => {
+      await Promise.all([proxy.stop(), client?.process.stop()]);
+    },
+  };
+}
+
+/** An Envoy in front, on the core of the load. */
+async function startClient(
+  benchCase: BenchCase,
+  label: string,
+  proxyPort: number,
+  { folder, certificates, commands }: Context,
+): Promise<{ port: number; process: ProxyProcess }> {
+  const port = await findFreePort();
+  const process = await startProxy({
+    name: `${label}-client`,
+    command: 'taskset',
+    args: ['-c', String(loadCore), commands.envoy.command],
+    bootstrap: buildClientBootstrap(benchCase, port, proxyPort, certificates['P-256']),
+    folder,
+  });
+  return { port, process };
+}
+
+/** A process of its own kind: it knows no bootstrap. */
+async function startHttpProxy({ upstreamPorts }: Context): Promise<Subject> {
+  const port = await findFreePort();
+  const script = join(import.meta.dirname, 'http-proxy-reference.ts');
+  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.upstreamPlain)];
+  const child = spawn('taskset', args, { stdio: 'inherit' });
+  const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
+  await waitForPort(port);
+  return {
+    name: 'http-proxy-3',
+    pid: child.pid as number,
+    adminPort: 0,
+    port,
+    stop: () => {
+      child.kill();
+      return exited;
+    },
+  };
+}
