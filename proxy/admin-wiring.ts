@@ -13,10 +13,7 @@ export function createAdminContext(server: Server, admin: NonNullable<BootstrapM
     bootstrapLoadedMs: server.startTimeMs,
     commandLineOptions: describeOptions(server),
     resources,
-    versionInfo: kind => {
-      const scope = kind === 'cluster' ? 'cluster_manager.cds' : 'listener_manager.lds';
-      return server.versionTexts.get(`${scope}.version_text`) ?? '';
-    },
+    versionInfo: kind => (kind === 'cluster' ? discovery.clusterSubscription : discovery.listenerSubscription).versionInfo,
     stats: server.merger,
     clusters: { list: () => registry.list().map(cluster => toAdminCluster(cluster, server)) },
     listeners: { list: () => listeners.list().map(({ model, addresses }) => ({ name: model.name, boundAddresses: addresses })) },

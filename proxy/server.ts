@@ -23,7 +23,7 @@ import type { BootstrapModel } from './config/model/bootstrap.ts';
 import type { ProxyOptions } from './config/options.ts';
 import { createCompileContext } from './extensions/compile-manifest.ts';
 import { Lifecycle } from './lifecycle.ts';
-import { declareListenerStats } from './listener/declared-stats.ts';
+import { DeclaredListenerStats } from './listener/declared-stats.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { addClientFeatures, completeNode } from './node-identity.ts';
 import { loadSocketOptions } from './network/socket-options.ts';
@@ -61,8 +61,6 @@ export class Server {
   readonly listeners: ListenerManager;
   readonly runtime: RuntimeLayers;
   readonly discovery: Discovery;
-  /** Version texts by statistic. */
-  readonly versionTexts = new Map<string, string>();
   readonly #context: CompileContext;
   readonly #serverStats: ServerStats;
   readonly #lifecycle: Lifecycle;
@@ -106,7 +104,7 @@ export class Server {
       post: (worker, message) => this.pool.post(worker, message),
       broadcast,
       drainTimeMs: options.drainTimeMs,
-      onUpdate: model => declareListenerStats(this.stats, model, this.workerCount),
+      stats: new DeclaredListenerStats(this.stats, this.workerCount),
     });
     this.discovery = this.#createDiscovery();
     this.#serverStats = new ServerStats(this.stats, {
@@ -225,8 +223,7 @@ export class Server {
   }
 
   #createDiscovery(): Discovery {
-    const { pool, merger } = this;
-    const isIncluded = createStatsMatcher(this.model.stats.matcher);
+    const { pool } = this;
     return new Discovery({
       bootstrap: this.model,
       node: addClientFeatures(this.bootstrap.node as never) as never,
@@ -242,10 +239,6 @@ export class Server {
       },
       onSecret: secret => pool.broadcast({ type: 'secret', secret }),
       decodeFile: decodeDiscoveryFile,
-      onVersionText: (name, text) => {
-        this.versionTexts.set(name, text);
-        if (isIncluded(name)) merger.textReadout(name).set(text);
-      },
       onInitialized: () => this.#startWorkers(),
     });
   }

@@ -4,7 +4,33 @@ import type { ListenerModel } from '../config/model/listener.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import { listenerStatName } from './listener-stats.ts';
 
-export function declareListenerStats(stats: StatsStore, model: ListenerModel, workerCount: number): void {
+export class DeclaredListenerStats {
+  readonly #stats: StatsStore;
+  readonly #workerCount: number;
+  readonly #scopes = new Map<string, StatsStore>();
+
+  constructor(stats: StatsStore, workerCount: number) {
+    this.#stats = stats;
+    this.#workerCount = workerCount;
+  }
+
+  /** A new or changed listener. */
+  update(model: ListenerModel): void {
+    const previous = this.#scopes.get(model.name);
+    const scope = this.#stats.createScope();
+    declareListenerStats(scope, model, this.#workerCount);
+    this.#scopes.set(model.name, scope);
+    // What both versions have must not begin at zero.
+    previous?.release();
+  }
+
+  remove(name: string): void {
+    this.#scopes.get(name)?.release();
+    this.#scopes.delete(name);
+  }
+}
+
+function declareListenerStats(stats: StatsStore, model: ListenerModel, workerCount: number): void {
   const scope = `${listenerStatName(model.statPrefix, model.addresses[0])}.`;
   stats.declare(scope, 'listener');
   for (let index = 0; index < workerCount; index++) stats.declare(`${scope}worker_${index}.`, 'listener-worker');

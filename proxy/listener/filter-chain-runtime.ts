@@ -34,6 +34,7 @@ export interface DrainableConnection {
 export interface ChainOwner {
   readonly scope: Omit<ListenerScope, 'filterChainMetadata'>;
   readonly trafficDirection: NetworkFactoryContext['trafficDirection'];
+  readonly statScope: StatsStore;
   readonly stats: ListenerStats;
 }
 
@@ -59,9 +60,9 @@ export class FilterChainRuntime {
     this.#serverTls ??= new ServerTls(transportSocket, match.serverNames, transportSocketConnectTimeoutMs, {
       contexts: this.#shared.contexts,
       timers: this.#shared.services.timers,
-      stats: new SslStats(this.#shared.stats, this.#owner.scope.statName),
+      stats: new SslStats(this.#owner.statScope, this.#owner.scope.statName),
       handshakeTimeout: this.#owner.stats.transportSocketConnectTimeout,
-      secretsNotReady: this.#shared.stats.counter(`${this.#owner.scope.statName}.${secretsNotReadyName}`),
+      secretsNotReady: this.#owner.statScope.counter(`${this.#owner.scope.statName}.${secretsNotReadyName}`),
     });
     return this.#serverTls;
   }
@@ -77,7 +78,7 @@ export class FilterChainRuntime {
     if (builder === undefined) throw new Error(`network filter ${filter.kind} has no implementation`);
     const { services } = this.#shared;
     return builder(filter.config as never, {
-      stats: this.#shared.stats,
+      stats: this.#owner.statScope,
       node: this.#shared.node,
       trafficDirection: this.#owner.trafficDirection,
       services: {

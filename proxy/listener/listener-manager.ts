@@ -3,6 +3,7 @@ import { type Timer, TimerWheel } from '../../common/timer-wheel.ts';
 import { type Address, formatAddress } from '../config/model/address.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import type { MainToWorker } from '../workers/messages.ts';
+import type { DeclaredListenerStats } from './declared-stats.ts';
 import { ListeningSocket } from './listening-socket.ts';
 
 export interface ListenerManagerOptions {
@@ -10,8 +11,7 @@ export interface ListenerManagerOptions {
   readonly post: (worker: number, message: MainToWorker) => void;
   readonly broadcast: (message: MainToWorker) => void;
   readonly drainTimeMs: number;
-  /** Told of each version of a listener. */
-  readonly onUpdate?: (model: ListenerModel) => void;
+  readonly stats?: DeclaredListenerStats;
 }
 
 export interface DrainOptions {
@@ -59,7 +59,7 @@ export class ListenerManager {
     const next: Entry = { model, sockets, accepting: keeps && entry.accepting };
     this.#entries.set(model.name, next);
     this.#options.broadcast({ type: 'listener', name: model.name, model: text });
-    this.#options.onUpdate?.(model);
+    this.#options.stats?.update(model);
     if (this.#active) this.#accept(next);
   }
 
@@ -69,6 +69,7 @@ export class ListenerManager {
     this.#entries.delete(name);
     this.#close(name, entry);
     this.#options.broadcast({ type: 'listener-removed', name });
+    this.#options.stats?.remove(name);
   }
 
   /** Lets the workers accept, on all listeners and those that come later. */

@@ -1,6 +1,7 @@
 /** One listener on one worker: its current chains, its filters, its counters. */
 import type { FilterChainModel, ListenerModel } from '../config/model/listener.ts';
 import type { AccessLogger } from '../telemetry/access-log.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
 import { FilterChainMatcher } from './filter-chain-matcher.ts';
 import { type ChainOwner, FilterChainRuntime, type ListenerServices } from './filter-chain-runtime.ts';
 import { createHttpInspectorFactory } from './http-inspector.ts';
@@ -16,6 +17,8 @@ export interface ConfiguredListenerFilter {
 
 export class ListenerRuntime implements ChainOwner {
   readonly name: string;
+  /** Of everything below this listener: what a chain counted outlives the chain. */
+  readonly statScope: StatsStore;
   readonly stats: ListenerStats;
   readonly #shared: ListenerServices;
   model!: ListenerModel;
@@ -31,7 +34,8 @@ export class ListenerRuntime implements ChainOwner {
     this.name = model.name;
     this.#shared = shared;
     const statName = listenerStatName(model.statPrefix, model.addresses[0]);
-    this.stats = new ListenerStats(shared.stats, statName, shared.services.workerIndex);
+    this.statScope = shared.stats.createScope();
+    this.stats = new ListenerStats(this.statScope, statName, shared.services.workerIndex);
     this.update(model);
   }
 
@@ -71,9 +75,9 @@ export class ListenerRuntime implements ChainOwner {
       case 'envoy.filters.listener.original_dst':
         return createOriginalDst;
       case 'envoy.filters.listener.tls_inspector':
-        return createTlsInspectorFactory(this.#shared.stats);
+        return createTlsInspectorFactory(this.statScope);
       case 'envoy.filters.listener.http_inspector':
-        return createHttpInspectorFactory(this.#shared.stats);
+        return createHttpInspectorFactory(this.statScope);
       default:
         throw new Error(`listener filter ${kind} has no implementation`);
     }
@@ -86,6 +90,9 @@ export class ListenerRuntime implements ChainOwner {
 
   /** The listener is gone: every chain drains. */
   drain(): void {
-    for (const chain of this.#chains.values()) chain.drain();
+    const chains = [...this.#chains.values()];
+    for (const chain of chains) chain.drain();
+    if (chains.every(({ connections }) => connections.size === 0)) this.statScope.release();
+    else this.#shared.services.timers.schedule(this.#shared.drainTimeMs, () => this.statScope.release());
   }
 }

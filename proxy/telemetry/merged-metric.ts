@@ -1,6 +1,6 @@
 /** One metric over all threads: where its cells are, and what they add up to. */
 import { addCounts, type BucketCounts, noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
-import { gaugeSet } from './stat-metrics.ts';
+import { gaugeSet, type TextReadout } from './stat-metrics.ts';
 import type { StatKind, Tag } from './stats-store.ts';
 
 export type Cells = Float64Array<SharedArrayBuffer>;
@@ -44,7 +44,7 @@ export class MergedMetric {
   declarations = 0;
   /** What reset_counters has forgotten. */
   #counterBase = 0;
-  text = '';
+  readout: TextReadout | null = null;
   /** Of histograms: values as of the last flush, and those of the interval before it. */
   #flushed = noCounts;
   #interval = noCounts;

@@ -52,6 +52,14 @@ export class Gauge {
   }
 }
 
+/** A string that is shown beside the numbers. */
+export class TextReadout {
+  text = '';
+  set(text: string): void {
+    this.text = text;
+  }
+}
+
 /** Cells of a histogram: sum, count, the small buckets, and where the buckets of each decade are. */
 export const histogramCells = 2 + smallBuckets + decadeCount;
 

@@ -33,11 +33,6 @@ export interface StatsMergerOptions {
   readonly flushOnSnapshot?: boolean;
 }
 
-/** A string that is shown beside the numbers. */
-export interface TextReadout {
-  set(text: string): void;
-}
-
 /** A family of names below a scope. */
 interface Declaration {
   readonly scope: string;
@@ -83,6 +78,9 @@ export class StatsMerger {
         if (cells === undefined) throw new Error(`stats block ${registration.block} was not announced`);
         this.#register(registration, cells, blocks);
       },
+      registerText: (name, readout) => {
+        this.#ensure('text-readout', name, null, null).readout = readout;
+      },
       unregister: (kind, name) => {
         const metric = this.#metrics[kind].get(name);
         metric?.retirePart(blocks);
@@ -90,15 +88,6 @@ export class StatsMerger {
       },
       declare: (scope, family) => this.#declare(scope, family),
       undeclare: (scope, family) => this.#undeclare(scope, family),
-    };
-  }
-
-  textReadout(name: string): TextReadout {
-    const metric = this.#ensure('text-readout', name, null, null);
-    return {
-      set: text => {
-        metric.text = text;
-      },
     };
   }
 
@@ -214,7 +203,8 @@ export class StatsMerger {
 
   #read(metric: MergedMetric): MetricSnapshot {
     this.#extractTags(metric);
-    const { kind, name, text } = metric;
+    const { kind, name } = metric;
+    const text = metric.readout?.text ?? '';
     const common = { kind, name, tagExtractedName: metric.tagExtractedName ?? name, tags: metric.tags ?? [], text };
     switch (kind) {
       case 'counter':

@@ -6,9 +6,9 @@
 import { bucketsPerDecade } from './log-linear-buckets.ts';
 import { type CellRange, locateRange, StatCells } from './stat-cells.ts';
 import type { StatFamilyName } from './stat-families.ts';
-import { Counter, Gauge, Histogram, histogramCells } from './stat-metrics.ts';
+import { Counter, Gauge, Histogram, histogramCells, TextReadout } from './stat-metrics.ts';
 
-export type { Counter, Gauge, Histogram };
+export type { Counter, Gauge, Histogram, TextReadout };
 
 export type StatKind = 'counter' | 'gauge' | 'histogram' | 'text-readout';
 export type Tag = readonly [name: string, value: string];
@@ -29,6 +29,8 @@ export interface StatRegistration {
 export interface StatSink {
   addBlock(block: number, cells: Float64Array<SharedArrayBuffer>): void;
   register(registration: StatRegistration): void;
+  /** Text has no cells: only the main thread can register it. */
+  registerText?(name: string, readout: TextReadout): void;
   /** The metric of this thread is gone: its last scope was released. */
   unregister?(kind: StatKind, name: string): void;
   /** Says that a family of names exists below `scope`, whether or not any of them is ever counted. */
@@ -45,26 +47,27 @@ export interface StatsStoreOptions {
   readonly now?: () => number;
 }
 
-type Metric = Counter | Gauge | Histogram;
-type MetricKind = Exclude<StatKind, 'text-readout'>;
+type Metric = Counter | Gauge | Histogram | TextReadout;
 
 /** Metrics of rejected names and of released scopes. */
 const ignoredCells = new Float64Array(2);
-const ignored: { readonly [K in MetricKind]: Metric } = {
+const ignored: { readonly [K in StatKind]: Metric } = {
   counter: new Counter(ignoredCells, 0),
   gauge: new Gauge(ignoredCells, 0),
   histogram: new Histogram(ignoredCells, 0, null),
+  'text-readout': new TextReadout(),
 };
 
+type CellKind = Exclude<StatKind, 'text-readout'>;
 /** A scope takes cells in ranges of this many, for its counters and gauges or for one histogram. */
 const rangeCells = 32;
-const cellsOf: { readonly [K in MetricKind]: number } = { counter: 1, gauge: 2, histogram: histogramCells };
+const cellsOf: { readonly [K in CellKind]: number } = { counter: 1, gauge: 2, histogram: histogramCells };
 
 /** What the scopes of one thread share. */
 class ThreadMetrics {
   readonly options: StatsStoreOptions;
   readonly cells: StatCells;
-  readonly byName = new Map<string, { readonly kind: MetricKind; readonly metric: Metric; scopes: number }>();
+  readonly byName = new Map<string, { readonly kind: StatKind; readonly metric: Metric; scopes: number }>();
 
   constructor(options: StatsStoreOptions) {
     this.options = options;
@@ -102,6 +105,10 @@ export class StatsStore {
     return (this.#metrics.get(name) ?? this.#hold('histogram', name, tagExtractedName, tags)) as Histogram;
   }
 
+  textReadout(name: string): TextReadout {
+    return (this.#metrics.get(name) ?? this.#hold('text-readout', name, null, null)) as TextReadout;
+  }
+
   /** Makes the names of a family visible; `scope` ends with a dot or is empty. */
   declare(scope: string, family: StatFamilyName): void {
     const key = `${family} ${scope}`;
@@ -126,14 +133,14 @@ export class StatsStore {
     this.#range = null;
   }
 
-  #hold(kind: MetricKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
+  #hold(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
     if (this.#isReleased) return ignored[kind];
     const metric = this.#find(kind, name, tagExtractedName, tags);
     this.#metrics.set(name, metric);
     return metric;
   }
 
-  #find(kind: MetricKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
+  #find(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
     const { byName, options } = this.#thread;
     const known = byName.get(name);
     if (known !== undefined) {
@@ -141,14 +148,20 @@ export class StatsStore {
       return known.metric;
     }
     if (!options.isIncluded(name)) return ignored[kind];
-    const { cells, index, code } = this.#allocate(cellsOf[kind]);
-    const metric = this.#make(kind, cells, index);
+    const metric = kind === 'text-readout' ? this.#makeText(name) : this.#makeNumber(kind, name, tagExtractedName, tags);
     byName.set(name, { kind, metric, scopes: 1 });
-    options.sink.register({ kind, name, tagExtractedName, tags, ...locateRange(code) });
     return metric;
   }
 
-  #make(kind: MetricKind, cells: Float64Array, index: number): Metric {
+  #makeText(name: string): TextReadout {
+    const readout = new TextReadout();
+    this.#thread.options.sink.registerText?.(name, readout);
+    return readout;
+  }
+
+  #makeNumber(kind: CellKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): Metric {
+    const { cells, index, code } = this.#allocate(cellsOf[kind]);
+    this.#thread.options.sink.register({ kind, name, tagExtractedName, tags, ...locateRange(code) });
     if (kind === 'histogram') return new Histogram(cells, index, this.#takeDecade);
     if (kind === 'gauge') return new Gauge(cells, index);
     // A counter that was never touched (`usedonly`) holds -0: any addition, also of 0, makes it a plain number.

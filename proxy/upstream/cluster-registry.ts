@@ -64,6 +64,8 @@ export interface RegisteredCluster {
 interface Entry {
   model: ClusterModel;
   readonly row: number;
+  /** Of all versions: a changed cluster counts on. */
+  readonly scope: StatsStore;
   stats: RegistryStats;
   set: HostSetModel | null;
   slots: Map<string, number>;
@@ -102,10 +104,13 @@ export class ClusterRegistry {
     known?.dns?.stop();
     known?.detector?.stop();
     const row = known?.row ?? this.#rows.take();
+    const scope = known?.scope ?? this.#options.stats.createScope();
+    const stats = new RegistryStats(scope, model, this.#options.deferredStats ?? false);
     const entry: Entry = known ?? {
       model,
       row,
-      stats: new RegistryStats(this.#options.stats, model, this.#options.deferredStats ?? false),
+      scope,
+      stats,
       set: null,
       slots: new Map(),
       dns: null,
@@ -115,7 +120,7 @@ export class ClusterRegistry {
       dynamicHosts: new Map(),
     };
     entry.model = model;
-    entry.stats = new RegistryStats(this.#options.stats, model, this.#options.deferredStats ?? false);
+    entry.stats = stats;
     this.#entries.set(model.name, entry);
     this.#options.broadcast({ type: 'cluster', name: model.name, row, model: JSON.stringify(model) });
     entry.detector = this.#makeDetector(entry);
@@ -132,6 +137,7 @@ export class ClusterRegistry {
     if (entry === undefined) return;
     entry.dns?.stop();
     entry.detector?.stop();
+    entry.scope.release();
     for (const slot of entry.slots.values()) this.#slots.give(slot);
     this.#rows.give(entry.row);
     this.#entries.delete(name);

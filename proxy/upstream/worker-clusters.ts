@@ -4,6 +4,7 @@
  */
 import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
 import type { CommonTlsModel } from '../config/model/tls.ts';
+import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { Cluster, ClusterManager } from './cluster-manager.ts';
 import { WorkerCluster } from './worker-cluster.ts';
 import type { UpstreamServices } from './worker-cluster.ts';
@@ -15,6 +16,8 @@ interface Entry {
   hosts: string | HostSetModel | null;
   cluster: WorkerCluster | null;
   readonly ejected: Set<number>;
+  /** Of all versions, made when the first one is used. */
+  scope: StatsStore | null;
 }
 
 export class WorkerClusters implements ClusterManager {
@@ -39,11 +42,20 @@ export class WorkerClusters implements ClusterManager {
     // Until the new ones come, the old hosts serve: a request between the two messages must not fail.
     const hosts = this.#earlyHosts.get(name) ?? previous?.cluster?.hostSet ?? previous?.hosts ?? null;
     this.#earlyHosts.delete(name);
-    this.#entries.set(name, { row, model, hosts, cluster: null, ejected: previous?.ejected ?? new Set() });
+    this.#entries.set(name, {
+      row,
+      model,
+      hosts,
+      cluster: null,
+      ejected: previous?.ejected ?? new Set(),
+      scope: previous?.scope ?? null,
+    });
   }
 
   onRemoved(name: string): void {
-    this.#entries.get(name)?.cluster?.destroy();
+    const entry = this.#entries.get(name);
+    entry?.cluster?.destroy();
+    entry?.scope?.release();
     this.#entries.delete(name);
     this.#earlyHosts.delete(name);
   }
@@ -72,7 +84,9 @@ export class WorkerClusters implements ClusterManager {
   }
 
   #open(entry: Entry): WorkerCluster {
-    const cluster = new WorkerCluster(JSON.parse(entry.model as string) as ClusterModel, entry.row, this.#services);
+    entry.scope ??= this.#services.stats.createScope();
+    const services = { ...this.#services, stats: entry.scope };
+    const cluster = new WorkerCluster(JSON.parse(entry.model as string) as ClusterModel, entry.row, services);
     entry.cluster = cluster;
     entry.model = null;
     if (entry.hosts !== null) this.#applyHosts(entry, cluster, entry.hosts);

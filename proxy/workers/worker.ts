@@ -67,7 +67,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     timers,
     hostCounters: new HostCounters(start.hostCounters),
     clusterCounters: new ClusterCounters(start.clusterCounters),
-    connect: createConnector(contexts, stats, timers),
+    connect: createConnector(contexts, timers),
     createHttp1Codec: (connection, options, callbacks) =>
       createHttp1Codec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
     createHttp2Codec: null,

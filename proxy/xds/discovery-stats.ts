@@ -3,10 +3,11 @@
  *
  * Source: Envoy's subscription statistics (`all_subscription_stats`) and control plane statistics.
  */
-import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
+import type { Counter, Gauge, Histogram, StatsStore, TextReadout } from '../telemetry/stats-store.ts';
 
-/** `<scope>update_success` and its siblings, for one subscription. */
+/** `<scope>update_success` and its siblings, for one subscription; they exist until its release. */
 export class SubscriptionStats {
+  protected readonly stats: StatsStore;
   readonly #attempt: Counter;
   readonly #success: Counter;
   readonly #failure: Counter;
@@ -15,14 +16,14 @@ export class SubscriptionStats {
   readonly #time: Gauge;
   readonly #version: Gauge;
   readonly #duration: Histogram;
-  readonly #onVersion: (text: string) => void;
+  readonly #versionText: TextReadout;
+  /** Of the last accepted update. */
+  versionInfo = '';
 
-  /**
-   * @param scope with its final dot: `cluster_manager.cds.`.
-   * @param onVersion takes the version text of each accepted update.
-   */
-  constructor(stats: StatsStore, scope: string, onVersion: (text: string) => void = () => {}) {
-    this.#onVersion = onVersion;
+  /** `scope` with its final dot: `cluster_manager.cds.`. */
+  constructor(parent: StatsStore, scope: string) {
+    const stats = parent.createScope();
+    this.stats = stats;
     this.#attempt = stats.counter(`${scope}update_attempt`);
     this.#success = stats.counter(`${scope}update_success`);
     this.#failure = stats.counter(`${scope}update_failure`);
@@ -31,6 +32,7 @@ export class SubscriptionStats {
     this.#time = stats.gauge(`${scope}update_time`);
     this.#version = stats.gauge(`${scope}version`);
     this.#duration = stats.histogram(`${scope}update_duration`);
+    this.#versionText = stats.textReadout(`${scope}version_text`);
   }
 
   countAttempt(): void {
@@ -50,7 +52,31 @@ export class SubscriptionStats {
     this.#time.set(Date.now());
     this.#version.set(hashVersion(versionInfo));
     this.#duration.record(durationMs);
-    this.#onVersion(versionInfo);
+    this.#versionText.set(versionInfo);
+    this.versionInfo = versionInfo;
+  }
+
+  release(): void {
+    this.stats.release();
+  }
+}
+
+/** Of a subscription to routes. */
+export class RouteSubscriptionStats extends SubscriptionStats {
+  readonly #reload: Counter;
+  readonly #reloadTime: Gauge;
+
+  constructor(parent: StatsStore, scope: string) {
+    super(parent, scope);
+    this.#reload = this.stats.counter(`${scope}config_reload`);
+    this.#reloadTime = this.stats.gauge(`${scope}config_reload_time_ms`);
+    this.stats.counter(`${scope}update_empty`);
+  }
+
+  /** Other routes are in effect. */
+  countReload(): void {
+    this.#reload.inc();
+    this.#reloadTime.set(Date.now());
   }
 }
 

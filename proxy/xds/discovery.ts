@@ -11,7 +11,7 @@ import type { StatsStore } from '../telemetry/stats-store.ts';
 import { ClusterDiscovery, type ClusterSink, type CompiledCluster } from './cluster-discovery.ts';
 import { ConfigSources, type ConfigSourcesOptions } from './config-sources.ts';
 import { discoveryServices } from './discovery-services.ts';
-import { SubscriptionStats } from './discovery-stats.ts';
+import { RouteSubscriptionStats, SubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
 import { EndpointDiscovery } from './endpoint-discovery.ts';
 import { InitManager } from './init-manager.ts';
@@ -44,8 +44,6 @@ export interface DiscoveryOptions {
   readonly routes: RouteSink;
   readonly onSecret: (secret: SecretModel) => void;
   readonly decodeFile: ConfigSourcesOptions['decodeFile'];
-  /** Takes the version texts of `cluster_manager.cds` and `listener_manager.lds`. */
-  readonly onVersionText: (statName: string, text: string) => void;
   /** Everything that the server waits for before it serves is there. */
   readonly onInitialized: () => void;
 }
@@ -59,12 +57,17 @@ export class Discovery {
   readonly #staticModels = new Map<string, ClusterModel>();
   readonly #endpoints = new Map<string, EndpointDiscovery>();
   readonly #routes = new Map<string, RouteDiscovery>();
-  readonly #subscriptionStats = new Map<string, SubscriptionStats>();
+  readonly #extensions = new Map<string, ExtensionDiscovery>();
+  /** Of CDS and LDS. */
+  readonly clusterSubscription: SubscriptionStats;
+  readonly listenerSubscription: SubscriptionStats;
   #startListeners: readonly ((onWarm: () => void) => void)[] = [];
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
     const { resources, compilers, stats } = options;
+    this.clusterSubscription = new SubscriptionStats(stats, 'cluster_manager.cds.');
+    this.listenerSubscription = new SubscriptionStats(stats, 'listener_manager.lds.');
     this.sources = new ConfigSources({
       node: options.node,
       stats,
@@ -87,7 +90,7 @@ export class Discovery {
       endpoints: source => this.#endpointsOn(source),
       secrets: this.secrets,
       stats: new ClusterManagerStats(stats),
-      subscriptionStats: this.#namedStats('cluster_manager.cds.'),
+      subscriptionStats: this.clusterSubscription,
     });
     this.listeners = new ListenerDiscovery({
       resources,
@@ -96,7 +99,7 @@ export class Discovery {
       routes: source => this.#routesOn(source),
       secrets: this.secrets,
       stats: new ListenerManagerStats(stats, options.workerCount),
-      subscriptionStats: this.#namedStats('listener_manager.lds.'),
+      subscriptionStats: this.listenerSubscription,
     });
   }
 
@@ -179,26 +182,26 @@ export class Discovery {
   }
 
   #endpointsOn(source: ConfigSourceModel | undefined): EndpointDiscovery | null {
-    const { resources, compilers } = this.#options;
+    const { resources, compilers, stats } = this.#options;
     return this.#shared(
       this.#endpoints,
       source,
       opened => {
-        const statsOf = (statName: string): SubscriptionStats => this.#namedStats(`cluster.${statName}.`);
-        return new EndpointDiscovery({ resources, source: opened, compile: bytes => compilers.endpoints(bytes), statsOf });
+        const makeStats = (statName: string): SubscriptionStats => new SubscriptionStats(stats, `cluster.${statName}.`);
+        return new EndpointDiscovery({ resources, source: opened, compile: bytes => compilers.endpoints(bytes), makeStats });
       },
       'endpoints',
     );
   }
 
   #routesOn(source: ConfigSourceModel | undefined): RouteDiscovery | null {
-    const { resources, compilers, routes } = this.#options;
+    const { resources, compilers, routes, stats } = this.#options;
     return this.#shared(
       this.#routes,
       source,
       opened => {
-        const statsOf = (name: string): SubscriptionStats => this.#namedStats(`rds.${name}.`);
-        return new RouteDiscovery({ resources, source: opened, compile: bytes => compilers.route(bytes), routes, statsOf });
+        const makeStats = (scope: string): RouteSubscriptionStats => new RouteSubscriptionStats(stats, scope);
+        return new RouteDiscovery({ resources, source: opened, compile: bytes => compilers.route(bytes), routes, makeStats });
       },
       'route',
     );
@@ -228,17 +231,6 @@ export class Discovery {
     // Like Envoy: one stream per secret.
     const service = { protocol: protocol ?? 'sotw', cluster: source.cluster, nodeOnFirstMessageOnly: false, initialMetadata: [] };
     return this.sources.openGrpc(service, discoveryServices.secret, null);
-  }
-
-  #namedStats(scope: string): SubscriptionStats {
-    let stats = this.#subscriptionStats.get(scope);
-    if (stats === undefined) {
-      stats = new SubscriptionStats(this.#options.stats, scope, text =>
-        this.#options.onVersionText(`${scope}version_text`, text),
-      );
-      this.#subscriptionStats.set(scope, stats);
-    }
-    return stats;
   }
 }
 

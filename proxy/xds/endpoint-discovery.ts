@@ -18,8 +18,8 @@ export interface EndpointDiscoveryOptions {
   readonly source: DiscoverySource;
   /** @throws ConfigError */
   readonly compile: (bytes: Uint8Array) => LoadAssignmentModel;
-  /** Statistics of a cluster's subscription, `cluster.<statName>.`. */
-  readonly statsOf: (statScope: string) => SubscriptionStats;
+  /** Statistics of one cluster's subscription, `cluster.<statName>.`. */
+  readonly makeStats: (statName: string) => SubscriptionStats;
 }
 
 export interface EndpointWatch {
@@ -33,7 +33,7 @@ export interface EndpointWatch {
 }
 
 interface Service {
-  readonly watches: Set<EndpointWatch>;
+  readonly watches: Map<EndpointWatch, SubscriptionStats>;
   latest: LoadAssignmentModel | null;
 }
 
@@ -51,18 +51,20 @@ export class EndpointDiscovery implements DiscoveryHandler {
   watch(watch: EndpointWatch): () => void {
     let service = this.#services.get(watch.serviceName);
     if (service === undefined) {
-      service = { watches: new Set(), latest: null };
+      service = { watches: new Map(), latest: null };
       this.#services.set(watch.serviceName, service);
       this.#subscription.updateNames([watch.serviceName], []);
     }
-    service.watches.add(watch);
-    this.#options.statsOf(watch.statName).countAttempt();
+    const stats = this.#options.makeStats(watch.statName);
+    service.watches.set(watch, stats);
+    stats.countAttempt();
     if (service.latest !== null) watch.onAssignment(service.latest, false);
     return () => this.#unwatch(watch);
   }
 
   #unwatch(watch: EndpointWatch): void {
     const service = this.#services.get(watch.serviceName);
+    service?.watches.get(watch)?.release();
     if (service === undefined || !service.watches.delete(watch) || service.watches.size > 0) return;
     this.#services.delete(watch.serviceName);
     this.#options.resources.delete('endpoints', watch.serviceName);
@@ -101,15 +103,15 @@ export class EndpointDiscovery implements DiscoveryHandler {
     if (!unchanged) entry.active = { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() };
     entry.failure = null;
     // An unchanged assignment still ends the wait of a changed cluster.
-    for (const watch of [...service.watches]) watch.onAssignment(model, true);
+    for (const watch of [...service.watches.keys()]) watch.onAssignment(model, true);
     this.#eachStats(resource.name, stats => stats.countSuccess(versionInfo, performance.now() - startMs));
   }
 
   #tellNothing(name: string): void {
-    for (const watch of [...(this.#services.get(name)?.watches ?? [])]) watch.onNothing();
+    for (const watch of [...(this.#services.get(name)?.watches.keys() ?? [])]) watch.onNothing();
   }
 
   #eachStats(name: string, count: (stats: SubscriptionStats) => void): void {
-    for (const { statName } of this.#services.get(name)?.watches ?? []) count(this.#options.statsOf(statName));
+    for (const stats of this.#services.get(name)?.watches.values() ?? []) count(stats);
   }
 }

@@ -5,7 +5,8 @@
  */
 import { Logger } from '../../common/log.ts';
 import type { ConfigSourceModel } from '../config/model/bootstrap.ts';
-import type { SecretReference } from '../config/compile/scope.ts';
+import type { ExtensionReference, SecretReference } from '../config/compile/scope.ts';
+import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
@@ -180,7 +181,16 @@ export class ListenerDiscovery implements DiscoveryHandler {
       const source = compiled.routeSources?.[name];
       const routes = this.#options.routes(source);
       if (routes === null) throw new Error(`listener ${compiled.model.name}: no source of routes is configured`);
-      return routes.watch(name, init.add(`routes ${name}`, source?.initialFetchTimeoutMs));
+      return routes.watch(name, statPrefixOf(compiled.model, name), init.add(`routes ${name}`, source?.initialFetchTimeoutMs));
+    });
+  }
+
+  #watchExtensions({ model, extensions = [] }: CompiledListener, init: InitManager): (() => void)[] {
+    return extensions.map(reference => {
+      const discovery = this.#options.extensions(reference.source);
+      if (discovery === null) throw new Error(`listener ${model.name}: no source of filter configurations is configured`);
+      const { name, source, isAwaited } = reference;
+      return discovery.watch(reference, isAwaited ? init.add(`extension ${name}`, source.initialFetchTimeoutMs) : () => {});
     });
   }
 
@@ -253,6 +263,17 @@ export class ListenerDiscovery implements DiscoveryHandler {
 
 function describeShape(model: ListenerModel): string {
   return JSON.stringify({ ...model, hash: '', filterChains: [], defaultFilterChain: null });
+}
+
+/** Of the first connection manager that uses the routes. */
+function statPrefixOf({ filterChains, defaultFilterChain }: ListenerModel, routes: string): string {
+  const chains = defaultFilterChain === null ? filterChains : [...filterChains, defaultFilterChain];
+  for (const { kind, config } of chains.flatMap(({ filters }) => filters)) {
+    if (kind !== 'envoy.filters.network.http_connection_manager') continue;
+    const { route: own, statPrefix } = config as HttpConnectionManagerModel;
+    if (own.kind === 'rds' && own.name === routes) return statPrefix;
+  }
+  return '';
 }
 
 function runAll(actions: readonly (() => void)[]): void {

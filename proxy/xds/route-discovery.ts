@@ -1,6 +1,6 @@
 /** RDS: route configurations by name, each watched by the listeners that use it. */
 import type { RouteConfigModel } from '../config/model/route.ts';
-import type { SubscriptionStats } from './discovery-stats.ts';
+import type { RouteSubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type {
@@ -25,11 +25,12 @@ export interface RouteDiscoveryOptions {
   /** @throws ConfigError */
   readonly compile: (bytes: Uint8Array) => RouteConfigModel;
   readonly routes: RouteSink;
-  readonly statsOf: (name: string) => SubscriptionStats;
+  readonly makeStats: (scope: string) => RouteSubscriptionStats;
 }
 
 interface WatchedRoute {
   readonly waiting: Set<() => void>;
+  readonly stats: RouteSubscriptionStats;
   watchers: number;
   known: boolean;
 }
@@ -45,18 +46,19 @@ export class RouteDiscovery implements DiscoveryHandler {
   }
 
   /**
-   * Keeps a route configuration subscribed.
+   * Keeps a route configuration subscribed. Its statistics are below the connection manager that was the first to ask, as in Envoy.
    * @param onReady called when it is known: at once, or with its first version. A refused version counts as well, as in Envoy:
    * the listener then serves without routes, and the start goes on.
    * @returns ends it; an unwatched name is unsubscribed and forgotten.
    */
-  watch(name: string, onReady: () => void): () => void {
+  watch(name: string, statPrefix: string, onReady: () => void): () => void {
     let watched = this.#watched.get(name);
     if (watched === undefined) {
-      watched = { waiting: new Set(), watchers: 0, known: false };
+      const stats = this.#options.makeStats(`http.${statPrefix}.rds.${name}.`);
+      watched = { waiting: new Set(), stats, watchers: 0, known: false };
       this.#watched.set(name, watched);
       this.#subscription.updateNames([name], []);
-      this.#options.statsOf(name).countAttempt();
+      stats.countAttempt();
     }
     const own = watched;
     own.watchers++;
@@ -72,6 +74,7 @@ export class RouteDiscovery implements DiscoveryHandler {
   }
 
   #forget(name: string): void {
+    this.#watched.get(name)?.stats.release();
     this.#watched.delete(name);
     this.#subscription.updateNames([], [name]);
     this.#options.resources.delete('route', name);
@@ -88,20 +91,20 @@ export class RouteDiscovery implements DiscoveryHandler {
       resource => this.#apply(resource, update.versionInfo),
       (resource, details) => {
         noteFailure(this.#options.resources, 'route', resource, update.versionInfo, details);
-        this.#options.statsOf(resource.name).countRejected();
+        this.#watched.get(resource.name)?.stats.countRejected();
         this.#release(resource.name);
       },
     );
   }
 
   onConnectionFailure(): void {
-    for (const name of this.#watched.keys()) this.#options.statsOf(name).countFailure();
+    for (const { stats } of this.#watched.values()) stats.countFailure();
   }
 
   #apply(resource: DiscoveredResource, versionInfo: string): void {
     const watched = this.#watched.get(resource.name);
     if (watched === undefined) return;
-    const { resources, routes, compile, statsOf } = this.#options;
+    const { resources, routes, compile } = this.#options;
     const startMs = performance.now();
     if (!isUnchanged(resources.get('route', resource.name), resource)) {
       const model = compile(resource.bytes);
@@ -109,8 +112,9 @@ export class RouteDiscovery implements DiscoveryHandler {
       entry.active = { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() };
       entry.failure = null;
       routes.update(model);
+      watched.stats.countReload();
     }
-    statsOf(resource.name).countSuccess(versionInfo, performance.now() - startMs);
+    watched.stats.countSuccess(versionInfo, performance.now() - startMs);
     watched.known = true;
     this.#release(resource.name);
   }

@@ -6,6 +6,8 @@ import type { RawBufferModel, UpstreamTlsModel } from '../../config/model/tls.ts
 import type { ClientCodec, ClientConnectionCallbacks } from '../../http/codec.ts';
 import type { Http2Options } from '../../http/h2/options.ts';
 import type { Connection, ConnectionCallbacks } from '../../network/connection.ts';
+import type { SocketSetup } from '../../network/socket-options.ts';
+import type { StatsStore } from '../../telemetry/stats-store.ts';
 
 export interface ConnectOptions {
   readonly address: Address;
@@ -20,7 +22,9 @@ export interface ConnectOptions {
   readonly subjectAltNameOverride: readonly string[] | null;
   readonly keepalive: TcpKeepaliveModel | null;
   readonly bufferLimitBytes: number;
-  /** `cluster.<name>`, for the counters of TLS. */
+  /** The cluster's, for the counters of TLS. */
+  readonly stats: StatsStore;
+  /** `cluster.<name>` */
   readonly statPrefix: string;
   /** Installed before the connection can report anything. */
   readonly callbacks: ConnectionCallbacks;

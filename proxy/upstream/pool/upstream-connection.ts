@@ -90,6 +90,7 @@ export class UpstreamConnection {
       subjectAltNameOverride: options.subjectAltNameOverride,
       keepalive: model.tcpKeepalive,
       bufferLimitBytes: model.perConnectionBufferLimitBytes,
+      stats: cluster.services.stats,
       statPrefix: `cluster.${model.statName}`,
       callbacks,
     };

@@ -2,14 +2,14 @@ import t from 'tap';
 import { startFixture } from './fixture.ts';
 
 t.test('/stats as text: sorted numbers, then histograms', async t => {
-  const { context, stats, get } = await startFixture(t);
+  const { stats, get } = await startFixture(t);
   stats.counter('cluster_manager.cluster_added').inc();
   stats.counter('cluster.up.upstream_rq_total').add(3);
   stats.counter('cluster.up.unused');
   stats.gauge('server.state').set(0);
   stats.histogram('cluster.up.upstream_rq_time').record(9.05);
   stats.histogram('cluster.up.upstream_cx_length_ms');
-  context.stats.textReadout('control_plane.identifier').set('istiod');
+  stats.textReadout('control_plane.identifier').set('istiod');
   t.equal(
     (await get('/stats')).body,
     `control_plane.identifier: "istiod"
@@ -49,9 +49,9 @@ t.test('wrong parameters get the answers of Envoy', async t => {
 });
 
 t.test('Prometheus text has its own options', async t => {
-  const { context, stats, get } = await startFixture(t);
+  const { stats, get } = await startFixture(t);
   stats.histogram('cluster.up.h').record(3);
-  context.stats.textReadout('control_plane.identifier').set('a"b');
+  stats.textReadout('control_plane.identifier').set('a"b');
   t.equal((await get('/stats/prometheus?filter=identifier')).body, '');
   t.equal(
     (await get('/stats/prometheus?filter=identifier&text_readouts')).body,

@@ -33,7 +33,7 @@ function setUp() {
       if (clusterName === 'bad') throw new Error('endpoints[0]: malformed IP address');
       return { clusterName } as never;
     },
-    statsOf: name => new SubscriptionStats(stats, `cluster.${name}.`),
+    makeStats: name => new SubscriptionStats(stats, `cluster.${name}.`),
   });
   const secrets = new SecretStore({
     resolve: bytes => bytes,

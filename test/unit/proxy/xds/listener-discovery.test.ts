@@ -1,5 +1,5 @@
 import t from 'tap';
-import { SubscriptionStats } from '../../../../proxy/xds/discovery-stats.ts';
+import { RouteSubscriptionStats, SubscriptionStats } from '../../../../proxy/xds/discovery-stats.ts';
 import { type CompiledListener, ListenerDiscovery } from '../../../../proxy/xds/listener-discovery.ts';
 import { ListenerManagerStats } from '../../../../proxy/xds/manager-stats.ts';
 import { ResourceStore } from '../../../../proxy/xds/resource-store.ts';
@@ -13,7 +13,13 @@ function compile(bytes: Uint8Array): CompiledListener {
   if (text === 'bad') throw new Error('address: value is required');
   const routeNames = text.split(',').filter(Boolean);
   const routeSources: CompiledListener['routeSources'] = text === 'elsewhere' ? { elsewhere: {} as never } : {};
-  return { model: { name, hash: text } as never, routeNames, routeSources, secrets: [], inlineSecrets: [] };
+  return {
+    model: { name, hash: text, filterChains: [], defaultFilterChain: null } as never,
+    routeNames,
+    routeSources,
+    secrets: [],
+    inlineSecrets: [],
+  };
 }
 
 function setUp(update: (name: string) => void = () => {}) {
@@ -30,7 +36,7 @@ function setUp(update: (name: string) => void = () => {}) {
       return { name } as never;
     },
     routes: { update: model => events.push(`routes ${model.name}`), remove: name => events.push(`forget routes ${name}`) },
-    statsOf: name => new SubscriptionStats(stats, `rds.${name}.`),
+    makeStats: scope => new RouteSubscriptionStats(stats, scope),
   });
   const secrets = new SecretStore({
     resolve: bytes => bytes,
