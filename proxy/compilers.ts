@@ -2,6 +2,7 @@
 import { Logger } from '../common/log.ts';
 import { compileCluster } from './config/compile/cluster.ts';
 import { compileLoadAssignment } from './config/compile/endpoints.ts';
+import { compileExtensionConfig } from './config/compile/extension-config.ts';
 import { compileListener } from './config/compile/listener.ts';
 import { compileRouteConfig } from './config/compile/route.ts';
 import type { CompileContext, CompileFindings } from './config/compile/scope.ts';
@@ -30,6 +31,7 @@ export function createCompilers(context: CompileContext, countUnknownFields: (co
     endpoints: bytes => compileLoadAssignment(bytes, context),
     listener: bytes => report(compileListener(bytes, context)),
     route: bytes => report(compileRouteConfig(bytes, context)).model,
+    extension: (bytes, category) => report(compileExtensionConfig(bytes, category, context)),
     secret: (bytes, key) => report(compileSecret(bytes, context, key)).model,
   };
 }

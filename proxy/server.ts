@@ -237,6 +237,11 @@ export class Server {
         update: model => pool.broadcast({ type: 'route-config', name: model.name, model: JSON.stringify(model) }),
         remove: name => pool.broadcast({ type: 'route-config-removed', name }),
       },
+      extensions: {
+        update: (category, name, model) =>
+          pool.broadcast({ type: 'extension-config', category, name, model: JSON.stringify(model) }),
+        remove: (category, name) => pool.broadcast({ type: 'extension-config', category, name }),
+      },
       onSecret: secret => pool.broadcast({ type: 'secret', secret }),
       decodeFile: decodeDiscoveryFile,
       onInitialized: () => this.#startWorkers(),

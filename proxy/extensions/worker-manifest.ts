@@ -2,6 +2,7 @@
  * Every extension that runs on the request path, by the `kind` of its compiled model. Nothing registers itself by being
  * imported: what is not listed here does not exist.
  */
+import { createDiscoveredHttpFilter, createDiscoveredNetworkFilter } from './discovered/discovered-filter.ts';
 import { buildDenyFilter } from './filters/http/deny/deny-filter.ts';
 import { createAlpnFilter } from './filters/http/alpn/alpn-filter.ts';
 import { createCompressorFilter } from './filters/http/compressor/compressor-filter.ts';
@@ -21,6 +22,7 @@ import { createRouterFilterFactory } from '../router/router-filter.ts';
 
 /** Network filters, downstream and upstream. */
 export const networkFilters: NetworkFilterBuilders = {
+  discovered: createDiscoveredNetworkFilter(() => networkFilters),
   'envoy.filters.network.ext_authz': buildDenyNetworkFilter,
   'envoy.filters.network.http_connection_manager': buildConnectionManager,
   'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
@@ -31,6 +33,7 @@ export const networkFilters: NetworkFilterBuilders = {
 
 /** HTTP filters. */
 export const httpFilters: HttpFilterBuilders = {
+  discovered: createDiscoveredHttpFilter,
   'envoy.filters.http.compressor': createCompressorFilter,
   'envoy.filters.http.cors': createCorsFilter,
   'envoy.filters.http.fault': createFaultFilter,

@@ -16,6 +16,8 @@ import type { HeaderMap } from './header-map.ts';
 /** A factory with the name that per-route configuration refers to. */
 export interface NamedFactory {
   readonly name: string;
+  /** Unless a route says otherwise. */
+  readonly disabled: boolean;
   readonly create: HttpFilterFactory;
 }
 
@@ -187,8 +189,8 @@ export class FilterChain implements IterationOwner {
     this.#stream = stream;
     const filters: HttpFilter[] = [];
     const route = stream.getRoute();
-    for (const { name, create } of factories) {
-      if (route?.perFilterConfig(name)?.disabled === true) continue;
+    for (const { name, disabled, create } of factories) {
+      if (route?.perFilterConfig(name)?.disabled ?? disabled) continue;
       const handle = new FilterHandle(stream, this, name);
       const filter = create(handle);
       if (filter === null) continue;

@@ -2,6 +2,7 @@
  * HTTP filters: Envoy's decoder and encoder hooks, flat. The factory runs per push; the filter it makes lives for one stream.
  * http/filter-chain.ts alone decides the order of calls.
  */
+import type { FilterModel } from '../config/model/listener.ts';
 import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
 import type { PerFilterModel, RouteModel } from '../config/model/route.ts';
 import type { Connection } from '../network/connection.ts';
@@ -130,6 +131,17 @@ export interface WorkerServices {
   readonly httpFilters: HttpFilterBuilders;
   /** RDS: the current tables by name. */
   readonly routeConfigs: RouteTableSource;
+  /** ECDS: the current filter configurations. */
+  readonly extensionConfigs: ExtensionConfigSource;
+}
+
+/** The worker's store of discovered filter configurations (extensions/discovered/extension-configs.ts). */
+export interface ExtensionConfigSource {
+  get(category: string, name: string): ExtensionConfigHolder;
+}
+export interface ExtensionConfigHolder {
+  /** Undefined: none has arrived. Null: a filter that has nothing to do. */
+  readonly current: FilterModel | null | undefined;
 }
 
 /** The worker's store of RDS tables (router/route-configs.ts). */

@@ -25,10 +25,10 @@ export interface ManagerContext {
 }
 
 function buildFilters(models: readonly FilterModel[], context: FilterFactoryContext): NamedFactory[] {
-  return models.map(({ kind, name, config }) => {
+  return models.map(({ kind, name, config, disabled = false }) => {
     const builder = context.services.httpFilters[kind];
     if (builder === undefined) throw new Error(`HTTP filter ${kind} was compiled but is not in the manifest`);
-    return { name, create: builder(config as never, context) };
+    return { name, disabled, create: builder(config as never, context) };
   });
 }
 

@@ -44,6 +44,8 @@ export type MainToWorker =
   /** JSON of a RouteConfigModel. */
   | { readonly type: 'route-config'; readonly name: string; readonly model: string }
   | { readonly type: 'route-config-removed'; readonly name: string }
+  /** JSON of a FilterModel or of null; absent: there is no configuration any more. */
+  | { readonly type: 'extension-config'; readonly category: string; readonly name: string; readonly model?: string }
   /** JSON of a ListenerModel; the same name replaces, connections of unchanged filter chains stay. */
   | { readonly type: 'listener'; readonly name: string; readonly model: string }
   | { readonly type: 'listener-removed'; readonly name: string }

@@ -16,6 +16,7 @@ import { setConnectionIdRange } from '../network/connection-record.ts';
 import { checkDirectReads } from '../network/socket-self-test.ts';
 import { loadSocketOptions } from '../network/socket-options.ts';
 import { SecretContexts } from '../network/tls/secret-contexts.ts';
+import { ExtensionConfigs } from '../extensions/discovered/extension-configs.ts';
 import { RouteConfigs } from '../router/route-configs.ts';
 import { FileAccessLogs } from '../telemetry/file-access-log.ts';
 import { createStatsMatcher } from '../telemetry/stats-matcher.ts';
@@ -39,6 +40,7 @@ interface WorkerParts {
   readonly listeners: WorkerListeners;
   readonly contexts: SecretContexts;
   readonly routeConfigs: RouteConfigs;
+  readonly extensionConfigs: ExtensionConfigs;
   readonly accessLogs: FileAccessLogs;
   readonly drain: DrainController;
   readonly runtime: RuntimeValues;
@@ -54,6 +56,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
   });
   const contexts = new SecretContexts();
   const routeConfigs = new RouteConfigs();
+  const extensionConfigs = new ExtensionConfigs();
   const drain = new DrainController();
   const runtime = new RuntimeValues(start.runtime);
   const accessLogs = new FileAccessLogs({
@@ -92,6 +95,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     drain,
     httpFilters,
     routeConfigs,
+    extensionConfigs,
   };
   const listeners = new WorkerListeners(
     {
@@ -106,7 +110,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     },
     (listener, socket, to) => post({ type: 'hand-over', listener, socket, to }, [socket]),
   );
-  return { clusters, listeners, contexts, routeConfigs, accessLogs, drain, runtime, sink };
+  return { clusters, listeners, contexts, routeConfigs, extensionConfigs, accessLogs, drain, runtime, sink };
 }
 
 type Post = (message: WorkerToMain) => void;
@@ -125,6 +129,7 @@ const handlers: Handlers = {
     clusters.onSecret(secret.key);
   },
   'route-config': (message, { routeConfigs }) => routeConfigs.update(message.name, message.model),
+  'extension-config': (message, { extensionConfigs }) => extensionConfigs.update(message.category, message.name, message.model),
   'route-config-removed': (message, { routeConfigs }) => routeConfigs.remove(message.name),
   listener: (message, { listeners }) => listeners.update(message.name, message.model),
   'listener-removed': (message, { listeners }) => listeners.remove(message.name),

@@ -61,5 +61,6 @@ export const discoveryServices = {
   endpoints: defineService('endpoint.v3.EndpointDiscoveryService', 'DeltaEndpoints', 'StreamEndpoints'),
   listener: defineService('listener.v3.ListenerDiscoveryService', 'DeltaListeners', 'StreamListeners'),
   route: defineService('route.v3.RouteDiscoveryService', 'DeltaRoutes', 'StreamRoutes'),
+  extension: defineService('extension.v3.ExtensionConfigDiscoveryService', 'DeltaExtensionConfigs', 'StreamExtensionConfigs'),
   secret: defineService('secret.v3.SecretDiscoveryService', 'DeltaSecrets', 'StreamSecrets'),
 } as const;

@@ -2,7 +2,7 @@
 import protobuf from 'protobufjs/minimal.js';
 import { typeUrlPrefix } from '../../protos/messages.ts';
 
-export type DiscoveryKind = 'cluster' | 'endpoints' | 'listener' | 'route' | 'secret';
+export type DiscoveryKind = 'cluster' | 'endpoints' | 'listener' | 'route' | 'secret' | 'extension';
 
 /** Type URL by kind. */
 export const discoveryTypeUrls: { readonly [K in DiscoveryKind]: string } = {
@@ -10,6 +10,7 @@ export const discoveryTypeUrls: { readonly [K in DiscoveryKind]: string } = {
   endpoints: `${typeUrlPrefix}envoy.config.endpoint.v3.ClusterLoadAssignment`,
   listener: `${typeUrlPrefix}envoy.config.listener.v3.Listener`,
   route: `${typeUrlPrefix}envoy.config.route.v3.RouteConfiguration`,
+  extension: `${typeUrlPrefix}envoy.config.core.v3.TypedExtensionConfig`,
   secret: `${typeUrlPrefix}envoy.extensions.transport_sockets.tls.v3.Secret`,
 };
 

@@ -14,6 +14,7 @@ import { discoveryServices } from './discovery-services.ts';
 import { RouteSubscriptionStats, SubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
 import { EndpointDiscovery } from './endpoint-discovery.ts';
+import { ExtensionDiscovery, type ExtensionDiscoveryOptions, type ExtensionSink } from './extension-discovery.ts';
 import { InitManager } from './init-manager.ts';
 import { type CompiledListener, ListenerDiscovery, type ListenerSink } from './listener-discovery.ts';
 import { ClusterManagerStats, ListenerManagerStats } from './manager-stats.ts';
@@ -30,6 +31,7 @@ export interface Compilers {
   listener(bytes: Uint8Array): CompiledListener;
   route(bytes: Uint8Array): RouteConfigModel;
   secret(bytes: Uint8Array, key: string): SecretModel;
+  extension: ExtensionDiscoveryOptions['compile'];
 }
 
 export interface DiscoveryOptions {
@@ -42,6 +44,7 @@ export interface DiscoveryOptions {
   readonly clusters: ClusterSink;
   readonly listeners: ListenerSink;
   readonly routes: RouteSink;
+  readonly extensions: ExtensionSink;
   readonly onSecret: (secret: SecretModel) => void;
   readonly decodeFile: ConfigSourcesOptions['decodeFile'];
   /** Everything that the server waits for before it serves is there. */
@@ -97,6 +100,7 @@ export class Discovery {
       compile: bytes => this.#requireClusters(compilers.listener(bytes)),
       listeners: options.listeners,
       routes: source => this.#routesOn(source),
+      extensions: source => this.#extensionsOn(source),
       secrets: this.secrets,
       stats: new ListenerManagerStats(stats, options.workerCount),
       subscriptionStats: this.listenerSubscription,
@@ -207,12 +211,19 @@ export class Discovery {
     );
   }
 
+  #extensionsOn(source: ConfigSourceModel): ExtensionDiscovery | null {
+    const { resources, compilers, extensions, stats } = this.#options;
+    const make = (opened: DiscoverySource): ExtensionDiscovery =>
+      new ExtensionDiscovery({ resources, source: opened, compile: compilers.extension, extensions, stats });
+    return this.#shared(this.#extensions, source, make, 'extension');
+  }
+
   /** One discovery per source, made when it is first needed. */
   #shared<T>(
     made: Map<string, T>,
     model: ConfigSourceModel | undefined,
     make: (source: DiscoverySource) => T,
-    kind: 'endpoints' | 'route',
+    kind: 'endpoints' | 'route' | 'extension',
   ): T | null {
     const source = model?.source ?? { kind: 'ads' };
     const key = JSON.stringify(source);

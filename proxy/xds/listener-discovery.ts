@@ -10,6 +10,7 @@ import type { HttpConnectionManagerModel } from '../config/model/http-connection
 import type { ListenerModel } from '../config/model/listener.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
+import type { ExtensionDiscovery } from './extension-discovery.ts';
 import { InitManager } from './init-manager.ts';
 import type { ListenerManagerStats } from './manager-stats.ts';
 import type { ResourceStore, ResourceVersion } from './resource-store.ts';
@@ -32,6 +33,8 @@ export interface CompiledListener {
   readonly routeNames: readonly string[];
   /** By name of the route configuration; absent: the aggregated stream, without a time limit. */
   readonly routeSources?: { readonly [name: string]: ConfigSourceModel };
+  /** Absent: none. */
+  readonly extensions?: readonly ExtensionReference[];
   readonly secrets: readonly SecretReference[];
   /** Given in the resource itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
@@ -46,6 +49,8 @@ export interface ListenerDiscoveryOptions {
   readonly listeners: ListenerSink;
   /** The discovery on a source; null if the aggregated stream is asked for and there is none. */
   readonly routes: (source: ConfigSourceModel | undefined) => RouteDiscovery | null;
+  /** The same for configurations of filters. */
+  readonly extensions: (source: ConfigSourceModel) => ExtensionDiscovery | null;
   readonly secrets: SecretStore;
   readonly stats: ListenerManagerStats;
   readonly subscriptionStats: SubscriptionStats;
@@ -168,6 +173,7 @@ export class ListenerDiscovery implements DiscoveryHandler {
       releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
     }
     if (compiled.routeNames.length > 0) releases.push(...this.#watchRoutes(compiled, init));
+    releases.push(...this.#watchExtensions(compiled, init));
     this.#accepting = true;
     try {
       init.seal();

@@ -2,16 +2,19 @@
 import type { protos } from '../../../protos/messages.ts';
 import type { FilterModel } from '../model/listener.ts';
 import { ConfigError } from './config-error.ts';
+import { compileConfigDiscovery } from './extension-config.ts';
 import { type HttpFilterDefinition, leftOut, type NetworkFilterDefinition } from './extension.ts';
 import { requireText } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { compileTypedConfig, typeNameOf, unknownExtension } from './typed-config.ts';
 
+type HttpFilter = protos.envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter;
 type Definition = HttpFilterDefinition | NetworkFilterDefinition;
 
 interface NamedConfig {
   readonly name: string;
   readonly typed_config: protos.google.protobuf.Any | null;
+  readonly config_discovery?: protos.envoy.config.core.v3.ExtensionConfigSource | null;
 }
 
 interface CompiledFilter {
@@ -66,6 +69,11 @@ export function compileNetworkFilters(
 }
 
 function compileNetworkFilter(message: NamedConfig, path: string, scope: CompileScope): CompiledFilter | typeof leftOut {
+  if (message.config_discovery) {
+    const discovery = `${path}.config_discovery`;
+    const model = compileConfigDiscovery(message.name, message.config_discovery, discovery, 'network_filter', scope);
+    return { model, terminal: false };
+  }
   const filter = compileFilter(message, scope.context.extensions.networkFilters, path, scope);
   if (filter === null) throw unknownExtension('network filter', message.name, message.typed_config, path);
   return filter;
@@ -78,6 +86,7 @@ export function compileUpstreamFilters(
   scope: CompileScope,
 ): readonly FilterModel[] {
   return messages.flatMap((message, i) => {
+    if (message.config_discovery) throw new ConfigError(`${path}[${i}].config_discovery`, 'is not implemented');
     const filter = compileNetworkFilter(message, `${path}[${i}]`, scope);
     if (filter === leftOut) return [];
     const { model, terminal } = filter;
@@ -87,17 +96,13 @@ export function compileUpstreamFilters(
 }
 
 /** Of a connection manager or an upgrade. An optional filter of unknown type is left out. */
-export function compileHttpFilters(
-  messages: readonly protos.envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter[],
-  path: string,
-  scope: CompileScope,
-): readonly FilterModel[] {
+export function compileHttpFilters(messages: readonly HttpFilter[], path: string, scope: CompileScope): readonly FilterModel[] {
   const filters: CompiledFilter[] = [];
   for (const [i, message] of messages.entries()) {
     const at = `${path}[${i}]`;
-    const filter = compileFilter(message, scope.context.extensions.httpFilters, at, scope);
+    const filter = compileHttpFilter(message, at, scope);
     if (filter === leftOut) continue;
-    if (filter !== null) filters.push(filter);
+    if (filter !== null) filters.push(message.disabled ? { ...filter, model: { ...filter.model, disabled: true } } : filter);
     else if (!message.is_optional) throw unknownExtension('HTTP filter', message.name, message.typed_config, at);
     else {
       const type = message.typed_config === null ? '' : typeNameOf(message.typed_config, at);
@@ -105,5 +110,17 @@ export function compileHttpFilters(
     }
   }
   requireTerminalLast(filters, 'http', path);
+  const last = filters.at(-1)?.model;
+  if (last?.disabled) {
+    const text = `Error: the last (terminal) filter (${last.name}) in the chain cannot be disabled by default.`;
+    throw new ConfigError(path, text);
+  }
   return filters.map(({ model }) => model);
+}
+
+function compileHttpFilter(message: HttpFilter, path: string, scope: CompileScope): CompiledFilter | typeof leftOut | null {
+  if (message.config_discovery === null) return compileFilter(message, scope.context.extensions.httpFilters, path, scope);
+  const discovery = `${path}.config_discovery`;
+  const model = compileConfigDiscovery(message.name, message.config_discovery, discovery, 'http_filter', scope);
+  return { model, terminal: false };
 }

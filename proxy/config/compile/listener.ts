@@ -13,7 +13,13 @@ import { compileFilterChainMatch, requireDistinctMatches } from './filter-chain-
 import { compileNetworkFilters } from './filter-list.ts';
 import { compileMetadata } from './metadata.ts';
 import { durationMs, requireText, unwrap } from './scalars.ts';
-import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
+import {
+  type CompileContext,
+  type CompileFindings,
+  CompileScope,
+  type ExtensionReference,
+  type SecretReference,
+} from './scope.ts';
 import { compileDownstreamSocket } from './tls.ts';
 import { compileTypedConfig, decodeChecked, unknownExtension } from './typed-config.ts';
 
@@ -31,6 +37,7 @@ export interface CompiledListener extends CompileFindings {
   /** RDS names that must be known before the listener is ready. */
   readonly routeNames: readonly string[];
   readonly routeSources: { readonly [name: string]: ConfigSourceModel };
+  readonly extensions: readonly ExtensionReference[];
   readonly secrets: readonly SecretReference[];
   /** Certificates given in the listener itself, under the keys that its model uses. */
   readonly inlineSecrets: readonly SecretModel[];
@@ -47,6 +54,7 @@ export function compileListener(bytes: Uint8Array, context: CompileContext): Com
     model,
     routeNames: [...scope.routeSources.keys()],
     routeSources: Object.fromEntries(scope.routeSources),
+    extensions: scope.extensions,
     secrets: [...scope.secrets.values()],
     inlineSecrets: [...scope.inlineSecrets.values()],
     requiredClusters: scope.requiredClusters,

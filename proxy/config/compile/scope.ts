@@ -34,16 +34,30 @@ export interface SecretReference {
   readonly protocol?: 'delta' | 'sotw';
 }
 
+/** A filter configuration that comes by ECDS. */
+export interface ExtensionReference {
+  readonly name: string;
+  /** As in the names of Envoy's statistics. */
+  readonly category: 'http_filter' | 'network_filter';
+  /** Full names of the messages that may come. */
+  readonly typeNames: readonly string[];
+  readonly source: ConfigSourceModel;
+  /** The listener waits for it. */
+  readonly isAwaited: boolean;
+}
+
 const maxIgnoredNotes = 20;
 
 /** Collects the references and findings of one resource while it is compiled. */
 export class CompileScope {
   readonly context: CompileContext;
-  readonly resource: 'listener' | 'cluster' | 'route' | 'endpoints' | 'secret' | 'bootstrap';
+  readonly resource: 'listener' | 'cluster' | 'route' | 'endpoints' | 'secret' | 'extension' | 'bootstrap';
   /** Of the listener being compiled. */
   trafficDirection: 'unspecified' | 'inbound' | 'outbound' = 'unspecified';
   /** By RDS name. */
   readonly routeSources = new Map<string, ConfigSourceModel>();
+  /** Filters whose configuration comes by ECDS. */
+  readonly extensions: ExtensionReference[] = [];
   readonly secrets = new Map<string, SecretReference>();
   /** Secrets given in the resource itself, by key. */
   readonly inlineSecrets = new Map<string, SecretModel>();

@@ -11,6 +11,21 @@ export interface FilterModel {
   /** The name in the configuration, which per-route configuration refers to. */
   readonly name: string;
   readonly config: unknown;
+  /** Of an HTTP filter: it takes part only where a route says so. */
+  readonly disabled?: true;
+}
+
+/** A filter whose configuration comes by ECDS under its name. */
+export interface DiscoveredFilterModel extends FilterModel {
+  readonly kind: 'discovered';
+  readonly config: {
+    readonly name: string;
+    readonly category: 'http_filter' | 'network_filter';
+    /** What runs until a configuration arrives; null: nothing. */
+    readonly fallback: FilterModel | null;
+    /** False: until then, nothing gets past the filter. */
+    readonly hasFallback: boolean;
+  };
 }
 
 export interface ListenerModel {
@@ -41,7 +56,7 @@ export interface ListenerModel {
   readonly metadata: Metadata;
 }
 
-export interface ListenerFilterModel extends FilterModel {
+export interface ListenerFilterModel extends Omit<FilterModel, 'disabled'> {
   readonly disabled: ListenerFilterPredicate | null;
 }
 

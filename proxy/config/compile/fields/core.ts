@@ -75,6 +75,9 @@ export const configSourceFields: FieldTable = {
     implemented: 'path path_config_source api_config_source ads initial_fetch_timeout resource_api_version',
     rejected: 'authorities self',
   }),
+  'envoy.config.core.v3.ExtensionConfigSource': classify({
+    implemented: 'config_source default_config apply_default_config_without_warming type_urls',
+  }),
   'envoy.config.core.v3.PathConfigSource': classify({ implemented: 'path watched_directory' }),
   'envoy.config.core.v3.AggregatedConfigSource': classify({}),
   'envoy.config.core.v3.ApiConfigSource': classify({

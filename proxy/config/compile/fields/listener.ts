@@ -32,7 +32,7 @@ export const listenerFields: FieldTable = {
       server_names transport_protocol application_protocols`,
     rejected: 'address_suffix suffix_len',
   }),
-  'envoy.config.listener.v3.Filter': classify({ implemented: 'name typed_config', rejected: 'config_discovery' }),
+  'envoy.config.listener.v3.Filter': classify({ implemented: 'name typed_config config_discovery' }),
   'envoy.config.listener.v3.ListenerFilter': classify({
     implemented: 'name typed_config filter_disabled',
     rejected: 'config_discovery',

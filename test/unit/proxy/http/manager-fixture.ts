@@ -180,6 +180,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     drain: { isDraining: () => fixture.draining },
     httpFilters: { ...options.filters, ...makeTerminal(requests, options.answer ?? answerOk) },
     routeConfigs: { get: () => ({ current: null }) },
+    extensionConfigs: { get: () => ({ current: undefined }) },
     runtime: { getNumber: (_: string, fallback: number) => fallback, getBoolean: (_: string, fallback: boolean) => fallback },
     workerIndex: 0,
   } as unknown as WorkerServices;

@@ -59,6 +59,7 @@ function setUp(update: (name: string) => void = () => {}) {
       remove: name => events.push(`remove ${name}`),
     },
     routes: source => (source === undefined ? routes : null),
+    extensions: () => null,
     secrets,
     stats: new ListenerManagerStats(stats, 2),
     subscriptionStats: new SubscriptionStats(stats, 'listener_manager.lds.'),

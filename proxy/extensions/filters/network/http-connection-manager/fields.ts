@@ -38,8 +38,7 @@ export const managerFields: FieldTable = {
   [`${manager}.HttpConnectionManager.UpgradeConfig`]: classify({ implemented: 'upgrade_type filters enabled' }),
   [`${manager}.Rds`]: classify({ implemented: 'config_source route_config_name' }),
   [`${manager}.HttpFilter`]: classify({
-    implemented: 'name typed_config is_optional',
-    rejected: 'config_discovery disabled',
+    implemented: 'name typed_config config_discovery is_optional disabled',
   }),
   [`${manager}.RequestIDExtension`]: classify({ implemented: 'typed_config' }),
   'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig': classify({
