@@ -110,7 +110,8 @@ function spawn(command: string, args: readonly string[], stdin?: string): Comman
   log.debug(`Running command: ${[command, ...args].join(' ')}`);
   const result = spawnSync(command, args, { input: stdin ?? '', encoding: 'utf8', maxBuffer: 64 << 20 });
   if (result.error) return { ok: false, stdout: '', stderr: explainSpawn(command, result.error) };
-  const stderr = result.status === 0 ? result.stderr : nameKind(result.status, result.stderr);
+  const isXtables = command.includes('tables') && result.status !== 0;
+  const stderr = isXtables ? nameKind(result.status, result.stderr) : result.stderr;
   return { ok: result.status === 0, stdout: result.stdout, stderr };
 }
 

@@ -54,6 +54,7 @@ function describeConnection({ socket }: IncomingMessage): ConnectionInfo {
     localAddressRestored: false,
     remoteAddress: remote,
     directRemoteAddress: remote,
+    originalSource: null,
     requestedServerName: '',
     requestedApplicationProtocols: [],
     transportProtocol: 'raw_buffer',

@@ -24,6 +24,7 @@ import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts
 import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
 import { httpInspectorFilter } from './filters/listener/http-inspector/config.ts';
 import { originalDstFilter } from './filters/listener/original-dst/config.ts';
+import { originalSrcFilter } from './filters/listener/original-src/config.ts';
 import { tlsInspectorFilter } from './filters/listener/tls-inspector/config.ts';
 import { httpConnectionManagerFilter } from './filters/network/http-connection-manager/config.ts';
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
@@ -48,7 +49,7 @@ export const extensions: Extensions = {
     mongoProxyFilter,
     ...denyingNetworkFilters,
   ],
-  listenerFilters: [originalDstFilter, tlsInspectorFilter, httpInspectorFilter],
+  listenerFilters: [originalDstFilter, originalSrcFilter, tlsInspectorFilter, httpInspectorFilter],
   accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger, ...inertAccessLoggers],
 };
 

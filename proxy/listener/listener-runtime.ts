@@ -1,5 +1,5 @@
 /** One listener on one worker: its current chains, its filters, its counters. */
-import type { FilterChainModel, ListenerModel } from '../config/model/listener.ts';
+import type { FilterChainModel, ListenerFilterModel, ListenerModel } from '../config/model/listener.ts';
 import type { AccessLogger } from '../telemetry/access-log.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import { FilterChainMatcher } from './filter-chain-matcher.ts';
@@ -8,6 +8,7 @@ import { createHttpInspectorFactory } from './http-inspector.ts';
 import { compilePredicate, type ListenerFilterFactory } from './listener-filter.ts';
 import { ListenerStats, listenerStatName } from './listener-stats.ts';
 import { createOriginalDst } from './original-dst.ts';
+import { createOriginalSrcFactory, type OriginalSrcModel } from './original-src.ts';
 import { createTlsInspectorFactory } from './tls-inspector.ts';
 
 export interface ConfiguredListenerFilter {
@@ -52,7 +53,7 @@ export class ListenerRuntime implements ChainOwner {
     this.model = model;
     this.scope = { name: model.name, statName: listenerStatName(model.statPrefix, model.addresses[0]), metadata: model.metadata };
     this.filters = model.listenerFilters.map(filter => ({
-      create: this.#filterFactory(filter.kind),
+      create: this.#filterFactory(filter),
       isDisabled: compilePredicate(filter.disabled),
     }));
     this.accessLogs = this.#shared.services.accessLogs.create(model.accessLogs);
@@ -70,10 +71,12 @@ export class ListenerRuntime implements ChainOwner {
     for (const [key, chain] of previous) if (this.#chains.get(key) !== chain) chain.drain();
   }
 
-  #filterFactory(kind: string): ListenerFilterFactory {
+  #filterFactory({ kind, config }: ListenerFilterModel): ListenerFilterFactory {
     switch (kind) {
       case 'envoy.filters.listener.original_dst':
         return createOriginalDst;
+      case 'envoy.filters.listener.original_src':
+        return createOriginalSrcFactory(config as OriginalSrcModel);
       case 'envoy.filters.listener.tls_inspector':
         return createTlsInspectorFactory(this.statScope);
       case 'envoy.filters.listener.http_inspector':

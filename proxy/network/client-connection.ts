@@ -33,7 +33,7 @@ export interface ClientConnectionOptions {
   readonly address: Address;
   /** Source; port 0 lets the kernel choose. Null: no preference. */
   readonly bindAddress: SocketAddress | null;
-  readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark'>;
+  readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark'> | null;
   readonly transport: ClientTransport;
   readonly overrides?: TlsOverrides;
   readonly keepalive?: TcpKeepaliveModel | null;
@@ -90,8 +90,8 @@ export function openConnection(options: ClientConnectionOptions): Connection {
 }
 
 function createBoundSocket(options: ClientConnectionOptions): number | null {
-  const { address, bindAddress, socketSetup, keepalive = null } = options;
-  if (address.kind === 'pipe' || (bindAddress === null && socketSetup === undefined && keepalive === null)) return null;
+  const { address, bindAddress, socketSetup = null, keepalive = null } = options;
+  if (address.kind === 'pipe' || (bindAddress === null && socketSetup === null && keepalive === null)) return null;
   const family = isIPv6(address.address) ? 6 : 4;
   const setup: SocketSetup = { ...socketSetup, keepalive, bindAddressNoPort: bindAddress !== null && bindAddress.port === 0 };
   return createSocket(family, setup, bindAddress);

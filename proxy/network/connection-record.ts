@@ -1,6 +1,6 @@
 /** The facts of one connection while they are being found out: what filters read as ConnectionInfo. */
 import type { Address } from '../config/model/address.ts';
-import type { ConnectionInfo, TlsInfo } from './connection.ts';
+import type { ConnectionInfo, OriginalSource, TlsInfo } from './connection.ts';
 
 /** Connection ids of one worker start at its index times this, so that they are unique in the process. */
 const idsPerWorker = 2 ** 40;
@@ -21,6 +21,7 @@ export class ConnectionRecord implements ConnectionInfo {
   localAddressRestored = false;
   remoteAddress: Address;
   directRemoteAddress: Address;
+  originalSource: OriginalSource | null = null;
   requestedServerName = '';
   requestedApplicationProtocols = noProtocols;
   transportProtocol = '';

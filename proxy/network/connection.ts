@@ -2,7 +2,7 @@
  * A connection as filters and codecs see it, downstream or upstream, plain or TLS. The implementation (transport over a
  * socket) is the only place that touches Node's sockets.
  */
-import type { Address } from '../config/model/address.ts';
+import type { Address, SocketAddress } from '../config/model/address.ts';
 
 /** How a connection is closed; the names are Envoy's `ConnectionCloseType`. */
 export type CloseType =
@@ -52,6 +52,14 @@ export interface CertificateInfo {
   readonly validToMs: number;
 }
 
+/** What upstream connections made for a downstream connection look like from outside (`original_src`). */
+export interface OriginalSource {
+  /** The client's address; port 0: any. */
+  readonly address: SocketAddress;
+  /** SO_MARK, by which routing tells these packets from the client's own; 0: none. */
+  readonly mark: number;
+}
+
 /** What is known of a connection besides its bytes. */
 export interface ConnectionInfo {
   /** Unique in the process; a worker counts in its own range. */
@@ -63,6 +71,8 @@ export interface ConnectionInfo {
   readonly localAddressRestored: boolean;
   readonly remoteAddress: Address;
   readonly directRemoteAddress: Address;
+  /** Upstream connections bind to this source; null: they choose their own. */
+  readonly originalSource: OriginalSource | null;
   /** SNI seen by the TLS inspector or the handshake; empty if none. */
   readonly requestedServerName: string;
   /** ALPNs of the client hello or of the HTTP inspector. */

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { isIPv6 } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
+import type { OriginalSource } from './connection.ts';
 import { parseSocketAddress, writeSocketAddress } from './socket-address.ts';
 
 const solSocket = 1;
@@ -140,6 +141,11 @@ export interface SocketSetup {
   readonly ipv6Only?: boolean;
   /** Probes of an idle connection; a value that is null is the kernel's. */
   readonly keepalive?: TcpKeepaliveModel | null;
+}
+
+/** How a socket speaks for a client's address: replies come back to it because routing knows the mark. */
+export function createOriginalSourceSetup({ mark }: OriginalSource): Pick<SocketSetup, 'transparent' | 'mark'> {
+  return mark === 0 ? { transparent: true } : { transparent: true, mark };
 }
 
 /** A TCP socket with its options set, bound if `address` is given. The caller owns the descriptor. */

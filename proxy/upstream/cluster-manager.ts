@@ -2,12 +2,11 @@
  * What a worker knows of clusters, and what the router and the TCP proxy ask of it. Interfaces only: worker-clusters.ts holds
  * the state, load-balancer/ chooses hosts, pool/ keeps connections.
  */
-import type { Address } from '../config/model/address.ts';
 import type { ClusterModel } from '../config/model/cluster.ts';
 import type { Metadata } from '../config/model/matchers.ts';
 import type { ClientCodec, RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
 import type { HeaderMap } from '../http/header-map.ts';
-import type { Connection, ConnectionInfo } from '../network/connection.ts';
+import type { Connection, ConnectionInfo, OriginalSource } from '../network/connection.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { ClusterView, HostView } from './views.ts';
 
@@ -71,8 +70,8 @@ export interface StreamOptions {
   readonly serverNameOverride: string | null;
   /** Replaces the expected names (auto_san_validation); null: as configured. */
   readonly subjectAltNameOverride: readonly string[] | null;
-  /** Bind upstream to this address (original source); null: as the cluster says. */
-  readonly sourceAddress: Address | null;
+  /** Bind upstream to the client's address; null: as the cluster says. */
+  readonly originalSource: OriginalSource | null;
   /** The downstream connection's stream info, for upstream network filters. */
   readonly streamInfo: StreamInfo | null;
 }

@@ -2,7 +2,6 @@
  * Stream options from what filters left in the filter state: the keys are Envoy's, the values plain. Streams without any, which
  * is most, share constant objects.
  */
-import type { Address } from '../config/model/address.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { StreamOptions } from './cluster-manager.ts';
 
@@ -12,8 +11,6 @@ export const applicationProtocolsKey = 'envoy.network.application_protocols';
 export const upstreamServerNameKey = 'envoy.network.upstream_server_name';
 /** readonly string[]: names of which the upstream's certificate must have one (auto_san_validation). */
 export const upstreamSubjectAltNamesKey = 'envoy.network.upstream_subject_alt_names';
-/** Address: the source to bind, for transparent proxying. */
-export const upstreamSourceAddressKey = 'envoy.network.upstream_source_address';
 
 function makeOptions(priority: 0 | 1, downstreamProtocol: Protocol): StreamOptions {
   return {
@@ -22,7 +19,7 @@ function makeOptions(priority: 0 | 1, downstreamProtocol: Protocol): StreamOptio
     alpnOverride: null,
     serverNameOverride: null,
     subjectAltNameOverride: null,
-    sourceAddress: null,
+    originalSource: null,
     streamInfo: null,
   };
 }
@@ -37,13 +34,13 @@ export function readStreamOptions(info: StreamInfo, priority: 0 | 1): StreamOpti
     plain.set(info.protocol, pair);
   }
   const options = pair[priority];
-  if (info.filterState === null && info.connectionFilterState === null) return options;
+  const { originalSource } = info.downstream;
+  if (info.filterState === null && info.connectionFilterState === null && originalSource === null) return options;
   const alpnOverride = (info.getFilterState(applicationProtocolsKey) as readonly string[] | undefined) ?? null;
   const serverNameOverride = (info.getFilterState(upstreamServerNameKey) as string | undefined) ?? null;
   const subjectAltNameOverride = (info.getFilterState(upstreamSubjectAltNamesKey) as readonly string[] | undefined) ?? null;
-  const sourceAddress = (info.getFilterState(upstreamSourceAddressKey) as Address | undefined) ?? null;
-  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && sourceAddress === null) {
+  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && originalSource === null) {
     return options;
   }
-  return { ...options, alpnOverride, serverNameOverride, subjectAltNameOverride, sourceAddress };
+  return { ...options, alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource };
 }

@@ -131,11 +131,13 @@ export class WorkerHost implements Host, BalancedHost {
       return this.#plainPools[index];
     }
     this.#keyedPools ??= new Map();
+    const pools = this.#keyedPools;
     const fullKey = `${options.priority}${kind}${key}`;
-    let pool = this.#keyedPools.get(fullKey);
+    let pool = pools.get(fullKey);
     if (pool === undefined) {
-      pool = new HttpPool(this, kind, options);
-      this.#keyedPools.set(fullKey, pool);
+      // With original_src every client has a pool of its own, which must not outlive its connections.
+      pool = new HttpPool(this, kind, options, () => pools.delete(fullKey));
+      pools.set(fullKey, pool);
     }
     return pool;
   }

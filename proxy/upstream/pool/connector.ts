@@ -13,6 +13,8 @@ export interface ConnectOptions {
   readonly address: Address;
   /** Source address; null: the kernel's choice. */
   readonly bindAddress: Address | null;
+  /** For a source address that is not ours; null: none. */
+  readonly socketSetup: Pick<SocketSetup, 'transparent' | 'mark'> | null;
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
   /** Overrides of the transport socket for this connection; null: as configured. */
   readonly alpnOverride: readonly string[] | null;

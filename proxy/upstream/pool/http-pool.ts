@@ -39,10 +39,15 @@ export class HttpPool {
   readonly #connecting = new Set<HttpConnection>();
   readonly #all = new Set<HttpConnection>();
   readonly #pending: PendingStream[] = [];
+  readonly #onIdle: () => void;
   #draining = false;
 
-  /** `options` are those of the first stream: all streams of this pool agree in what matters. */
-  constructor(host: WorkerHost, kind: PoolKind, options: StreamOptions) {
+  /**
+   * `options` are those of the first stream: all streams of this pool agree in what matters. `onIdle` is told when the last connection
+   * is gone and no stream waits.
+   */
+  constructor(host: WorkerHost, kind: PoolKind, options: StreamOptions, onIdle: () => void = () => {}) {
+    this.#onIdle = onIdle;
     this.host = host;
     this.kind = kind;
     // The stream info belongs to one stream only; the pool must not keep it alive.
@@ -180,8 +185,10 @@ export class HttpPool {
     if (index !== -1) this.#ready.splice(index, 1);
     if (failure !== null) this.#failPending(failure, transportFailureReason);
     this.#connectIfNeeded();
+    if (this.#all.size > 0) return;
     // As in Envoy, where a pool that ends updates the breaker of the other priority.
-    if (this.#all.size === 0) this.host.cluster.stats.useBreaker(1, 'cx_pool');
+    this.host.cluster.stats.useBreaker(1, 'cx_pool');
+    this.#onIdle();
   }
 
   #failPending(reason: PoolFailureReason, transportFailureReason: string): void {

@@ -1,5 +1,5 @@
 /**
- * What makes two streams unfit for one connection, as text: ALPN, server name, expected names and source address. Streams
+ * What makes two streams unfit for one connection, as text: ALPN, server name, expected names and original source. Streams
  * without any of them, which is most, share the empty key.
  */
 import { formatAddress } from '../../config/model/address.ts';
@@ -19,11 +19,11 @@ function join(list: readonly string[]): string {
 
 /** The key of a stream's pool within its host and priority. */
 export function readPoolKey(options: StreamOptions): string {
-  const { alpnOverride, serverNameOverride, subjectAltNameOverride, sourceAddress } = options;
-  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && sourceAddress === null)
+  const { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource } = options;
+  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && originalSource === null)
     return '';
   const alpn = alpnOverride === null ? '' : join(alpnOverride);
   const names = subjectAltNameOverride === null ? '' : join(subjectAltNameOverride);
-  const source = sourceAddress === null ? '' : formatAddress(sourceAddress);
+  const source = originalSource === null ? '' : `${formatAddress(originalSource.address)} ${originalSource.mark}`;
   return `${alpn}|${serverNameOverride ?? ''}|${names}|${source}`;
 }

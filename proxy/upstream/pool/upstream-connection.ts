@@ -5,6 +5,7 @@
 import { Timer } from '../../../common/timer-wheel.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
+import { createOriginalSourceSetup } from '../../network/socket-options.ts';
 import type { Address } from '../../config/model/address.ts';
 import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
@@ -82,7 +83,8 @@ export class UpstreamConnection {
     const { model } = cluster;
     return {
       address,
-      bindAddress: options.sourceAddress ?? cluster.findBindAddress(address),
+      bindAddress: options.originalSource?.address ?? cluster.findBindAddress(address),
+      socketSetup: options.originalSource === null ? null : createOriginalSourceSetup(options.originalSource),
       transportSocket,
       alpnOverride: options.alpnOverride,
       alpnFallback: this.#alpnFallback,

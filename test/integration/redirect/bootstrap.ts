@@ -5,11 +5,11 @@ import { addresses, type Family, versionsOf } from './pod.ts';
 export const ports = { web: 18_080, tcp: 19_000, virtualTcp: 9000, appHttp: 8080, appTcp: 9090 } as const;
 
 const typeUrl = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
-const listenerFilter = (name: string, extra: object = {}): object => {
+const listenerFilter = (name: string, extra: object = {}, config: object = {}): object => {
   const message = name.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
   return {
     name: `envoy.filters.listener.${name}`,
-    typed_config: { '@type': typeUrl(`filters.listener.${name}.v3.${message}`) },
+    typed_config: { '@type': typeUrl(`filters.listener.${name}.v3.${message}`), ...config },
     ...extra,
   };
 };
@@ -41,9 +41,9 @@ function originalDestination(name: string, family: Family, boundSource: boolean)
   };
 }
 
-function staticCluster(name: string, family: Family, port: number): object {
+function staticCluster(name: string, family: Family, where: 'outside' | 'pod', port: number): object {
   const endpoints = versionsOf(family).map(version => ({
-    endpoint: { address: socketAddress(addresses[version].outside, port) },
+    endpoint: { address: socketAddress(addresses[version][where], port) },
   }));
   return {
     name,
@@ -59,6 +59,7 @@ function outboundRoutes(): object {
     name: '80',
     virtual_hosts: [
       { name: 'web', domains: ['web.test'], routes: [route('web')] },
+      { name: 'self', domains: ['self.test'], routes: [route('self')] },
       { name: 'allow_any', domains: ['*'], routes: [route('PassthroughCluster')] },
     ],
   };
@@ -66,16 +67,18 @@ function outboundRoutes(): object {
 
 const httpProtocols = ['http/1.1', 'h2c'];
 
-function virtualInbound(family: Family): object {
+function virtualInbound(family: Family, transparent: boolean): object {
   const range = (port: number): object => ({ destination_port_range: { start: port, end: port + 1 } });
   return {
     name: 'virtualInbound',
     ...listenOn(family, 'any', 15_006),
     traffic_direction: 'INBOUND',
+    transparent,
     listener_filters_timeout: '0s',
     continue_on_listener_filters_timeout: true,
     listener_filters: [
       listenerFilter('original_dst'),
+      ...(transparent ? [listenerFilter('original_src', {}, { mark: 1337 })] : []),
       listenerFilter('tls_inspector', { filter_disabled: range(15_006) }),
       listenerFilter('http_inspector', { filter_disabled: { or_match: { rules: [range(ports.appHttp), range(15_006)] } } }),
     ],
@@ -130,12 +133,13 @@ function httpOrTcp(family: Family, port: number): object {
   };
 }
 
-function outboundListeners(family: Family): object[] {
+function outboundListeners(family: Family, transparent: boolean): object[] {
   return [
     {
       name: 'virtualOutbound',
       ...listenOn(family, 'any', 15_001),
       use_original_dst: true,
+      transparent,
       traffic_direction: 'OUTBOUND',
       filter_chains: [
         { name: 'blackhole', filter_chain_match: { destination_port: 15_001 }, filters: [tcpFilter('BlackHoleCluster')] },
@@ -154,19 +158,21 @@ function outboundListeners(family: Family): object[] {
   ];
 }
 
-export function sidecarBootstrap(family: Family): object {
+/** `transparent`: as in TPROXY mode. */
+export function sidecarBootstrap(family: Family, transparent = false): object {
   return {
     node: { id: 'sidecar', cluster: 'redirect' },
     static_resources: {
-      listeners: [virtualInbound(family), ...outboundListeners(family)],
+      listeners: [virtualInbound(family, transparent), ...outboundListeners(family, transparent)],
       clusters: [
         { name: 'BlackHoleCluster', type: 'STATIC', connect_timeout: '2s' },
         originalDestination('PassthroughCluster', family, false),
         originalDestination('InboundPassthroughCluster', family, true),
         originalDestination(`inbound|${ports.appHttp}||`, family, true),
         originalDestination(`inbound|${ports.appTcp}||`, family, true),
-        staticCluster('web', family, ports.web),
-        staticCluster('tcp', family, ports.tcp),
+        staticCluster('web', family, 'outside', ports.web),
+        staticCluster('self', family, 'pod', ports.appHttp),
+        staticCluster('tcp', family, 'outside', ports.tcp),
       ],
     },
   };

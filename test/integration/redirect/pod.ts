@@ -10,6 +10,8 @@ export const adminPort = 15_000;
 
 export type Family = 'IPv4' | 'IPv6' | 'dual stack';
 
+export type Redirection = { readonly mode?: 'REDIRECT' | 'TPROXY'; readonly tool?: 'iptables' | 'nftables' };
+
 /** Addresses by version. The virtual one exists nowhere. */
 export const addresses = {
   4: { pod: '10.88.0.1', outside: '10.88.0.2', virtual: '10.96.0.5', any: '0.0.0.0', source: '127.0.0.6', loopback: '127.0.0.1' },
@@ -91,8 +93,9 @@ export class Pod {
   }
 
   /** The init container's step, with the arguments of the injection template. */
-  redirect(family: Family): void {
-    const arguments_ = '-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -x  -b * -d 15090,15021,15020'.split(' ');
+  redirect(family: Family, { mode = 'REDIRECT', tool = 'iptables' }: Redirection = {}): void {
+    const arguments_ = `-p 15001 -z 15006 -u 1337 -m ${mode} -i * -x  -b * -d 15090,15021,15020`.split(' ');
+    if (tool === 'nftables') arguments_.push('--native-nftables');
     const dual = family === 'dual stack' ? ['ISTIO_DUAL_STACK=true'] : [];
     this.exec('env', ...dual, process.execPath, join(root, 'iptables/main.ts'), ...arguments_);
   }
@@ -136,7 +139,7 @@ export class Pod {
 
   /** A number of the statistics; 0 if there is none. */
   async stat(name: string): Promise<number> {
-    const line = (await this.fetch(`/stats?filter=${encodeURIComponent(name)}`))
+    const line = (await this.fetch(`/stats?filter=${encodeURIComponent(name.replace(/[[\]|]/g, '.'))}`))
       .split('\n')
       .find(text => text.startsWith(`${name}: `));
     return Number(line?.split(': ')[1] ?? 0);

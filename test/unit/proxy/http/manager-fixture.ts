@@ -149,6 +149,7 @@ export function makeConnectionInfo(partial: Partial<ConnectionInfo> = {}): Conne
     localAddressRestored: false,
     remoteAddress: remote,
     directRemoteAddress: remote,
+    originalSource: null,
     requestedServerName: '',
     requestedApplicationProtocols: [],
     transportProtocol: 'raw_buffer',

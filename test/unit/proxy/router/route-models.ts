@@ -132,6 +132,7 @@ export function makeConnectionInfo(parts: Partial<ConnectionInfo> = {}): Connect
     localAddressRestored: false,
     remoteAddress: { kind: 'socket', address: '10.0.0.9', port: 40_000 },
     directRemoteAddress: { kind: 'socket', address: '10.0.0.9', port: 40_000 },
+    originalSource: null,
     requestedServerName: '',
     requestedApplicationProtocols: [],
     transportProtocol: 'raw_buffer',

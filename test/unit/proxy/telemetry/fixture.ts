@@ -20,6 +20,7 @@ export function makeConnectionInfo(overrides: Partial<ConnectionInfo> = {}): Con
     localAddressRestored: true,
     remoteAddress: socketAddress('::1', 4000),
     directRemoteAddress: socketAddress('::1', 4000),
+    originalSource: null,
     requestedServerName: '',
     requestedApplicationProtocols: [],
     transportProtocol: 'raw_buffer',

@@ -140,7 +140,7 @@ export const plainOptions: StreamOptions = {
   alpnOverride: null,
   serverNameOverride: null,
   subjectAltNameOverride: null,
-  sourceAddress: null,
+  originalSource: null,
   streamInfo: null,
 };
 

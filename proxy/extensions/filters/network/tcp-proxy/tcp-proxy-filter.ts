@@ -109,7 +109,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
         alpnOverride: null,
         serverNameOverride: null,
         subjectAltNameOverride: null,
-        sourceAddress: null,
+        originalSource: this.#downstream.info.originalSource,
         streamInfo,
       },
       this,

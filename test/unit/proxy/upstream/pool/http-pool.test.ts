@@ -1,6 +1,9 @@
 import t from 'tap';
+import { HeaderMap } from '../../../../../proxy/http/header-map.ts';
+import { HttpPool } from '../../../../../proxy/upstream/pool/http-pool.ts';
+import type { WorkerHost } from '../../../../../proxy/upstream/worker-host.ts';
 import { makeCluster, makeLimits, plainOptions } from '../upstream-fixture.ts';
-import { setUpPool as setUp } from './pool-fixture.ts';
+import { ignoring, setUpPool as setUp } from './pool-fixture.ts';
 
 t.test('a stream waits for its connection, and the next one reuses it', async t => {
   const { connections, streams, events, open, counter, gauge, host } = setUp(t);
@@ -138,8 +141,29 @@ t.test('streams that differ in what a connection promises do not share one', asy
   t.equal(connections.length, 4);
   t.same(connections[1].options.alpnOverride, alpn);
   connections[1].establish();
-  open('other', { ...plainOptions, sourceAddress: { kind: 'socket', address: '10.1.1.1', port: 0 } });
-  t.equal(connections[4].options.bindAddress?.kind, 'socket');
+  const address = { kind: 'socket', address: '10.1.1.1', port: 0 } as const;
+  open('source', { ...plainOptions, originalSource: { address, mark: 1337 } });
+  t.match(connections[4].options, { bindAddress: address, socketSetup: { transparent: true, mark: 1337 } });
+  open('unmarked', { ...plainOptions, originalSource: { address, mark: 0 } });
+  t.same(connections[5].options.socketSetup, { transparent: true });
+});
+
+t.test('a pool tells when its last connection is gone, so that one per client does not stay for ever', async t => {
+  const { connections, streams, host, open } = setUp(t);
+  const source = (last: number) => ({ kind: 'socket', address: `10.1.1.${last}`, port: 0 }) as const;
+  let idle = 0;
+  const pool = new HttpPool(host as WorkerHost, 'http1', plainOptions, () => idle++);
+  pool.newStream(ignoring, { onPoolReady: encoder => encoder.encodeHeaders(new HeaderMap(), true), onPoolFailure() {} });
+  connections[0].establish();
+  streams[0].respond(200);
+  t.equal(idle, 0, 'an idle connection is kept');
+  connections[0].end('remote-close');
+  t.equal(idle, 1);
+  const options = { ...plainOptions, originalSource: { address: source(1), mark: 0 } };
+  open('first', options);
+  connections[1].end('remote-close', 'refused');
+  open('second', options);
+  t.equal(connections.length, 3, 'a client that comes again gets a new pool');
 });
 
 t.test('retired pools close idle connections at once and busy ones after their stream', async t => {

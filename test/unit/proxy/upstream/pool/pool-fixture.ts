@@ -7,7 +7,7 @@ import type { PoolCallbacks, StreamOptions } from '../../../../../proxy/upstream
 import { WorkerCluster } from '../../../../../proxy/upstream/worker-cluster.ts';
 import { makeCluster, makeContext, makeHost, makeUpstream, plainOptions } from '../upstream-fixture.ts';
 
-const ignoring: ResponseDecoder = {
+export const ignoring: ResponseDecoder = {
   onResponse1xxHeaders() {},
   onResponseHeaders() {},
   onResponseData() {},

@@ -1,0 +1,123 @@
+/** TPROXY end to end: rules, transparent listeners, original sources and their marks; beside this proxy an Envoy on the same bootstrap. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { findEnvoy } from '../support/envoy-binary.ts';
+import { ownCommand } from '../support/proxy-process.ts';
+import { namespaceObstacle } from './iptables/original.ts';
+import { ports, sidecarBootstrap } from './redirect/bootstrap.ts';
+import type { Exchange } from './redirect/peer.ts';
+import { addresses, Pod, type Redirection, versionsOf, type Family } from './redirect/pod.ts';
+
+const skip = namespaceObstacle() ?? false;
+const folder = mkdtempSync(join(tmpdir(), 'tproxy-'));
+t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+const unknownPort = 9191;
+const get = (host: string, path: string): string => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+
+interface Case {
+  readonly name: string;
+  readonly from: 'app' | 'outside';
+  readonly exchange: Exchange;
+  readonly expected: string;
+}
+
+function casesOf(version: 4 | 6): Case[] {
+  const { pod, outside, virtual, loopback } = addresses[version];
+  const toPod = (port: number, send: string): Exchange => ({ host: pod, port, send });
+  return [
+    {
+      name: 'inbound HTTP comes from its client',
+      from: 'outside',
+      exchange: toPod(ports.appHttp, get('pod', '/in')),
+      expected: `http ${outside} to ${ports.appHttp}: /in`,
+    },
+    {
+      name: 'inbound TCP comes from its client',
+      from: 'outside',
+      exchange: toPod(ports.appTcp, 'hello\n'),
+      expected: `tcp ${outside} to ${ports.appTcp}: hello`,
+    },
+    {
+      name: 'a port that the configuration does not know',
+      from: 'outside',
+      exchange: toPod(unknownPort, 'hello\n'),
+      expected: `tcp ${outside} to ${unknownPort}: hello`,
+    },
+    { name: 'a port where nobody listens', from: 'outside', exchange: toPod(9999, 'hello\n'), expected: 'ended' },
+    { name: '15006 from outside', from: 'outside', exchange: toPod(15_006, 'loop\n'), expected: 'ended' },
+    {
+      name: 'outbound HTTP is redirected as ever',
+      from: 'app',
+      exchange: { host: virtual, port: 80, send: get('web.test', '/by-host') },
+      expected: `to ${ports.web}: /by-host`,
+    },
+    {
+      name: 'outbound TCP to an unknown address passes through',
+      from: 'app',
+      exchange: { host: outside, port: 7000, send: 'hello\n' },
+      expected: `tcp ${pod} to 7000: hello`,
+    },
+    {
+      name: 'an application reaches itself through a service address: out by one listener, in by the other',
+      from: 'app',
+      exchange: { host: virtual, port: 80, send: get('self.test', '/self') },
+      expected: `to ${ports.appHttp}: /self`,
+    },
+    {
+      name: 'an application reaches itself without the proxy',
+      from: 'app',
+      exchange: toPod(ports.appTcp, 'self\n'),
+      expected: `tcp ${pod} to ${ports.appTcp}: self`,
+    },
+    {
+      name: 'an application on loopback',
+      from: 'app',
+      exchange: { host: loopback, port: ports.appTcp, send: 'self\n' },
+      expected: `tcp ${loopback} to ${ports.appTcp}: self`,
+    },
+  ];
+}
+
+async function startServices(pod: Pod, family: Family): Promise<void> {
+  for (const version of versionsOf(family)) {
+    const { any } = addresses[version];
+    await pod.outside.do({ kind: 'listen', service: 'http', host: any, port: ports.web });
+    await pod.outside.do({ kind: 'listen', service: 'tcp', host: any, port: 7000 });
+    await pod.app.do({ kind: 'listen', service: 'http', host: any, port: ports.appHttp });
+    for (const port of [ports.appTcp, unknownPort]) await pod.app.do({ kind: 'listen', service: 'tcp', host: any, port });
+  }
+}
+
+const setUps: readonly { family: Family; tool: Redirection['tool'] }[] = [
+  { family: 'IPv4', tool: 'iptables' },
+  { family: 'IPv6', tool: 'iptables' },
+  { family: 'dual stack', tool: 'nftables' },
+];
+
+for (const { family, tool } of setUps) {
+  t.test(`transparent traffic, ${family}, ${tool}`, { skip }, async t => {
+    const pod = new Pod(family);
+    t.teardown(() => pod.remove());
+    await startServices(pod, family);
+    pod.redirect(family, { mode: 'TPROXY', tool });
+    const cases = versionsOf(family).flatMap(casesOf);
+    const run = async (): Promise<string[]> => {
+      const answers: string[] = [];
+      for (const { from, exchange } of cases) answers.push(await pod[from].do({ kind: 'exchange', ...exchange }));
+      return answers;
+    };
+    await pod.startProxy(ownCommand(), sidecarBootstrap(family, true), folder, 2);
+    const own = await run();
+    for (const [i, { name, expected, exchange }] of cases.entries()) t.match(own[i], expected, `${name} (${exchange.host})`);
+    const inbound = await pod.stat(`listener.${family === 'IPv6' ? '[__]' : '0.0.0.0'}_15006.downstream_cx_total`);
+    // Every case from outside, and the application's way to itself.
+    t.equal(inbound, versionsOf(family).length * 6, 'connections through the inbound listener');
+    await pod.stopProxy();
+    const envoy = findEnvoy();
+    if (envoy === null) return;
+    await pod.startProxy({ command: envoy, args: [] }, sidecarBootstrap(family, true), folder, 2);
+    t.same(own, await run(), 'as Envoy');
+  });
+}
