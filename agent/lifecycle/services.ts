@@ -128,6 +128,8 @@ export class AgentServices {
         destination: environment.legacyLocalhostProbes ? 'localhost' : environment.instanceIp,
         sourceAddress: this.#podIsV6 ? '::6' : '127.0.0.6',
         statusPort: this.#statusPort,
+        http2: environment.http2Probing,
+        keepsConnections: environment.probeKeepalive,
       },
       metrics: {
         proxyPort: environment.disableEnvoy || !environment.mergeEnvoyStats ? null : environment.envoyPrometheusPort,

@@ -3,23 +3,22 @@
  *
  * Source: istio.io/istio pilot/cmd/pilot-agent/status/server.go.
  */
-import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import type { IncomingHttpHeaders } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
 import { AgentLogger } from '../log.ts';
 import type { AppProbe, GrpcProbe, HttpProbe, TcpProbe } from './app-probe-config.ts';
+import { bindable, fetchOnce, type ProbeTransport } from './probe-exchange.ts';
 
 const log = new AgentLogger('probes');
 
 const maxBodyBytes = 10 * 1024;
 const maxRedirects = 10;
 
-export type ProbeTarget = {
+export type ProbeTarget = ProbeTransport & {
   /** The pod's address, or `localhost` for old meshes. */
   readonly destination: string;
-  readonly sourceAddress: string;
   readonly statusPort: number;
 };
 
@@ -55,7 +54,7 @@ async function probeHttp(probe: HttpProbe, target: ProbeTarget, incoming: ProbeR
   const signal = deadlineOf(probe);
   let url = first;
   for (let redirects = 0; ; redirects++) {
-    const response = await fetchOnce(url, headers, target.sourceAddress, signal);
+    const response = await fetchOnce(url, headers, target, signal);
     if (!isRedirect(response.status)) return { status: response.status, body: response.body };
     const next = response.location === undefined ? null : URL.parse(response.location, url);
     // Another host is not this application's; a redirect as such counts as success.
@@ -75,45 +74,6 @@ function chooseHost(host: string, port: number, statusPort: number): string {
 
 function isRedirect(code: number): boolean {
   return code >= 300 && code < 400;
-}
-
-type Fetched = { readonly status: number; readonly body: Buffer; readonly location: string | undefined };
-
-function fetchOnce(url: URL, headers: IncomingHttpHeaders, localAddress: string, signal?: AbortSignal): Promise<Fetched> {
-  const { connection: _connection, ...forwarded } = headers;
-  // A connection for each probe, as the kubelet's: a kept one would hide an application that accepts no more.
-  const options = { method: 'GET', headers: forwarded, localAddress: bindable(url, localAddress), agent: false as const, signal };
-  return new Promise((resolve, reject) => {
-    const onResponse = (response: IncomingMessage): void => {
-      collect(response, maxBodyBytes).then(
-        body => resolve({ status: response.statusCode ?? 0, body, location: response.headers.location }),
-        reject,
-      );
-    };
-    const exchange =
-      url.protocol === 'https:'
-        ? requestHttps(url, { ...options, rejectUnauthorized: false }, onResponse)
-        : requestHttp(url, options, onResponse);
-    exchange.on('error', reject);
-    exchange.end();
-  });
-}
-
-/** `localhost` may be of either family, and a source address must be of the same one. */
-function bindable(url: URL, localAddress: string): string | undefined {
-  if (url.hostname === 'localhost') return undefined;
-  return url.hostname.startsWith('[') === localAddress.includes(':') ? localAddress : undefined;
-}
-
-async function collect(response: IncomingMessage, limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response) {
-    chunks.push((chunk as Buffer).subarray(0, Math.max(0, limit - length)));
-    length += (chunk as Buffer).length;
-    if (length >= limit) break;
-  }
-  return Buffer.concat(chunks);
 }
 
 function probeTcp(probe: TcpProbe, target: ProbeTarget): Promise<ProbeResult> {
