@@ -7,10 +7,13 @@ import type { ConnectionManager } from './connection-manager.ts';
 import type { LocalReply, RouteMatchView } from './filter.ts';
 import { type ChainStream, FilterChain, type NamedFactory } from './filter-chain.ts';
 import type { HeaderMap } from './header-map.ts';
+import { readGrpcStatus } from './grpc-outcome.ts';
 import { renderLocalReply } from './local-reply.ts';
 import { RequestPreparation } from './request-preparation.ts';
 import { applyResponseHeaders } from './response-headers.ts';
 import { StreamTimers } from './stream-timers.ts';
+
+const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;
 
 export class ActiveStream implements RequestDecoder, ChainStream {
   readonly manager: ConnectionManager;
@@ -107,7 +110,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       return;
     }
     this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
-    this.manager.closing = true;
+    this.manager.closeAfterResponse();
     this.#reply({ status: first, body, details, flags: 0, grpcStatus: null });
   }
 
@@ -178,15 +181,16 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     const info = this.streamInfo;
     applyResponseHeaders(headers, this.requestHeaders, model);
     if (!this.manager.closing && services.drain.isDraining(trafficDirection)) {
-      this.manager.closing = true;
+      this.manager.beginDrain();
       stats.counter('downstream_cx_drain_close').inc();
     }
     if (!this.requestComplete) {
-      if (headers.status !== 101) this.manager.closing = true;
+      if (headers.status !== 101) this.manager.closeAfterResponse();
       stats.counter('downstream_rq_response_before_rq_complete').inc();
     }
     this.#isUpgraded = headers.status === 101 || (this.requestHeaders?.method === 'CONNECT' && headers.status < 300);
     if (this.#isUpgraded) this.#onUpgrade();
+    else if (this.manager.isMultiplexed) headers.remove('connection');
     else if (this.manager.closing) headers.set('connection', 'close');
     else if (this.confirmsKeepAlive) headers.set('connection', 'keep-alive');
     this.#passDecorator(headers);
@@ -280,9 +284,11 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
     this.streamInfo.responseCodeDetails = details;
-    this.#end(true);
+    // A connection of many streams is closed as it is: nothing is said of each.
+    this.#end(!this.manager.isMultiplexed);
   }
 
+  /** `abandoned`: a message is not whole, and its sender is to know. */
   #end(abandoned: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -292,6 +298,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     info.endMonotonicMs = performance.now();
     info.wireBytesReceived = this.#encoder.wireBytesReceived;
     info.wireBytesSent = this.#encoder.wireBytesSent;
+    info.grpcStatus = readGrpcStatus(this.requestHeaders, this.responseHeaders, this.#responseTrailers, info.responseCode);
     stats.requestTimeMs.record(info.endMonotonicMs - info.startMonotonicMs);
     if (this.#isUpgraded) stats.gauge('downstream_cx_upgrades_active').dec();
     this.#chain?.complete();
@@ -299,7 +306,15 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       logger.log(info, this.requestHeaders, this.#responseWritten ? this.responseHeaders : null, this.#responseTrailers);
     }
     this.#chain?.destroy();
+    if (abandoned && this.manager.isMultiplexed) this.#encoder.reset(this.#resetReason());
     this.manager.onStreamEnd(this, abandoned);
+  }
+
+  /** What the client is told of a stream that this side gives up. */
+  #resetReason(): StreamResetReason {
+    const { responseFlags } = this.streamInfo;
+    if (this.requestHeaders?.method === 'CONNECT' && (responseFlags & tunnelFailures) !== 0) return 'connect-error';
+    return (responseFlags & ResponseFlag.upstreamProtocolError) === 0 ? 'local-reset' : 'protocol-error';
   }
 
   // Flow control

@@ -7,6 +7,8 @@ import type { FilterModel } from '../config/model/listener.ts';
 import type { FilterFactoryContext, RouteTableHolder, WorkerServices } from './filter.ts';
 import type { NamedFactory } from './filter-chain.ts';
 import type { ServerCodecOptions } from './h1/server-codec.ts';
+import { Http2CodecStats } from './h2/codec-stats.ts';
+import type { Http2Options } from './h2/options.ts';
 import { ManagerStats } from './manager-stats.ts';
 import { RequestHeaderEdits } from './request-headers.ts';
 
@@ -22,6 +24,8 @@ export interface ManagerContext {
   readonly routes: RouteTableHolder;
   readonly requestEdits: RequestHeaderEdits;
   readonly codecOptions: ServerCodecOptions;
+  /** Made when the first connection speaks HTTP/2: so long its statistics do not exist. */
+  readonly http2Options: () => Http2Options;
 }
 
 function buildFilters(models: readonly FilterModel[], context: FilterFactoryContext): NamedFactory[] {
@@ -43,6 +47,7 @@ export function buildManagerContext(model: HttpConnectionManagerModel, context: 
     upgrades.set(upgrade.type.toLowerCase(), upgrade.filters === null ? filters : buildFilters(upgrade.filters, filterContext));
   }
   const { http1 } = model;
+  let http2Options: Http2Options | null = null;
   return {
     model,
     stats: new ManagerStats(stats, model.statPrefix, context.listener?.statName ?? null),
@@ -64,6 +69,17 @@ export function buildManagerContext(model: HttpConnectionManagerModel, context: 
       headersWithUnderscores: model.headersWithUnderscores,
       maxHeadersCount: model.maxHeadersCount,
       maxHeadBytes: model.maxRequestHeadersBytes,
+    },
+    http2Options: () => {
+      http2Options ??= {
+        protocol: model.http2,
+        maxHeadersBytes: model.maxRequestHeadersBytes,
+        maxHeadersCount: model.maxHeadersCount,
+        headersWithUnderscores: model.headersWithUnderscores,
+        stats: new Http2CodecStats(stats, 'http2.'),
+        timers: services.timers,
+      };
+      return http2Options;
     },
   };
 }

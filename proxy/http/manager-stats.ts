@@ -45,6 +45,7 @@ export class ManagerStats {
   readonly connectionsActive: Gauge;
   readonly requestsTotal: Counter;
   readonly requestsHttp1: Counter;
+  readonly requestsHttp2: Counter;
   readonly requestsActive: Gauge;
   readonly requestsCompleted: Counter;
   /** By class of the response's status: index 1 to 5. */
@@ -64,6 +65,7 @@ export class ManagerStats {
     this.connectionsActive = this.gauge('downstream_cx_active');
     this.requestsTotal = this.counter('downstream_rq_total');
     this.requestsHttp1 = this.counter('downstream_rq_http1_total');
+    this.requestsHttp2 = this.counter('downstream_rq_http2_total');
     this.requestsActive = this.gauge('downstream_rq_active');
     this.requestsCompleted = this.counter('downstream_rq_completed');
     const first = this.counter('downstream_rq_1xx');

@@ -23,8 +23,9 @@ export class RequestPreparation {
     const { model, requestEdits } = this.#manager.context;
     const stream = this.#stream;
     const protocol = stream.streamInfo.protocol;
-    stream.sawConnectionClose = this.#manager.closing || shouldCloseConnection(protocol, headers);
-    if (stream.sawConnectionClose) this.#manager.closing = true;
+    const mayClose = !this.#manager.isMultiplexed;
+    stream.sawConnectionClose = mayClose && (this.#manager.closing || shouldCloseConnection(protocol, headers));
+    if (stream.sawConnectionClose) this.#manager.closeAfterResponse();
     else if (protocol === 'HTTP/1.0') stream.confirmsKeepAlive = true;
     this.#answerExpectation(headers);
     if (!headers.hasAuthority) return this.#refuse(400, 'missing_host_header');
@@ -43,7 +44,7 @@ export class RequestPreparation {
   #refuse(status: number, details: string): null {
     this.#stream.forgoRoute();
     if (status === 400) {
-      this.#manager.closing = true;
+      this.#manager.closeAfterResponse();
       this.#stream.sawConnectionClose = false;
     }
     this.#stream.sendLocalReply({ status, body: '', details, flags: 0, grpcStatus: null });
@@ -140,7 +141,7 @@ export class RequestPreparation {
     if (found !== undefined) return found;
     if (isConnect && route === null) return filters;
     stats.counter('downstream_rq_ws_on_non_ws_route').inc();
-    this.#manager.closing = true;
+    this.#manager.closeAfterResponse();
     this.#stream.sendLocalReply({ status: 403, body: '', details: 'upgrade_failed', flags: 0, grpcStatus: null });
     return null;
   }

@@ -188,10 +188,6 @@ export class WorkerClusterStats implements ClusterStats {
     for (const name of codecCounters) this.#store.counter(`${this.#prefix}http1.${name}`);
   }
 
-  countHttp2Connection(): void {
-    this.cxHttp2Total.inc();
-  }
-
   /** Of one of many streams on a connection. */
   countStreamReset(reason: StreamResetReason): void {
     if (reason === 'remote-reset') this.rqRxReset.inc();

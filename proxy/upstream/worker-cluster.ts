@@ -79,12 +79,24 @@ export class WorkerCluster implements Cluster {
   }
 
   createHttp1Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
-    this.stats.countHttp1Connection();
     return this.services.createHttp1Codec(connection, this.model.protocol.http1, callbacks);
   }
 
   createHttp2Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
-    this.stats.countHttp2Connection();
+    return (this.services.createHttp2Codec as Http2CodecFactory)(connection, this.#shareHttp2Options(), callbacks);
+  }
+
+  /** Counts a connection from its beginning, and brings the statistics of its codec. */
+  countConnection(kind: 'http1' | 'http2'): void {
+    if (kind === 'http1') {
+      this.stats.countHttp1Connection();
+      return;
+    }
+    this.stats.cxHttp2Total.inc();
+    this.#shareHttp2Options();
+  }
+
+  #shareHttp2Options(): Http2Options {
     const { stats, timers } = this.services;
     this.#http2Options ??= {
       protocol: this.model.protocol.http2,
@@ -94,7 +106,7 @@ export class WorkerCluster implements Cluster {
       stats: new Http2CodecStats(stats, `cluster.${this.model.statName}.http2.`),
       timers,
     };
-    return (this.services.createHttp2Codec as Http2CodecFactory)(connection, this.#http2Options, callbacks);
+    return this.#http2Options;
   }
 
   /** Null if no host can serve. */

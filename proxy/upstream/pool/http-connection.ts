@@ -40,6 +40,7 @@ export class HttpConnection implements ConnectionCallbacks, ClientConnectionCall
     this.#pool = pool;
     const { model } = pool.host.cluster;
     this.#maxStreams = model.protocol.maxRequestsPerConnection || model.maxRequestsPerConnection;
+    if (pool.kind !== 'auto') pool.host.cluster.countConnection(pool.kind);
     this.#upstream = new UpstreamConnection(pool.host, pool.options, this, this, fallbackProtocols[pool.kind]);
   }
 
@@ -124,6 +125,7 @@ export class HttpConnection implements ConnectionCallbacks, ClientConnectionCall
     connection.setNoDelay(true);
     const { kind, host } = this.#pool;
     const isHttp2 = kind === 'http2' || (kind === 'auto' && alpn === 'h2');
+    if (kind === 'auto') host.cluster.countConnection(isHttp2 ? 'http2' : 'http1');
     this.#codec = isHttp2 ? host.cluster.createHttp2Codec(connection, this) : host.cluster.createHttp1Codec(connection, this);
     this.#upstream.onConnected();
   }

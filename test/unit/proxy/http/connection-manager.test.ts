@@ -178,9 +178,9 @@ t.test('an upgrade nobody configured is refused', async t => {
 
 t.test('an HTTP/2 client is told to speak HTTP/1.1', async t => {
   const fixture = makeFixture();
-  fixture.send('PRI * HTTP/2.0\r\n');
+  fixture.send('PRI * HT');
   t.equal(fixture.written, '');
-  fixture.send('\r\nSM\r\n\r\n');
+  fixture.send('TP/2.0\r\n\r\nSM\r\n\r\n');
   t.equal(Buffer.from(fixture.written, 'latin1').toString('hex'), '000000040000000000000008070000000000000000000000000d');
   t.not(fixture.closed, null);
 });
