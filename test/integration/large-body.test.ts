@@ -1,6 +1,7 @@
 /**
  * Memory stays flat on bodies of any size, whoever is slow. By default bodies have 256 MB, the receiver stalls for 1.5 s and
- * reads a second at 1 MB/s; LARGE_BODY_MB=4096 LARGE_BODY_STALL_S=30 is the full run.
+ * reads a second at 1 MB/s before it reads at full speed; LARGE_BODY_MB=4096 LARGE_BODY_STALL_S=30 LARGE_BODY_SLOW_S=60 is the
+ * full run, of half an hour (`--timeout=6000`).
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, request, type Server } from 'node:http';
@@ -14,7 +15,8 @@ import { httpFilter, makeCertificates, staticCluster, staticListener, tcpFilter 
 
 const total = Number(process.env.LARGE_BODY_MB ?? 256) * 2 ** 20;
 const stallMs = Number(process.env.LARGE_BODY_STALL_S ?? 1.5) * 1000;
-const pace: ReceiverPace = { stallMs, slowMs: Math.max(1000, stallMs / 2) };
+const slowMs = Number(process.env.LARGE_BODY_SLOW_S ?? 1) * 1000;
+const pace: ReceiverPace = { stallMs, slowMs };
 const allowedGrowthMiB = 32;
 
 /** Ports of the four ways in. */
