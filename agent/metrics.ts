@@ -3,7 +3,7 @@
  *
  * Source: the istio_agent_* names of istio.io/istio (pilot-agent, istio-agent, security and dns packages).
  */
-import { performance } from 'node:perf_hooks';
+import { processReadings } from './process-readings.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -153,14 +153,4 @@ export const agentMetrics = {
   ),
 } as const;
 
-const processMetrics: readonly (readonly [name: string, help: string, value: () => number])[] = [
-  ['process_cpu_seconds_total', 'Total user and system CPU time spent in seconds.', readCpuSeconds],
-  ['process_resident_memory_bytes', 'Resident memory size in bytes.', () => process.memoryUsage.rss()],
-  ['process_start_time_seconds', 'Start time of the process since unix epoch in seconds.', () => performance.timeOrigin / 1000],
-];
-for (const [name, help, value] of processMetrics) new Gauge(name, help).set(value);
-
-function readCpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
+for (const [name, help, read] of processReadings) new Gauge(name, help).set(read);

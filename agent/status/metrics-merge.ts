@@ -1,9 +1,10 @@
 /**
- * One scrape for the pod: the agent's metrics, the proxy's, the application's, in this order.
+ * One scrape for the pod: the agent's metrics, the proxy's, the application's, in this order. What can be passed on as it comes
+ * is not held in memory.
  *
  * Source: handleStats in istio.io/istio pilot/cmd/pilot-agent/status/server.go.
  */
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics, renderMetrics } from '../metrics.ts';
 import { negotiateFormat, restrictAccept, textFormat } from './metrics-format.ts';
@@ -11,6 +12,7 @@ import type { ScrapeTarget } from './scrape-config.ts';
 
 const log = new AgentLogger('default');
 
+/** Of each application target, where there are several. */
 const maxAppBytes = 10 * 1024 * 1024;
 
 export type MergeOptions = {
@@ -19,29 +21,60 @@ export type MergeOptions = {
   readonly targets: readonly ScrapeTarget[];
 };
 
-export type MergedMetrics = { readonly contentType: string; readonly body: Buffer };
-type Scraped = { readonly contentType: string; readonly body: Buffer };
+export type MergedMetrics = {
+  readonly contentType: string;
+  readonly body: AsyncIterable<Buffer>;
+  /** Gives up what is still being read, also if nobody began to. */
+  cancel(): void;
+};
+
+type Source = 'envoy' | 'application';
+type Page = { readonly contentType: string; readonly body: Buffer };
 
 /** Never rejects: what fails is left out, counted and logged. */
 export async function mergeMetrics(options: MergeOptions, query: string, headers: IncomingHttpHeaders): Promise<MergedMetrics> {
   agentMetrics.scrapes.increment();
-  const [proxy, apps] = await Promise.all([scrapeProxy(options.proxyPort, query, headers), scrapeApps(options.targets, headers)]);
-  const own = Buffer.from(renderMetrics());
-  const formats = new Set(apps.map(app => negotiateFormat(app.contentType)));
+  const { proxyPort, targets } = options;
+  const accept = restrictAccept(headers.accept ?? '', appTypes);
+  const isSingle = targets.length === 1;
+  const [proxy, app, pages] = await Promise.all([
+    proxyPort === null ? null : openProxy(proxyPort, query, headers),
+    isSingle ? openTarget(targets[0], headers, accept) : null,
+    isSingle ? [] : readTargets(targets, headers, accept),
+  ]);
+  const types = isSingle ? [app?.headers['content-type'] ?? ''] : pages.map(page => page.contentType);
+  const formats = new Set(types.map(negotiateFormat));
   // Mixed formats cannot be concatenated under the name of one.
   const contentType = formats.size === 1 ? [...formats][0] : textFormat;
-  const single = options.targets.length === 1;
-  const parts = single ? apps.map(app => app.body) : joinBodies(apps, contentType !== textFormat);
-  return { contentType, body: Buffer.concat([own, ...(proxy === null ? [] : [proxy.body]), ...parts]) };
+  async function* write(): AsyncGenerator<Buffer> {
+    yield Buffer.from(renderMetrics());
+    if (proxy !== null) yield* passOn(proxy, 'envoy');
+    if (app !== null) yield* passOn(app, 'application');
+    yield* joinBodies(pages, contentType !== textFormat);
+  }
+  const cancel = (): void => {
+    proxy?.destroy();
+    app?.destroy();
+  };
+  return { contentType, body: write(), cancel };
 }
 
-function joinBodies(apps: readonly Scraped[], openMetrics: boolean): readonly Buffer[] {
+async function* passOn(response: IncomingMessage, source: Source): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response) yield chunk as Buffer;
+  } catch (error) {
+    noteFailure(source, `failed to read the metrics: ${(error as Error).message}`);
+  }
+}
+
+function* joinBodies(pages: readonly Page[], openMetrics: boolean): Generator<Buffer> {
   const newline = Buffer.from('\n');
-  const bodies = apps.flatMap(({ body }) => {
+  for (const { body } of pages) {
     const stripped = stripEnd(body);
-    return stripped.length > 0 && stripped.at(-1) !== newline[0] ? [stripped, newline] : [stripped];
-  });
-  return openMetrics && apps.length > 0 ? [...bodies, Buffer.from('# EOF\n')] : bodies;
+    yield stripped;
+    if (stripped.length > 0 && stripped.at(-1) !== newline[0]) yield newline;
+  }
+  if (openMetrics && pages.length > 0) yield Buffer.from('# EOF\n');
 }
 
 /** Without the line that ends an OpenMetrics exposition. */
@@ -54,37 +87,64 @@ function stripEnd(body: Buffer): Buffer {
 const proxyTypes = ['text/*', 'text/plain'] as const;
 const appTypes = ['text/*', 'text/plain', 'application/openmetrics-text'] as const;
 
-async function scrapeProxy(port: number | null, query: string, headers: IncomingHttpHeaders): Promise<Scraped | null> {
-  if (port === null) return null;
+function noteFailure(source: Source, reason: string): void {
+  log.error(`failed scraping ${source} metrics: ${reason}`);
+  agentMetrics.scrapeFailures.increment({ type: source });
+}
+
+async function openProxy(port: number, query: string, headers: IncomingHttpHeaders): Promise<IncomingMessage | null> {
   const url = `http://localhost:${port}/stats/prometheus${query === '' ? '' : `?${query}`}`;
   try {
-    return await scrape(url, headers, restrictAccept(headers.accept ?? '', proxyTypes), Number.POSITIVE_INFINITY);
+    return await open(url, headers, restrictAccept(headers.accept ?? '', proxyTypes));
   } catch (error) {
-    log.error(`failed scraping envoy metrics: ${(error as Error).message}`);
-    agentMetrics.scrapeFailures.increment({ type: 'envoy' });
+    noteFailure('envoy', (error as Error).message);
     return null;
   }
 }
 
-async function scrapeApps(targets: readonly ScrapeTarget[], headers: IncomingHttpHeaders): Promise<readonly Scraped[]> {
-  if (targets.length === 0) return [];
-  const accept = restrictAccept(headers.accept ?? '', appTypes);
-  const limit = targets.length > 1 ? maxAppBytes : Number.POSITIVE_INFINITY;
-  const results = await Promise.all(
-    targets.map(async ({ port, path }) => {
+async function openTarget(
+  { port, path }: ScrapeTarget,
+  headers: IncomingHttpHeaders,
+  accept: string,
+): Promise<IncomingMessage | null> {
+  try {
+    return await open(`http://localhost:${port}${path}`, headers, accept);
+  } catch (error) {
+    noteFailure('application', `${JSON.stringify(`${port}:${path}`)}: ${(error as Error).message}`);
+    return null;
+  }
+}
+
+/** Several targets are held: their ends have to be rewritten, and a failed one leaves nothing of itself. */
+async function readTargets(targets: readonly ScrapeTarget[], headers: IncomingHttpHeaders, accept: string): Promise<Page[]> {
+  const pages = await Promise.all(
+    targets.map(async target => {
+      const response = await openTarget(target, headers, accept);
+      if (response === null) return null;
       try {
-        return await scrape(`http://localhost:${port}${path}`, headers, accept, limit);
+        return { contentType: response.headers['content-type'] ?? '', body: await readWhole(response) };
       } catch (error) {
-        log.error(`failed scraping application metrics of ${JSON.stringify(`${port}:${path}`)}: ${(error as Error).message}`);
-        agentMetrics.scrapeFailures.increment({ type: 'application' });
+        noteFailure('application', `${JSON.stringify(`${target.port}:${target.path}`)}: ${(error as Error).message}`);
         return null;
       }
     }),
   );
-  return results.filter(result => result !== null);
+  return pages.filter(page => page !== null);
 }
 
-function scrape(url: string, incoming: IncomingHttpHeaders, accept: string, limitBytes: number): Promise<Scraped> {
+async function readWhole(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    chunks.push(chunk as Buffer);
+    length += (chunk as Buffer).length;
+    if (length > maxAppBytes) throw new Error(`response exceeds ${maxAppBytes} bytes; dropping target`);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Rejects if there is no answer with status 200. */
+function open(url: string, incoming: IncomingHttpHeaders, accept: string): Promise<IncomingMessage> {
   const timeoutText = incoming['x-prometheus-scrape-timeout-seconds'];
   const timeoutMs = Number(timeoutText ?? Number.NaN) * 1000;
   const headers: Record<string, string> = { accept };
@@ -93,20 +153,14 @@ function scrape(url: string, incoming: IncomingHttpHeaders, accept: string, limi
   const signal = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : undefined;
   return new Promise((resolve, reject) => {
     const exchange = request(url, { headers, agent: false, signal }, response => {
-      if (response.statusCode !== 200) {
-        response.resume();
-        reject(new Error(`error scraping ${url}, status code: ${response.statusCode}`));
+      // It may fail before anyone reads it; who reads it is told by the reading.
+      response.on('error', () => {});
+      if (response.statusCode === 200) {
+        resolve(response);
         return;
       }
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length > limitBytes) exchange.destroy(new Error(`response exceeds ${limitBytes} bytes; dropping target`));
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ contentType: response.headers['content-type'] ?? '', body: Buffer.concat(chunks) }));
+      response.destroy();
+      reject(new Error(`error scraping ${url}, status code: ${response.statusCode}`));
     });
     exchange.on('error', error => reject(new Error(`error scraping ${url}: ${error.message}`)));
     exchange.end();

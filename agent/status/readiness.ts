@@ -4,8 +4,12 @@
  *
  * Source: istio.io/istio pilot/cmd/pilot-agent/status/ready.
  */
+import { renderGoDuration } from '../config/duration.ts';
 import { requestAdmin } from '../lifecycle/admin-client.ts';
+import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
+
+const log = new AgentLogger('default');
 
 const readinessTimeoutMs = 3000;
 const updateStatsFilter = '^(cluster_manager\\.cds|listener_manager\\.lds)\\.(update_success|update_rejected)$';
@@ -45,6 +49,7 @@ export function createProxyCheck(localhost: string, adminPort: number, terminati
       return `failed to get readiness stats: ${(error as Error).message}`;
     }
     live = true;
+    log.info(`Readiness succeeded in ${renderGoDuration(process.uptime() * 1000)}`);
     agentMetrics.startupDurationSeconds.set(process.uptime());
     return null;
   };

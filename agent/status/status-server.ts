@@ -4,8 +4,9 @@
  * Source: istio.io/istio pilot/cmd/pilot-agent/status/server.go.
  */
 import { createServer } from 'node:net';
+import { pipeline, Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { createGzip, gzip } from 'node:zlib';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { JsonObject } from '../config/proto-json.ts';
 import { explainSystemError } from '../failure-text.ts';
@@ -86,7 +87,8 @@ export class StatusServer {
       if (reason === null) continue;
       log.warn(`Envoy proxy is NOT ready: ${reason}`);
       this.#wasReady = false;
-      return reply.code(503).send();
+      // Differs from pilot-agent: the reason is in the answer, for `pilot-agent request`; there it is in the log only.
+      return reply.code(503).type('text/plain; charset=utf-8').send(`${reason}\n`);
     }
     if (!this.#wasReady) log.info('Envoy proxy is ready');
     this.#wasReady = true;
@@ -97,7 +99,8 @@ export class StatusServer {
     if (this.#options.metricsLocalhostOnly && !isLocal(request)) return refuse(reply);
     const query = request.url.split('?').slice(1).join('?');
     const merged = await mergeMetrics(this.#options.metrics, query, request.headers);
-    return reply.header('content-type', merged.contentType).send(merged.body);
+    reply.raw.once('close', () => merged.cancel());
+    return reply.header('content-type', merged.contentType).send(Readable.from(merged.body, { objectMode: false }));
   }
 
   /** The answer goes out before the command takes effect. */
@@ -144,6 +147,10 @@ function isLocal(request: FastifyRequest): boolean {
 
 async function compressReply(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const accepts = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+  if (accepts && payload instanceof Readable) {
+    reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding');
+    return pipeline(payload, createGzip(), () => {});
+  }
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
   if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
   reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding').removeHeader('content-length');
