@@ -57,12 +57,8 @@ export class StatusServer {
     for (const path of ['/app-health/*', '/app-lifecycle/*'])
       app.all(path, (request, reply) => this.#answerProbe(request, reply));
     app.all('/debug/ndsz', (request, reply) => this.#answerNameTable(request, reply));
-    if (options.profiling) {
-      app.all('/debug/pprof/*', (request, reply) =>
-        isLocal(request) ? reply.type('application/json').send(describeProcess()) : refuse(reply),
-      );
-    }
-    app.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n'));
+    if (options.profiling) app.all('/debug/pprof/*', (request, reply) => this.#answerProfile(request, reply));
+    app.setNotFoundHandler((_request, reply) => answerNotFound(reply));
   }
 
   /** Resolves to the port once it listens, on every address of both families. Rejects if the port is in use. */
@@ -126,6 +122,24 @@ export class StatusServer {
     return reply.code(result.status).type('text/plain; charset=utf-8').send(result.body);
   }
 
+  async #answerProfile(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    if (!isLocal(request)) return refuse(reply);
+    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    const { takeProfile } = await import('./profiling.ts');
+    try {
+      const profile = await takeProfile(pathname.slice('/debug/pprof/'.length), searchParams);
+      if (profile === null) return answerNotFound(reply);
+      const { type, fileName, body } = profile;
+      if (fileName !== undefined) reply.header('content-disposition', `attachment; filename="${fileName}"`);
+      return reply.type(type).send(body);
+    } catch (error) {
+      return reply
+        .code(500)
+        .type('text/plain; charset=utf-8')
+        .send(`${(error as Error).message}\n`);
+    }
+  }
+
   #answerNameTable(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (!isLocal(request)) return refuse(reply);
     const table = this.#options.fetchNameTable();
@@ -134,6 +148,10 @@ export class StatusServer {
       .type('application/json')
       .send(JSON.stringify(table ?? {}));
   }
+}
+
+function answerNotFound(reply: FastifyReply): FastifyReply {
+  return reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n');
 }
 
 function refuse(reply: FastifyReply): FastifyReply {
@@ -155,10 +173,6 @@ async function compressReply(request: FastifyRequest, reply: FastifyReply, paylo
   if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
   reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding').removeHeader('content-length');
   return compress(body);
-}
-
-function describeProcess(): string {
-  return JSON.stringify({ versions: process.versions, memory: process.memoryUsage(), uptimeS: process.uptime() });
 }
 
 /** Kernels may be booted without IPv6. */

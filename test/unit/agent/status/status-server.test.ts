@@ -178,6 +178,21 @@ t.test('readiness is 503 with the reason until every check passes', async t => {
   t.equal(after.body.length, 0);
 });
 
+t.test('profiles are taken in the formats of Node, one at a time', async t => {
+  const port = await startStatus(t, { profiling: true });
+  t.match((await fetchPath(port, '/debug/pprof/')).body.toString(), 'heap');
+  const [profile, second] = await Promise.all([
+    fetchPath(port, '/debug/pprof/profile?seconds=0.1'),
+    fetchPath(port, '/debug/pprof/profile?seconds=0.1'),
+  ]);
+  const [good, refused] = profile.status === 200 ? [profile, second] : [second, profile];
+  t.ok(Array.isArray(JSON.parse(good.body.toString()).samples));
+  t.equal(refused.status, 500);
+  t.match(refused.body.toString(), 'already in use');
+  t.match(JSON.parse((await fetchPath(port, '/debug/pprof/heap')).body.toString()), { snapshot: {}, nodes: [] });
+  t.equal((await fetchPath(port, '/debug/pprof/goroutine')).status, 404);
+});
+
 t.test('a probe of a path that nobody configured is refused, and an unknown page is not found', async t => {
   const port = await startStatus(t);
   t.equal((await fetchPath(port, '/app-health/a/livez')).status, 400);
