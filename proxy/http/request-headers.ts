@@ -97,8 +97,8 @@ function removeHopByHop(headers: HeaderMap): void {
     const name = entries[i];
     if (hopByHop.has(name) || (!keepsUpgrade && (name === 'connection' || name === 'upgrade'))) continue;
     if (name === 'te' && !keepsUpgrade) {
-      if (!hasToken(entries[i + 1], 'trailers')) continue;
-      entries[i + 1] = 'trailers';
+      if (!acceptsTrailers(entries[i + 1])) continue;
+      if (entries[i + 1] !== '') entries[i + 1] = 'trailers';
     }
     if (kept !== i) {
       entries[kept] = name;
@@ -107,6 +107,11 @@ function removeHopByHop(headers: HeaderMap): void {
     kept += 2;
   }
   entries.length = kept;
+}
+
+/** An empty value says nothing and stays. */
+function acceptsTrailers(te: string): boolean {
+  return te === '' || te === 'trailers' || te.split(',').some(coding => coding.trim() === 'trailers');
 }
 
 function removeInternalOnly(headers: HeaderMap, isEdge: boolean): void {

@@ -45,11 +45,12 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   readonly #body: RequestBody;
   readonly #selection: HostSelection;
   #trailers: HeaderMap | null = null;
-  #timeouts = noTimeouts;
+  timeouts = noTimeouts;
   #retryState: RetryState | null = null;
   #attempt: UpstreamRequest | null = null;
   #attemptCount = 1;
   #responseStarted = false;
+  #headersSent = false;
   /** No attempt will follow and none runs. */
   #finished = false;
   #timeoutStatus = timeoutStatus;
@@ -96,7 +97,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
       return;
     }
     const { suppressEnvoyHeaders } = config.model;
-    this.#timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
+    this.timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
     if (headers.remove('x-envoy-upstream-rq-timeout-alt-response')) this.#timeoutStatus = 204;
     this.#writeAttemptCount();
     finalizeRequestHeaders(this.#entry, this.#action, headers, this.info, !suppressEnvoyHeaders);
@@ -126,10 +127,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#onComplete();
   }
 
-  get streamDurationMs(): number | null {
-    return this.#timeouts.streamDurationMs;
-  }
-
   /** For a retry or for mirrors. */
   #mustKeepBody(): boolean {
     return this.#retryState !== null || this.#selection.mirrors.length > 0;
@@ -156,7 +153,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#completeMs = this.#nowMs;
     if (this.#finished) return;
     const { services } = this.config.context;
-    const { globalMs, perTryMs } = this.#timeouts;
+    const { globalMs, perTryMs } = this.timeouts;
     const { mirrors } = this.#selection;
     if (mirrors.length > 0) sendMirrors(mirrors, this.#body, services, globalMs, this.info);
     if (globalMs > 0) this.#timeoutTimer = services.timers.schedule(globalMs, () => this.#onTimeout());
@@ -185,7 +182,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     attempt.sendHeaders(this.headers, endsWithHead);
     if (!endsWithHead) this.#sendBody(attempt);
     if (this.#attempt !== attempt) return;
-    const { perTryMs, perTryIdleMs } = this.#timeouts;
+    const { perTryMs, perTryIdleMs } = this.timeouts;
     if (perTryMs > 0 && body.isComplete) attempt.armPerTryTimeout(perTryMs);
     if (perTryIdleMs > 0) attempt.armPerTryIdleTimeout(perTryIdleMs);
   }
@@ -226,6 +223,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.info.responseCodeDetails = 'via_upstream';
     this.#entry.responseEdits.apply(headers, this.info, this.headers, headers);
     this.#responseStarted = true;
+    this.#headersSent = true;
     if (endStream) this.#onUpstreamComplete(attempt);
     this.#callbacks.encodeHeaders(headers, endStream);
   }
@@ -349,7 +347,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#writeAttemptCount();
     const elapsedMs = this.#completeMs === 0 ? 0 : this.#nowMs - this.#completeMs;
     const insertsExpected = !this.config.model.suppressEnvoyHeaders;
-    writeTimeoutHeaders(this.headers, this.#timeouts, this.#action.model, elapsedMs, this.isGrpc, insertsExpected);
+    writeTimeoutHeaders(this.headers, this.timeouts, this.#action.model, elapsedMs, this.isGrpc, insertsExpected);
     this.#startAttempt(host);
   }
 
@@ -378,7 +376,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   #abort(status: number, body: string, details: string, flag: number, isDropped: boolean): void {
     this.finish();
-    if (!this.#responseStarted) {
+    if (!this.#headersSent) {
       this.#reply(status, body, details, flag, isDropped);
       return;
     }

@@ -7,6 +7,7 @@ import type { ConnectionInfo } from '../network/connection.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { Host, PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../upstream/cluster-manager.ts';
 import type { FlowControl } from './flow-control.ts';
+import type { RequestTimeouts } from './request-timeout.ts';
 import { poolFailureReasons, streamResetReasons } from './reset-reason.ts';
 import type { ResetReason } from './reset-reason.ts';
 
@@ -21,8 +22,7 @@ export interface UpstreamRequestOwner {
   onUpstreamData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
   onUpstreamFailure(attempt: UpstreamRequest, reason: ResetReason, transportFailureReason: string): void;
-  /** What the request asks for instead of the cluster's longest duration of a stream; 0: none. */
-  readonly streamDurationMs: number | null;
+  readonly timeouts: RequestTimeouts;
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void;
   /** The cluster, or the request itself, lets no stream last longer. */
   onMaxStreamDuration(attempt: UpstreamRequest): void;
@@ -137,7 +137,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     info.upstreamConnection = connection;
     info.upstreamProtocol = protocol;
     this.host.reportResult({ kind: 'connect-success' });
-    const durationMs = this.#owner.streamDurationMs ?? this.host.cluster.model.protocol.maxStreamDurationMs;
+    const durationMs = this.#owner.timeouts.streamDurationMs ?? this.host.cluster.model.protocol.maxStreamDurationMs;
     if (durationMs > 0) {
       this.#durationTimer = this.#timers.schedule(durationMs, () => this.#owner.onMaxStreamDuration(this));
     }

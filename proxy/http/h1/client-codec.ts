@@ -140,7 +140,7 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
       underscores: 'allow',
       preserveCase: options.preserveCase,
       skipsEmptyLines: true,
-      firstBytes: null,
+      refusesBlankStart: false,
     });
   }
 
@@ -191,8 +191,13 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
     const headers = head.headers;
     headers.status = Number(line[2]);
     const status = headers.status;
+    if (status === 204 || status < 200) {
+      // RFC 9110 8.6 and 9112 6.1: neither has a body to frame. A length of zero is forgiven.
+      if (head.transferEncoding !== null || ![undefined, '0'].includes(headers.get('content-length'))) return this.#fail();
+      headers.remove('content-length');
+    }
     if (head.transferEncoding !== null) {
-      if (head.transferEncoding.toLowerCase() !== 'chunked' || status === 204) return this.#fail();
+      if (head.transferEncoding.toLowerCase() !== 'chunked') return this.#fail();
       if (head.contentLength >= 0) {
         if (!this.options.allowChunkedLength) return this.#fail();
         headers.remove('content-length');

@@ -38,7 +38,7 @@ export function sanitizeConnectionHeader(headers: HeaderMap): boolean {
     if (name === 'te') {
       const te = headers.get('te');
       if (te !== undefined && te.length >= maxTeBytes) return false;
-      if (te !== undefined && hasToken(te.replaceAll(/;[^,]*/g, ''), 'trailers')) {
+      if (te?.split(',').some(coding => coding.trim().toLowerCase() === 'trailers')) {
         headers.set('te', 'trailers');
         kept.push(token);
         continue;

@@ -8,10 +8,11 @@ import type { HeaderMap } from '../header-map.ts';
 
 const LF = 10;
 const CR = 13;
+const SP = 32;
 const Phase = { head: 0, body: 1, trailers: 2 } as const;
 
 export interface ReaderEvents {
-  /** Bytes of a head are there, but not all; `firstLine` once its end is. */
+  /** Bytes of a head are there, if only the empty lines before it, but not all; `firstLine` once its end is. */
   onPartialHead(firstLine: string | null): void;
   /** A whole head, without errors; answers how the body is framed. */
   onHead(head: MessageHead): Framing;
@@ -27,8 +28,8 @@ export interface ReaderLimits extends HeadLimits {
   readonly maxHeadBytes: number;
   /** Empty lines before a message are skipped. */
   readonly skipsEmptyLines: boolean;
-  /** 1 for bytes that a message may begin with. */
-  readonly firstBytes: Uint8Array | null;
+  /** A message that begins with a blank or a control byte is refused before its first line is complete. */
+  readonly refusesBlankStart: boolean;
 }
 
 export class MessageReader {
@@ -160,8 +161,11 @@ export class MessageReader {
     let at = start;
     if (this.#searched === 0) {
       if (this.#limits.skipsEmptyLines) while (at < data.length && (data[at] === LF || data[at] === CR)) at++;
-      if (at === data.length) return at;
-      if (this.#limits.firstBytes !== null && this.#limits.firstBytes[data[at]] === 0) {
+      if (at === data.length) {
+        this.#events.onPartialHead(null);
+        return at;
+      }
+      if (this.#limits.refusesBlankStart && data[at] <= SP) {
         this.#fail('http1.codec_error');
         return data.length;
       }

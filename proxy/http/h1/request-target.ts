@@ -8,10 +8,6 @@ const methods = new Set(
   ).split(' '),
 );
 
-/** 1 for bytes that a method can begin with: anything else is refused before a line is complete. */
-export const methodFirstBytes = new Uint8Array(256);
-for (const method of methods) methodFirstBytes[method.charCodeAt(0)] = 1;
-
 export interface RequestLine {
   readonly method: string;
   readonly target: string;

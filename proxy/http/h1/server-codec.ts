@@ -10,7 +10,7 @@ import type { MessageHead } from './head-parser.ts';
 import { formatResponseHead, formatTrailers } from './head-writer.ts';
 import { writeChunk } from './chunk-writer.ts';
 import { MessageReader, type ReaderEvents } from './message-reader.ts';
-import { applyTarget, isAuthorityValid, methodFirstBytes, parseRequestLine, type RequestLine } from './request-target.ts';
+import { applyTarget, isAuthorityValid, parseRequestLine, type RequestLine } from './request-target.ts';
 
 export interface ServerCodecOptions {
   readonly acceptHttp10: boolean;
@@ -143,7 +143,7 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
       underscores: options.headersWithUnderscores,
       preserveCase: options.preserveCase,
       skipsEmptyLines: true,
-      firstBytes: methodFirstBytes,
+      refusesBlankStart: true,
     });
   }
 
@@ -182,16 +182,15 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
   onHead(head: MessageHead): Framing {
     const line = parseRequestLine(head.firstLine);
     if (line === null) return this.#reject(400, 'http1.codec_error');
-    this.#protocol = line.version === 'HTTP/1.1' ? 'HTTP/1.1' : 'HTTP/1.0';
-    if (this.#protocol === 'HTTP/1.0' && !this.options.acceptHttp10) {
-      this.#protocol = 'HTTP/1.1';
-      return this.#reject(426, 'low_version');
-    }
-    const protocol = this.#protocol;
     const stream = this.#beginStream();
-    this.#protocol = protocol;
+    const isHttp10 = line.version !== 'HTTP/1.1' && !withoutVersion(head, line);
+    stream.isHttp10 = isHttp10 && this.options.acceptHttp10;
     const details = this.#prepareHeaders(head, line, stream);
     if (details !== '') return this.#reject(details === 'http1.invalid_transfer_encoding' ? 501 : 400, details);
+    if (isHttp10 && !this.options.acceptHttp10) return this.#reject(426, 'low_version');
+    // From here on answers know the method: those above have a body even for HEAD.
+    stream.isHead = line.method === 'HEAD';
+    if (isHttp10) this.#protocol = 'HTTP/1.0';
     const framing = this.#chooseFraming(head, stream);
     stream.decoder?.onRequestHeaders(head.headers, framing === Framing.none);
     return framing;
@@ -201,11 +200,11 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
   #prepareHeaders(head: MessageHead, line: RequestLine, stream: ServerStream): string {
     const headers = head.headers;
     headers.method = line.method;
-    stream.isHead = line.method === 'HEAD';
-    stream.isHttp10 = this.#protocol === 'HTTP/1.0';
     stream.isUpgrade = line.method === 'CONNECT';
     this.isHttpUpgrade = false;
     if (Number.isNaN(head.contentLength)) return 'http1.codec_error';
+    const framingError = this.#checkFraming(head, line);
+    if (framingError !== '') return framingError;
     if (stream.isHttp10 && !head.hasHost) headers.authority = this.options.defaultHostForHttp10;
     // An absent host and an empty one differ: the connection manager refuses only the former.
     headers.hasAuthority = head.hasHost || headers.authority !== '';
@@ -217,8 +216,7 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
     const targetError = applyTarget(headers, line.target, this.options.allowAbsoluteUrl);
     if (targetError !== '') return targetError;
     if (headers.authority !== '') headers.hasAuthority = true;
-    if (!isAuthorityValid(headers.authority)) return 'http.invalid_authority';
-    return this.#checkFraming(head, line);
+    return isAuthorityValid(headers.authority) ? '' : 'http.invalid_authority';
   }
 
   #checkFraming(head: MessageHead, line: RequestLine): string {
@@ -336,4 +334,20 @@ export class Http1ServerCodec implements ServerCodec, ReaderEvents {
   onBelowWriteBufferLowWatermark(): void {
     this.#stream?.decoder?.onBelowWriteBufferLowWatermark();
   }
+}
+
+/**
+ * A target that ends with the version, without a blank between them: HTTP/1.1 to Envoy's parser, but a request of the kind that
+ * has no headers.
+ */
+function withoutVersion(head: MessageHead, line: RequestLine): boolean {
+  if (line.version !== '' || !line.target.endsWith('HTTP/1.1')) return false;
+  head.headers.entries.length = 0;
+  head.headers.authority = '';
+  head.hasHost = false;
+  head.hasConnection = false;
+  head.hasUpgrade = false;
+  head.transferEncoding = null;
+  head.contentLength = -1;
+  return true;
 }

@@ -3,6 +3,7 @@ import type { ParityCase } from '../parity-case.ts';
 import { basicCases } from './basic.ts';
 import { connections } from './connections.ts';
 import { malformedRequests } from './malformed-requests.ts';
+import { protocolErrors } from './protocol-errors.ts';
 import { repeatedHeaders } from './repeated-headers.ts';
 import { requestBodies } from './request-bodies.ts';
 import { requestHeaders } from './request-headers.ts';
@@ -16,4 +17,5 @@ export const cases: readonly ParityCase[] = [
   ...responses,
   ...requestHeaders,
   ...repeatedHeaders,
+  ...protocolErrors,
 ];
