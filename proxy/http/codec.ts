@@ -11,6 +11,7 @@ export type StreamResetReason =
   | 'local-reset'
   | 'local-refused-stream-reset'
   | 'remote-reset'
+  | 'remote-reset-no-error'
   | 'remote-refused-stream-reset'
   | 'connection-failure'
   | 'connection-timeout'
@@ -26,6 +27,8 @@ export interface CodecStream {
   readDisable(disable: boolean): void;
   /** Bytes of this stream that the connection has not sent. */
   readonly bufferedBytes: number;
+  /** HTTP/2: why the codec ended the stream, in Envoy's words; empty if it did not. Known when `onReset` is called. */
+  readonly responseDetails?: string;
   /** Bytes on the wire so far, with framing. */
   readonly wireBytesSent: number;
   readonly wireBytesReceived: number;

@@ -29,6 +29,7 @@ export const streamResetReasons: { readonly [R in StreamResetReason]: ResetReaso
   'local-reset': localReset,
   'local-refused-stream-reset': reason('local refused stream reset', ResponseFlag.localReset),
   'remote-reset': reason('remote reset', ResponseFlag.upstreamRemoteReset),
+  'remote-reset-no-error': reason('remote reset', ResponseFlag.upstreamRemoteReset),
   'remote-refused-stream-reset': reason('remote refused stream reset', ResponseFlag.upstreamRemoteReset, 'refused-stream'),
   'connection-failure': remoteConnectionFailure,
   'connection-timeout': connectionTimeout,

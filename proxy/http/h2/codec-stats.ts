@@ -4,6 +4,7 @@ import type { Counter, Gauge, StatsStore } from '../../telemetry/stats-store.ts'
 export class Http2CodecStats {
   readonly droppedHeadersWithUnderscores: Counter;
   readonly goawaySent: Counter;
+  readonly headerListSizeTooLarge: Counter;
   readonly headerOverflow: Counter;
   readonly headersCbNoStream: Counter;
   readonly inboundEmptyFramesFlood: Counter;
@@ -29,6 +30,7 @@ export class Http2CodecStats {
     const counter = (name: string) => store.counter(prefix + name);
     this.droppedHeadersWithUnderscores = counter('dropped_headers_with_underscores');
     this.goawaySent = counter('goaway_sent');
+    this.headerListSizeTooLarge = counter('header_list_size_too_large');
     this.headerOverflow = counter('header_overflow');
     this.headersCbNoStream = counter('headers_cb_no_stream');
     this.inboundEmptyFramesFlood = counter('inbound_empty_frames_flood');
