@@ -1,15 +1,18 @@
 /** Everything in the agent that is not the proxy: identity, discovery, DNS, status. Loaded while the proxy starts. */
 import { isIP } from 'node:net';
+import { ports } from '../../common/ports.ts';
 import type { DnsServer } from '../dns/dns-server.ts';
 import { AgentIdentity } from '../identity/agent-identity.ts';
 import type { IdentityPlan } from '../identity/identity-plan.ts';
 import { AgentLogger } from '../log.ts';
+import { IstiodDebugServer } from '../status/istiod-debug.ts';
 import { parseAppProbes } from '../status/app-probe-config.ts';
 import { createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
 import { parseScrapeTargets } from '../status/scrape-config.ts';
 import type { StatusServer } from '../status/status-server.ts';
 import type { WorkloadHealth } from '../status/workload-health.ts';
 import type { UnixListener } from '../unix-listener.ts';
+import { requestDebugPage } from '../xds/debug-request.ts';
 import { openIstiodChannel } from '../xds/istiod-channel.ts';
 import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
 import { readStringFields } from '../xds/wire.ts';
@@ -42,6 +45,7 @@ export class AgentServices {
   #relay: AdsRelay | null = null;
   #dns: DnsServer | null = null;
   #health: WorkloadHealth | null = null;
+  #debug: IstiodDebugServer | null = null;
 
   constructor(options: ServicesOptions) {
     this.options = options;
@@ -54,11 +58,13 @@ export class AgentServices {
     await this.#startDns();
     this.#startRelay();
     if (this.#statusPort > 0) await this.#startStatus();
+    this.#startDebug();
     await this.#startHealth();
   }
 
   async close(): Promise<void> {
     this.#health?.close();
+    this.#debug?.close();
     this.#relay?.close();
     this.#dns?.close();
     this.#identity?.close();
@@ -73,6 +79,15 @@ export class AgentServices {
   #createProxyCheck(): ReadinessCheck {
     const { proxyConfig } = this.options.agent;
     return createProxyCheck(this.#podIsV6 ? '::1' : '127.0.0.1', proxyConfig.proxyAdminPort, this.options.stopping);
+  }
+
+  #startDebug(): void {
+    const { environment, proxyConfig, nodeId } = this.options.agent;
+    this.#debug = new IstiodDebugServer({
+      host: this.#podIsV6 ? '::1' : '127.0.0.1',
+      port: ports.agentDebug,
+      fetchPage: page => requestDebugPage(() => openIstiodChannel(environment, proxyConfig), nodeId, page),
+    });
   }
 
   async #startHealth(): Promise<void> {
