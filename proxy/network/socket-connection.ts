@@ -1,16 +1,15 @@
 /**
- * The implementation of Connection over a net.Socket, plain or TLS, downstream or upstream.
+ * The implementation of Connection over a net.Socket, plain or TLS, downstream or upstream: its states, and its read side.
  *
- * Reads of plain sockets arrive in the connection's own buffer (read-buffer.ts), writes leave once per event
- * (write-coalescing.ts).
+ * Reads arrive in the connection's own buffer (read-buffer.ts), writes leave once per event (socket-writer.ts).
  */
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { Timer, type TimerWheel } from '../../common/timer-wheel.ts';
+import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
-import { PendingWrites } from './pending-writes.ts';
-import { ReadBuffer, returnReadBuffer } from './read-buffer.ts';
+import { type ClosingConnection, DelayedClose, defaultDelayedCloseTimeoutMs } from './delayed-close.ts';
+import { ReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
   createClientSocket,
@@ -21,15 +20,14 @@ import {
   type SocketHandle,
   unsentBytes,
 } from './socket-handle.ts';
-import { beginDispatch, type BufferHolder, endDispatch, type Flushable, scheduleFlush } from './write-coalescing.ts';
+import { SocketWriter, type WriterOwner } from './socket-writer.ts';
+import { beginDispatch, type BufferHolder, endDispatch } from './write-coalescing.ts';
 
 const noBytes = Buffer.alloc(0);
-/** Envoy's default of delayed_close_timeout. */
-const defaultDelayedCloseTimeoutMs = 1000;
 
 export const ignoreConnection: ConnectionCallbacks = { onData() {}, onClose() {} };
 
-export class SocketConnection implements Connection, ReadSink, Flushable {
+export class SocketConnection implements Connection, ReadSink, WriterOwner, ClosingConnection {
   readonly info: ConnectionRecord;
   callbacks: ConnectionCallbacks = ignoreConnection;
   state: Connection['state'];
@@ -43,22 +41,13 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   #buffer: ReadBuffer | null = null;
   #lastReadBytes = 0;
   #bufferHolder: BufferHolder | null = null;
-  /** Buffers of others that bytes waiting here point into. */
-  #kept: Buffer[] = [];
-  #acceptedBytes = 0;
-  readonly #pending = new PendingWrites();
-  #flushScheduled = false;
-  #endRequested = false;
-  #writeEnded = false;
   #readEnded = false;
   #readDisabled = 0;
   #halfClose = false;
-  #bufferLimit = 0;
-  #aboveHighWatermark = false;
-  #closing: 'flush-write' | 'flush-write-and-delay' | null = null;
+  readonly #writer = new SocketWriter(this);
+  /** Set once the connection is to be closed when its bytes are sent. */
+  #closing: DelayedClose | null = null;
   #delayedCloseTimeoutMs = defaultDelayedCloseTimeoutMs;
-  #closeTimer: Timer | null = null;
-  #unsentAtTimer = -1;
 
   constructor(info: ConnectionRecord, timers: TimerWheel, state: 'connecting' | 'open') {
     this.info = info;
@@ -89,6 +78,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   #attach(socket: net.Socket): void {
     this.#raw = socket;
     this.#stream = socket;
+    this.#writer.attach(socket, false);
     socket.on('error', error => this.onTransportError(error));
     socket.on('close', () => this.#onSocketClose());
     this.#listen(socket);
@@ -110,6 +100,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   beginTls(stream: TLSSocket): void {
     this.#stream = stream;
     this.#isTls = true;
+    this.#writer.attach(stream, true);
     this.#readDisabled = 0;
     this.#readsDirectly = enableDirectReads(stream, this);
     if (this.#buffer !== null) this.#buffer.limitToRecords = true;
@@ -190,7 +181,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
     beginDispatch();
     this.callbacks.onData(noBytes, true);
     endDispatch();
-    if (this.#writeEnded && this.#stream.writableFinished) this.#destroy('remote-close');
+    if (this.#writer.isFinished) this.#destroy('remote-close');
   }
 
   readDisable(disable: boolean): void {
@@ -205,60 +196,29 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   // Writing
 
   write(data: Buffer, endStream: boolean): void {
-    if (!this.#beginWrite(endStream) || data.length === 0) return;
-    this.#acceptedBytes += data.length;
-    this.#pending.add(data);
+    if (this.#takesWrites) this.#writer.write(data, endStream);
   }
 
   writeLatin1(text: string, endStream: boolean): void {
-    if (!this.#beginWrite(endStream) || text.length === 0) return;
-    this.#acceptedBytes += text.length;
-    this.#pending.addLatin1(text);
+    if (this.#takesWrites) this.#writer.writeLatin1(text, endStream);
   }
 
-  #beginWrite(endStream: boolean): boolean {
-    if (this.state === 'closed' || this.#closing !== null || this.#endRequested) return false;
-    this.#endRequested = endStream;
-    if (!this.#flushScheduled) {
-      this.#flushScheduled = true;
-      scheduleFlush(this);
-    }
-    return true;
+  get #takesWrites(): boolean {
+    return this.state !== 'closed' && this.#closing === null;
   }
 
-  flush(): boolean {
-    if (!this.#flushScheduled) return false;
-    this.#flushScheduled = false;
-    const stream = this.#stream;
-    if (stream.destroyed) return false;
-    const waitedBefore = stream.writableLength > 0;
-    this.#pending.passTo(stream);
-    if (this.#endRequested && !this.#writeEnded) {
-      this.#writeEnded = true;
-      if (this.state === 'open') this.state = 'half-closed';
-      stream.end();
-    }
-    const pending = stream.writableLength;
-    if (this.#bufferLimit > 0 && pending > this.#bufferLimit && !this.#aboveHighWatermark && this.#closing === null) {
-      this.#aboveHighWatermark = true;
-      this.callbacks.onAboveWriteBufferHighWatermark?.();
-    }
-    // TLS copies what it takes; what waits behind an earlier write is still the caller's memory.
-    return this.#isTls ? waitedBefore : pending > 0;
+  onWriteEnded(): void {
+    if (this.state === 'open') this.state = 'half-closed';
   }
 
-  keep(buffer: Buffer): void {
-    this.#kept.push(buffer);
+  onAboveHighWatermark(): void {
+    this.callbacks.onAboveWriteBufferHighWatermark?.();
   }
 
   #onDrain(): void {
-    if (this.#kept.length > 0 && this.#stream.writableLength === 0) {
-      for (const buffer of this.#kept) returnReadBuffer(buffer);
-      this.#kept.length = 0;
-    }
-    if (this.#closing !== null) this.#continueClosing();
-    else if (this.#aboveHighWatermark) {
-      this.#aboveHighWatermark = false;
+    const isBelow = this.#writer.onDrain();
+    if (this.#closing !== null) this.#continueClosing(this.#closing);
+    else if (isBelow) {
       beginDispatch();
       this.callbacks.onBelowWriteBufferLowWatermark?.();
       endDispatch();
@@ -266,16 +226,16 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   }
 
   #onFinish(): void {
-    if (this.#closing !== null) this.#continueClosing();
+    if (this.#closing !== null) this.#continueClosing(this.#closing);
     else if (this.#readEnded) this.#destroy('local-close');
   }
 
   get bufferedBytes(): number {
-    return this.#pending.bytes + this.#stream.writableLength;
+    return this.#writer.bufferedBytes;
   }
 
   get bytesSent(): number {
-    return this.#acceptedBytes - this.bufferedBytes;
+    return this.#writer.sentBytes;
   }
 
   // Closing
@@ -287,43 +247,32 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
       this.#finish('local-reset');
       return;
     }
-    this.flush();
+    this.#writer.flush();
     // A flush may have told somebody who closed.
     if ((this.state as Connection['state']) === 'closed') return;
     const wait = type === 'flush-write-and-delay' && this.#delayedCloseTimeoutMs > 0;
-    if (type === 'no-flush' || this.state === 'connecting' || (this.#stream.writableLength === 0 && !wait)) {
+    if (type === 'no-flush' || this.state === 'connecting' || (this.#writer.waitingBytes === 0 && !wait)) {
       this.#destroy('local-close');
       return;
     }
-    this.#closing = type as 'flush-write' | 'flush-write-and-delay';
     // What still arrives is read and dropped, so that a reset does not overtake the response.
     if (this.#readDisabled > 0) this.#stream.resume();
     this.#readDisabled = 0;
-    this.#armCloseTimer();
-    this.#continueClosing();
+    this.#closing = new DelayedClose(this, this.#timers, this.#delayedCloseTimeoutMs, wait);
+    this.#continueClosing(this.#closing);
   }
 
-  #continueClosing(): void {
-    if (this.#stream.writableLength > 0) return;
-    if (this.#closing === 'flush-write') this.#destroy('local-close');
-    else this.#armCloseTimer();
+  #continueClosing(closing: DelayedClose): void {
+    if (this.#writer.waitingBytes === 0) closing.onFlushed();
   }
 
-  #armCloseTimer(): void {
-    if (this.#delayedCloseTimeoutMs === 0) return;
-    this.#closeTimer ??= new Timer(() => this.#onCloseTimer());
-    this.#unsentAtTimer = this.#unsent();
-    this.#timers.arm(this.#closeTimer, this.#delayedCloseTimeoutMs);
+  get unsentBytes(): number {
+    const { waitingBytes } = this.#writer;
+    return waitingBytes === 0 ? 0 : waitingBytes + unsentBytes(this.#raw);
   }
 
-  #onCloseTimer(): void {
-    const unsent = this.#unsent();
-    if (unsent > 0 && unsent !== this.#unsentAtTimer) this.#armCloseTimer();
-    else this.#destroy('local-close');
-  }
-
-  #unsent(): number {
-    return this.#stream.writableLength === 0 ? 0 : this.#stream.writableLength + unsentBytes(this.#raw);
+  endDelayedClose(): void {
+    this.#destroy('local-close');
   }
 
   /** A failed connect, read or write. */
@@ -368,7 +317,7 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   #finish(event: CloseEvent): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
-    if (this.#closeTimer !== null) this.#timers.cancel(this.#closeTimer);
+    this.#closing?.cancel();
     beginDispatch();
     this.callbacks.onClose(event);
     endDispatch();
@@ -377,11 +326,11 @@ export class SocketConnection implements Connection, ReadSink, Flushable {
   // Settings
 
   get bufferLimitBytes(): number {
-    return this.#bufferLimit;
+    return this.#writer.limitBytes;
   }
 
   setBufferLimit(bytes: number): void {
-    this.#bufferLimit = bytes;
+    this.#writer.limitBytes = bytes;
   }
 
   setNoDelay(enabled: boolean): void {
