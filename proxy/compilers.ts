@@ -30,7 +30,7 @@ export function createCompilers(context: CompileContext, countUnknownFields: (co
     cluster: bytes => report(compileCluster(bytes, context)),
     endpoints: bytes => compileLoadAssignment(bytes, context),
     listener: bytes => report(compileListener(bytes, context)),
-    route: bytes => report(compileRouteConfig(bytes, context)).model,
+    route: bytes => report(compileRouteConfig(bytes, context)),
     extension: (bytes, category) => report(compileExtensionConfig(bytes, category, context)),
     secret: (bytes, key) => report(compileSecret(bytes, context, key)).model,
   };

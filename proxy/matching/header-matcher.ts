@@ -1,6 +1,7 @@
 /**
- * `HeaderMatcher` as a predicate over one message's headers. Repeated headers are matched as one value joined with ',', as
- * Envoy's router does; a missing header matches nothing, inverted or not, unless it is treated as empty or presence is asked.
+ * `HeaderMatcher` as a predicate over one message's headers. Of a repeated header one value that matches is enough, and an
+ * inverted matcher wants none that does; a missing header matches nothing, inverted or not, unless it is treated as empty or
+ * presence is asked.
  */
 import type { HeaderMatcher } from '../config/model/matchers.ts';
 import type { HeaderMap } from '../http/header-map.ts';
@@ -8,23 +9,41 @@ import { compileStringMatcher } from './string-matcher.ts';
 
 export type HeaderPredicate = (headers: HeaderMap) => boolean;
 type HeaderReader = (headers: HeaderMap) => string | undefined;
+/** Whether a value of the header is accepted; null if the header is absent. */
+type ValueTest = (headers: HeaderMap, accepts: (text: string) => boolean) => boolean | null;
 
 const pseudoHeaders: { readonly [name: string]: HeaderReader } = {
   ':method': headers => headers.method || undefined,
   ':path': headers => headers.path || undefined,
   ':authority': headers => headers.authority || undefined,
   // Envoy's maps know Host only as the authority.
-  host: headers => headers.authority || headers.getJoined('host'),
+  host: headers => headers.authority || headers.get('host'),
   ':scheme': headers => headers.scheme || undefined,
   ':protocol': headers => headers.protocol || undefined,
   ':status': headers => (headers.status === 0 ? undefined : String(headers.status)),
 };
 
-/** Reads a header's joined value, pseudo headers included, or undefined if it is absent. */
-export function compileHeaderReader(name: string): HeaderReader {
+function compileValueTest(name: string): ValueTest {
   const lowerCase = name.toLowerCase();
-  return pseudoHeaders[lowerCase] ?? (headers => headers.getJoined(lowerCase));
+  const read = pseudoHeaders[lowerCase];
+  if (read !== undefined) {
+    return (headers, accepts) => {
+      const value = read(headers);
+      return value === undefined ? null : accepts(value);
+    };
+  }
+  return ({ entries }, accepts) => {
+    let outcome: boolean | null = null;
+    for (let i = 0; i < entries.length; i += 2) {
+      if (entries[i] !== lowerCase) continue;
+      if (accepts(entries[i + 1])) return true;
+      outcome = false;
+    }
+    return outcome;
+  };
 }
+
+const acceptAny = (): boolean => true;
 
 /** An integer as strict as absl::SimpleAtoi: optional sign and digits, blanks around allowed. */
 function parseInteger(text: string): number {
@@ -33,11 +52,11 @@ function parseInteger(text: string): number {
 
 /** Compiles one matcher. */
 export function compileHeaderMatcher(model: HeaderMatcher): HeaderPredicate {
-  const read = compileHeaderReader(model.name);
+  const test = compileValueTest(model.name);
   const { match, invert, treatMissingAsEmpty } = model;
   if (match === null) {
     const wanted = model.present !== invert;
-    return treatMissingAsEmpty ? () => wanted : headers => (read(headers) !== undefined) === wanted;
+    return treatMissingAsEmpty ? () => wanted : headers => (test(headers, acceptAny) !== null) === wanted;
   }
   const accepts =
     match.kind === 'range'
@@ -46,13 +65,10 @@ export function compileHeaderMatcher(model: HeaderMatcher): HeaderPredicate {
           return value >= match.start && value < match.end;
         }
       : compileStringMatcher(match);
+  const ofMissing = treatMissingAsEmpty && accepts('') !== invert;
   return headers => {
-    let value = read(headers);
-    if (value === undefined) {
-      if (!treatMissingAsEmpty) return false;
-      value = '';
-    }
-    return accepts(value) !== invert;
+    const outcome = test(headers, accepts);
+    return outcome === null ? ofMissing : outcome !== invert;
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import type { HashPolicy } from '../config/model/route.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { compileReplacement } from '../matching/regex.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import { hashText } from '../upstream/load-balancer/xxhash64.ts';
 import { parseQuery } from './route-predicate.ts';
@@ -46,11 +47,13 @@ function compilePolicy(policy: HashPolicy): Policy {
   switch (policy.kind) {
     case 'header': {
       const name = policy.name.toLowerCase();
+      const rewrite = policy.rewrite ? compileReplacement(policy.rewrite.pattern, policy.rewrite.substitution) : null;
       return headers => {
         if (name === ':authority' || name === 'host') return headers.authority === '' ? null : hashText(headers.authority);
         if (name === ':path') return hashText(headers.path);
-        const values = headers.getAll(name);
-        if (values.length === 0) return null;
+        const present = headers.getAll(name);
+        if (present.length === 0) return null;
+        const values = rewrite === null ? present : present.map(rewrite);
         // The order of repeated headers must not matter.
         return hashText(values.length === 1 ? values[0] : values.sort().join(''));
       };

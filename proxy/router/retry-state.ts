@@ -59,7 +59,7 @@ export class RetryState {
     this.#timers = timers;
     this.#random = random;
     this.#retryOn = retryOn;
-    this.#remaining = readCount(headers.get('x-envoy-max-retries')) ?? Math.max(defaultRetries, policy?.model.numRetries ?? 0);
+    this.#remaining = readCount(headers.get('x-envoy-max-retries')) ?? policy?.model.numRetries ?? defaultRetries;
     this.#nextIntervalMs = policy?.model.baseIntervalMs ?? defaultBaseIntervalMs;
     const codes = headers.get('x-envoy-retriable-status-codes');
     this.#statusCodes = codes === undefined ? (policy?.statusCodes ?? new Set()) : extendCodes(policy, codes);
@@ -90,7 +90,7 @@ export class RetryState {
 
   /** Asked with each response; `retry` arms the back-off and takes a place among the cluster's retries. */
   shouldRetryHeaders(headers: HeaderMap, cluster: Cluster, priority: 0 | 1, retry: () => void): RetryVerdict {
-    return this.#decide(this.#wantsRetryOfResponse(headers), cluster, priority, retry);
+    return this.#decide(this.#wantsRetryOfResponse(headers), cluster, priority, retry, headers);
   }
 
   shouldRetryReset(
@@ -136,7 +136,7 @@ export class RetryState {
     return (this.#retryOn & RetryOn['connect-failure']) !== 0 && reason.kind === 'connect-failure';
   }
 
-  #decide(wanted: boolean, cluster: Cluster, priority: 0 | 1, retry: () => void): RetryVerdict {
+  #decide(wanted: boolean, cluster: Cluster, priority: 0 | 1, retry: () => void, headers?: HeaderMap): RetryVerdict {
     // A retry that ran and is not wanted again has succeeded.
     if (this.#charged !== null && !wanted) cluster.stats.countRetry('success');
     this.stop();
@@ -152,10 +152,27 @@ export class RetryState {
     }
     this.#charged = { cluster, priority };
     cluster.stats.countRetry('started');
-    cluster.stats.countRetry('backoff-exponential');
+    const resetMs = headers === undefined ? null : this.#readResetMs(headers);
+    cluster.stats.countRetry(resetMs === null ? 'backoff-exponential' : 'backoff-ratelimited');
     this.#timer = new Timer(retry);
-    this.#timers.arm(this.#timer, this.#nextBackoffMs());
+    // What the upstream asks for is the least: up to a half more keeps its clients from coming back at once.
+    this.#timers.arm(
+      this.#timer,
+      resetMs === null ? this.#nextBackoffMs() : resetMs + Math.floor(this.#random() * (resetMs / 2)),
+    );
     return 'retry';
+  }
+
+  /** The time that a response asks to wait; null: it does not, or for too long. */
+  #readResetMs(headers: HeaderMap): number | null {
+    const backOff = this.#policy?.model.rateLimitedBackOff;
+    for (const { name, format } of backOff?.resetHeaders ?? []) {
+      const seconds = readCount(headers.get(name));
+      if (seconds === null) continue;
+      const intervalMs = format === 'seconds' ? seconds * 1000 : seconds * 1000 - Math.floor(Date.now() / 1000) * 1000;
+      if (intervalMs >= 0 && intervalMs <= (backOff?.maxIntervalMs ?? 0)) return intervalMs;
+    }
+    return null;
   }
 
   #nextBackoffMs(): number {

@@ -120,7 +120,7 @@ function compileForward(
     kind: 'forward',
     model: action,
     clusterName: weighted?.name ?? (action.cluster.kind === 'name' ? action.cluster.name : ''),
-    clusterHeader: action.cluster.kind === 'header' ? action.cluster.header.toLowerCase() : '',
+    clusterHeader: weighted?.clusterHeader ?? (action.cluster.kind === 'header' ? action.cluster.header.toLowerCase() : ''),
     rewritePath: compilePathRewrite(route.match.path, action.prefixRewrite, action.regexRewrite),
     rewriteHost: compileHostRewrite(action.hostRewrite),
     autoHostRewrite: action.hostRewrite?.kind === 'auto',

@@ -45,7 +45,7 @@ function compileIgnoringCase(kind: 'prefix' | 'exact' | 'path-separated-prefix',
   };
 }
 
-/** Query parameters of a path, decoded like Envoy: split at '&' and '=', percent-decoded values, the first of a name wins. */
+/** Query parameters of a path as they stand: split at '&' and '=', the first of a name wins. */
 export function parseQuery(pathAndQuery: string): Map<string, string> {
   const parameters = new Map<string, string>();
   const start = pathAndQuery.indexOf('?');
@@ -55,15 +55,10 @@ export function parseQuery(pathAndQuery: string): Map<string, string> {
   for (const pair of query.split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
-    const name = decodePercent(equals === -1 ? pair : pair.slice(0, equals));
-    if (!parameters.has(name)) parameters.set(name, equals === -1 ? '' : decodePercent(pair.slice(equals + 1)));
+    const name = equals === -1 ? pair : pair.slice(0, equals);
+    if (!parameters.has(name)) parameters.set(name, equals === -1 ? '' : pair.slice(equals + 1));
   }
   return parameters;
-}
-
-function decodePercent(text: string): string {
-  if (!text.includes('%')) return text;
-  return text.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 function compileQuery(models: readonly QueryParameterMatcher[]): RoutePredicate {

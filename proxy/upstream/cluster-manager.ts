@@ -105,12 +105,15 @@ export interface ResourceManager {
   releaseRetry(priority: 0 | 1): void;
 }
 
+/** What happened to a retry; the last two tell which time it waits. */
+export type RetryOutcome = 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential' | 'backoff-ratelimited';
+
 /** The cluster counters that code outside upstream/ touches; upstream/cluster-stats.ts implements them under Envoy's names. */
 export interface ClusterStats {
   /** `upstream_rq_<code>`, `_<class>`, `_completed`, and the same under `internal.` or `external.`. */
   countResponse(status: number, isInternal: boolean): void;
   recordRequestTimeMs(timeMs: number, isInternal: boolean): void;
-  countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void;
+  countRetry(outcome: RetryOutcome): void;
   countRequestTimeout(): void;
   countPerTryTimeout(): void;
   countPerTryIdleTimeout(): void;

@@ -1,7 +1,7 @@
 /** The counters of one cluster under Envoy's names, made when its first traffic comes. */
 import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
 import type { StreamResetReason } from '../http/codec.ts';
-import type { ClusterStats } from './cluster-manager.ts';
+import type { ClusterStats, RetryOutcome } from './cluster-manager.ts';
 
 export class WorkerClusterStats implements ClusterStats {
   readonly #store: StatsStore;
@@ -160,7 +160,7 @@ export class WorkerClusterStats implements ClusterStats {
     }
   }
 
-  countRetry(outcome: 'started' | 'success' | 'overflow' | 'limit-exceeded' | 'backoff-exponential'): void {
+  countRetry(outcome: RetryOutcome): void {
     if (outcome === 'started') {
       this.rqRetry.inc();
       this.useBreaker(0, 'rq_retry');
@@ -169,7 +169,8 @@ export class WorkerClusterStats implements ClusterStats {
     if (outcome === 'success') this.rqRetrySuccess.inc();
     else if (outcome === 'overflow') this.rqRetryOverflow.inc();
     else if (outcome === 'limit-exceeded') this.rqRetryLimitExceeded.inc();
-    else this.rqRetryBackoffExponential.inc();
+    else if (outcome === 'backoff-exponential') this.rqRetryBackoffExponential.inc();
+    else this.#store.counter(`${this.#prefix}upstream_rq_retry_backoff_ratelimited`).inc();
   }
 
   /** Shows the gauge of a circuit breaker from its first use on; the main thread sets it when it is open. */

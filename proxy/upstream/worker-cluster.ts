@@ -155,6 +155,8 @@ export class WorkerCluster implements Cluster {
     for (const host of this.#hosts.values()) {
       if (host.slot !== slot) continue;
       host.setEjected(ejected);
+      // Its connections may be what is wrong.
+      if (ejected) host.retirePools();
       this.#balancer = null;
     }
   }

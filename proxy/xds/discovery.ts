@@ -2,6 +2,7 @@
  * The whole of discovery: opens the sources that the bootstrap names and brings resources in the order that warming needs:
  * static clusters, CDS with EDS, then static listeners and LDS with RDS.
  */
+import type { RequiredCluster } from '../config/compile/route-clusters.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { BootstrapModel, ConfigSourceModel, StaticResource } from '../config/model/bootstrap.ts';
 import type { ClusterModel, LoadAssignmentModel } from '../config/model/cluster.ts';
@@ -29,7 +30,7 @@ export interface Compilers {
   cluster(bytes: Uint8Array): CompiledCluster;
   endpoints(bytes: Uint8Array): LoadAssignmentModel;
   listener(bytes: Uint8Array): CompiledListener;
-  route(bytes: Uint8Array): RouteConfigModel;
+  route(bytes: Uint8Array): { readonly model: RouteConfigModel; readonly requiredClusters: readonly RequiredCluster[] };
   secret(bytes: Uint8Array, key: string): SecretModel;
   extension: ExtensionDiscoveryOptions['compile'];
 }
@@ -153,13 +154,13 @@ export class Discovery {
     return [...this.clusters.pending, ...this.listeners.pending];
   }
 
-  /** @throws Error if the listener's own routes name a cluster that does not exist. */
-  #requireClusters(listener: CompiledListener): CompiledListener {
-    for (const { name, problem } of listener.requiredClusters ?? []) {
+  /** @throws Error if routes that are to be validated name a cluster that does not exist. */
+  #requireClusters<T extends { readonly requiredClusters?: readonly RequiredCluster[] }>(compiled: T): T {
+    for (const { name, problem } of compiled.requiredClusters ?? []) {
       const exists = this.#staticModels.has(name) || this.#options.resources.get('cluster', name) !== undefined;
       if (!exists) throw new Error(problem);
     }
-    return listener;
+    return compiled;
   }
 
   #startClusterDiscovery(): void {
@@ -205,7 +206,13 @@ export class Discovery {
       source,
       opened => {
         const makeStats = (scope: string): RouteSubscriptionStats => new RouteSubscriptionStats(stats, scope);
-        return new RouteDiscovery({ resources, source: opened, compile: bytes => compilers.route(bytes), routes, makeStats });
+        return new RouteDiscovery({
+          resources,
+          source: opened,
+          compile: bytes => this.#requireClusters(compilers.route(bytes)).model,
+          routes,
+          makeStats,
+        });
       },
       'route',
     );

@@ -56,12 +56,13 @@ function buildLane(lane: Lane, index: number): object {
     route_config: { name: 'local', virtual_hosts: [virtualHost], ...parityCase.routeConfig },
     ...parityCase.manager,
   };
-  return name(buildListener('$lane', manager, parityCase.listener), index);
+  return fillIn(buildListener('$lane', manager, parityCase.listener), lane, index);
 }
 
-/** Writes the lane's name into a piece of configuration. */
-function name(config: object, index: number): object {
-  return JSON.parse(JSON.stringify(config).replaceAll('$lane', `lane${index}`));
+/** Writes the lane's name, and the ports of its upstreams, into a piece of configuration. */
+function fillIn(config: object, { upstreamPort, secondUpstreamPort }: Lane, index: number): object {
+  const text = JSON.stringify(config).replaceAll('$lane', `lane${index}`);
+  return JSON.parse(text.replaceAll('"$port"', String(upstreamPort)).replaceAll('"$second_port"', String(secondUpstreamPort)));
 }
 
 function buildCluster(clusterName: string, port: number, overrides: object = {}): object {
@@ -78,7 +79,7 @@ function buildCluster(clusterName: string, port: number, overrides: object = {})
 function buildClusters(lane: Lane, index: number): object[] {
   const clusters = [buildCluster('$lane', lane.upstreamPort, lane.case.cluster)];
   if (lane.secondUpstreamPort !== 0) clusters.push(buildCluster('$lane-b', lane.secondUpstreamPort));
-  return clusters.map(cluster => name(cluster, index));
+  return clusters.map(cluster => fillIn(cluster, lane, index));
 }
 
 /** Answers at once, by the worker itself. */

@@ -12,7 +12,10 @@ export interface ParityCase {
   readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
   /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
   readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
-  /** The route's settings, merged into the one route of the bootstrap. In texts of the configuration `$lane` is the cluster. */
+  /**
+   * The route's settings, merged into the one route of the bootstrap. In texts of the configuration `$lane` is the cluster;
+   * `$port` and `$second_port` are the ports of the upstreams.
+   */
   readonly route?: object;
   /** Replaces the one route. */
   readonly routes?: readonly object[];

@@ -1,7 +1,9 @@
 /** Routes, retries, timeouts, tunnels: each case with a configuration of its own, through Envoy and through this proxy. */
 import t from 'tap';
 import { forwarding } from './cases/forwarding.ts';
+import { hostSelection } from './cases/host-selection.ts';
 import { routeActions } from './cases/route-actions.ts';
+import { routing } from './cases/routing.ts';
 import { compareWithEnvoy } from './comparison.ts';
 
-compareWithEnvoy(t, 'router parity with Envoy', [...routeActions, ...forwarding]);
+compareWithEnvoy(t, 'router parity with Envoy', [...routeActions, ...routing, ...hostSelection, ...forwarding]);

@@ -53,6 +53,7 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
     healthyPanicThreshold: percent(common?.healthy_panic_threshold ?? null, 50, 'common_lb_config.healthy_panic_threshold'),
     localityWeighted: common?.locality_weighted_lb_config != null,
     zoneAware: common?.locality_weighted_lb_config == null,
+    ...(common?.zone_aware_lb_config?.fail_traffic_on_panic && { failTrafficOnPanic: true }),
     overprovisioningFactor,
     useHostnameForHashing: common?.consistent_hashing_lb_config?.use_hostname_for_hashing ?? false,
   };

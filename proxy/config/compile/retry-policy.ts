@@ -2,8 +2,8 @@
 import type { protos } from '../../../protos/messages.ts';
 import type { RetryPolicyModel } from '../model/route.ts';
 import { ConfigError } from './config-error.ts';
-import { compileHeaderMatchers } from './matchers.ts';
-import { durationMs, unwrap } from './scalars.ts';
+import { compileHeaderMatchers, requireHeaderName } from './matchers.ts';
+import { durationMs, positiveDurationMs, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, unknownExtension } from './typed-config.ts';
 
@@ -13,6 +13,8 @@ const previousHosts = 'envoy.extensions.retry.host.previous_hosts.v3.PreviousHos
 const previousPriorities = 'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig';
 
 const defaultBaseIntervalMs = 25;
+const defaultMaxResetIntervalMs = 300_000;
+const resetFormats = ['seconds', 'unix-timestamp'] as const;
 
 export function compileRetryPolicy(message: RetryPolicy | null, path: string, scope: CompileScope): RetryPolicyModel | null {
   if (message === null) return null;
@@ -32,6 +34,7 @@ export function compileRetryPolicy(message: RetryPolicy | null, path: string, sc
     previousPriorities: compilePriority(message, path, scope),
     hostSelectionMaxAttempts: message.host_selection_retry_max_attempts || 1,
     ...compileBackOff(message, path),
+    ...compileRateLimitedBackOff(message.rate_limited_retry_back_off, `${path}.rate_limited_retry_back_off`),
   };
 }
 
@@ -69,4 +72,18 @@ function compileBackOff(message: RetryPolicy, path: string): { baseIntervalMs: n
     throw new ConfigError(`${at}.max_interval`, 'retry_policy.max_interval must greater than or equal to the base_interval');
   }
   return { baseIntervalMs, maxIntervalMs };
+}
+
+function compileRateLimitedBackOff(
+  message: RetryPolicy['rate_limited_retry_back_off'],
+  path: string,
+): Pick<RetryPolicyModel, 'rateLimitedBackOff'> {
+  if (message === null) return {};
+  if (message.reset_headers.length === 0) throw new ConfigError(`${path}.reset_headers`, 'value must contain at least 1 item(s)');
+  const resetHeaders = message.reset_headers.map(({ name, format }, i) => ({
+    name: requireHeaderName(name, `${path}.reset_headers[${i}].name`).toLowerCase(),
+    format: resetFormats[format],
+  }));
+  const maxIntervalMs = positiveDurationMs(message.max_interval, defaultMaxResetIntervalMs, `${path}.max_interval`);
+  return { rateLimitedBackOff: { resetHeaders, maxIntervalMs } };
 }

@@ -47,7 +47,7 @@ export function compileForward(message: RouteActionMessage, path: string, scope:
     grpcTimeoutOffsetMs: durationMs(message.grpc_timeout_offset, 0, `${path}.grpc_timeout_offset`),
     retryPolicy: compileRetryPolicy(message.retry_policy, `${path}.retry_policy`, scope),
     mirrors: compileMirrors(message.request_mirror_policies, `${path}.request_mirror_policies`),
-    hashPolicies: message.hash_policy.map((policy, i) => compileHashPolicy(policy, `${path}.hash_policy[${i}]`)),
+    hashPolicies: message.hash_policy.map((policy, i) => compileHashPolicy(policy, `${path}.hash_policy[${i}]`, scope)),
     priority: message.priority === 1 ? 'high' : 'default',
     upgrades: compileUpgrades(message, path),
     metadataMatch: compileMetadata(message.metadata_match),
@@ -78,7 +78,7 @@ function compileWeighted(
   const clusters = message.clusters.map((cluster, i): WeightedCluster => {
     const at = `${path}.clusters[${i}]`;
     return {
-      name: requireText(cluster.name, `${at}.name`),
+      ...compileWeightedName(cluster, at),
       weight: unwrap(cluster.weight, 0),
       headers: compileHeaderMutations(cluster, at),
       hostRewriteLiteral: cluster.host_rewrite_literal ?? '',
@@ -91,6 +91,18 @@ function compileWeighted(
     throw new ConfigError(path, 'The sum of weights of all weighted clusters of route exceeds 4294967295');
   }
   return { kind: 'weighted', clusters, totalWeight };
+}
+
+function compileWeightedName(
+  message: protos.envoy.config.route.v3.WeightedCluster.ClusterWeight,
+  path: string,
+): Pick<WeightedCluster, 'name' | 'clusterHeader'> {
+  if (message.name === '' && message.cluster_header === '') {
+    throw new ConfigError(path, 'At least one of name or cluster_header need to be specified');
+  }
+  if (message.cluster_header === '') return { name: message.name };
+  if (message.name !== '') throw new ConfigError(path, 'Only one of name or cluster_header can be specified');
+  return { name: '', clusterHeader: requireHeaderName(message.cluster_header, `${path}.cluster_header`).toLowerCase() };
 }
 
 export function compileRewrite(
@@ -159,15 +171,23 @@ export function compileMirrors(
   });
 }
 
-function compileHashPolicy(message: protos.envoy.config.route.v3.RouteAction.HashPolicy, path: string): HashPolicy {
+function compileHashPolicy(
+  message: protos.envoy.config.route.v3.RouteAction.HashPolicy,
+  path: string,
+  scope: CompileScope,
+): HashPolicy {
   const terminal = message.terminal;
   switch (message.policy_specifier) {
-    case 'header':
+    case 'header': {
+      const { header_name, regex_rewrite } = message.header!;
+      const rewrite = compileRewrite(regex_rewrite, `${path}.header.regex_rewrite`, scope);
       return {
         kind: 'header',
-        name: requireHeaderName(message.header!.header_name, `${path}.header.header_name`).toLowerCase(),
+        name: requireHeaderName(header_name, `${path}.header.header_name`).toLowerCase(),
+        ...(rewrite === null ? {} : { rewrite }),
         terminal,
       };
+    }
     case 'cookie': {
       const cookie = message.cookie!;
       return {

@@ -8,6 +8,7 @@ import { compileMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
 import { compileDirectResponse, compileForward, compileMirrors, compileRedirect } from './route-action.ts';
+import { listRouteClusters, type RequiredCluster } from './route-clusters.ts';
 import { compileRouteMatch } from './route-match.ts';
 import { requireText, unwrap } from './scalars.ts';
 import { type CompileContext, type CompileFindings, CompileScope } from './scope.ts';
@@ -20,13 +21,17 @@ const tlsRequirements = ['none', 'external-only', 'all'] as const;
 
 export interface CompiledRouteConfig extends CompileFindings {
   readonly model: RouteConfigModel;
+  /** Clusters that must exist: none unless the configuration asks for it. */
+  readonly requiredClusters: readonly RequiredCluster[];
 }
 
 /** @throws ConfigError */
 export function compileRouteConfig(bytes: Uint8Array, context: CompileContext): CompiledRouteConfig {
   const scope = new CompileScope(context, 'route');
   const message = decodeChecked('envoy.config.route.v3.RouteConfiguration', bytes, '', scope) as RouteConfiguration;
-  return { model: compileRouteMessage(message, '', scope), ...scope.findings() };
+  const model = compileRouteMessage(message, '', scope);
+  const requiredClusters = unwrap(message.validate_clusters, false) ? listRouteClusters(model) : [];
+  return { model, requiredClusters, ...scope.findings() };
 }
 
 /** What a level hands down to the routes below it. */

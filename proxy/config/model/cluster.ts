@@ -99,6 +99,8 @@ export interface LoadBalancerModel {
   readonly healthyPanicThreshold: number;
   readonly localityWeighted: boolean;
   readonly zoneAware: boolean;
+  /** Absent: in panic every host serves, whatever its health. */
+  readonly failTrafficOnPanic?: true;
   readonly overprovisioningFactor: number;
   readonly useHostnameForHashing: boolean;
 }

@@ -113,7 +113,10 @@ export interface MaxStreamDuration {
 }
 
 export interface WeightedCluster {
+  /** Empty where a header names the cluster. */
   readonly name: string;
+  /** Lower case; absent: `name` is the cluster. */
+  readonly clusterHeader?: string;
   readonly weight: number;
   readonly headers: HeaderMutations;
   readonly hostRewriteLiteral: string;
@@ -155,6 +158,15 @@ export interface RetryPolicyModel {
   /** Milliseconds; Envoy's default base is 25 and the maximum ten times the base. */
   readonly baseIntervalMs: number;
   readonly maxIntervalMs: number;
+  /** How a response tells the time until the next attempt; absent: it does not. */
+  readonly rateLimitedBackOff?: RateLimitedBackOff;
+}
+
+export interface RateLimitedBackOff {
+  /** Lower case, in order of preference. */
+  readonly resetHeaders: readonly { readonly name: string; readonly format: 'seconds' | 'unix-timestamp' }[];
+  /** A longer time is not believed. */
+  readonly maxIntervalMs: number;
 }
 
 export interface MirrorPolicy {
@@ -165,7 +177,12 @@ export interface MirrorPolicy {
 }
 
 export type HashPolicy = { readonly terminal: boolean } & (
-  | { readonly kind: 'header'; readonly name: string }
+  | {
+      readonly kind: 'header';
+      readonly name: string;
+      /** Of each value, before it is hashed; absent: none. */
+      readonly rewrite?: { readonly pattern: string; readonly substitution: string };
+    }
   | {
       readonly kind: 'cookie';
       readonly name: string;

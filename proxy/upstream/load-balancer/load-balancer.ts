@@ -9,7 +9,7 @@ import type { BalancedHost, BalancedLocality, BalancedPriority } from './balance
 import { EdfScheduler } from './edf-scheduler.ts';
 import { makePicker } from './host-picker.ts';
 import type { BalancerClock, HostPicker } from './host-picker.ts';
-import { computePriorityLoad } from './priority-load.ts';
+import { computePriorityLoad, excludePriorities } from './priority-load.ts';
 import type { PriorityLoad } from './priority-load.ts';
 
 interface WeightedLocality<H extends BalancedHost> {
@@ -67,7 +67,7 @@ export class LoadBalancer<H extends BalancedHost> {
     const sources = pickers[priority];
     if (this.#load.panic[priority]) {
       this.#options.onPanic();
-      return sources.all?.pick(hash) ?? null;
+      return this.#options.model.failTrafficOnPanic ? null : (sources.all?.pick(hash) ?? null);
     }
     if (isDegraded) return sources.degraded?.pick(hash) ?? null;
     if (sources.localities !== null) {
@@ -79,19 +79,10 @@ export class LoadBalancer<H extends BalancedHost> {
 
   /** The priority's index; plus the number of priorities for degraded hosts. */
   #choosePriority(hash: bigint | null, tried: readonly number[]): number {
-    const { healthy, degraded } = this.#load;
+    const load = tried.length === 0 ? null : excludePriorities(this.#load, tried);
+    const { healthy, degraded } = load ?? this.#load;
     const shares = [...healthy, ...degraded];
-    for (const priority of tried) {
-      shares[priority] = 0;
-      shares[priority + healthy.length] = 0;
-    }
-    let total = shares.reduce((sum, share) => sum + share, 0);
-    if (total === 0) {
-      // Every priority was tried: begin again with the original shares.
-      shares.splice(0, shares.length, ...healthy, ...degraded);
-      total = 100;
-    }
-    const point = hash === null ? Math.floor(this.#options.clock.random() * total) : Number(hash % BigInt(total));
+    const point = hash === null ? Math.floor(this.#options.clock.random() * 100) : Number(hash % 100n);
     let sum = 0;
     for (let i = 0; i < shares.length; i++) {
       sum += shares[i];

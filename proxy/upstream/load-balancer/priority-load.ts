@@ -15,6 +15,8 @@ export interface PriorityLoad {
   readonly healthy: readonly number[];
   readonly degraded: readonly number[];
   readonly panic: readonly boolean[];
+  /** Percent of each priority's traffic that it could serve, by healthy and by degraded hosts. */
+  readonly availability: { readonly healthy: readonly number[]; readonly degraded: readonly number[] };
 }
 
 function distribute(load: number[], availability: readonly number[], total: number, normalizedTotal: number): number {
@@ -54,6 +56,7 @@ export function computePriorityLoad(
     100,
     [...healthy, ...degraded].reduce((sum, part) => sum + part, 0),
   );
+  const availability = { healthy, degraded };
   const none = priorities.map(() => 0);
   const healthyLoad = [...none];
   const degradedLoad = [...none];
@@ -66,13 +69,37 @@ export function computePriorityLoad(
   }
   if (panicThreshold === 0 && normalizedTotal === 0) {
     healthyLoad[0] = 100;
-    return { healthy: healthyLoad, degraded: degradedLoad, panic: priorities.map(() => false) };
+    return { healthy: healthyLoad, degraded: degradedLoad, panic: priorities.map(() => false), availability };
   }
   const panic = priorities.map(
     p => normalizedTotal < 100 && (p.total === 0 ? 0 : (100 * (p.healthy + p.degraded)) / p.total) < panicThreshold,
   );
   if (panic.length > 0 && panic.every(isInPanic => isInPanic)) {
-    return { healthy: distributeInTotalPanic(priorities), degraded: none, panic };
+    return { healthy: distributeInTotalPanic(priorities), degraded: none, panic, availability };
   }
-  return { healthy: healthyLoad, degraded: degradedLoad, panic };
+  return { healthy: healthyLoad, degraded: degradedLoad, panic, availability };
+}
+
+/**
+ * The load of a request that has tried some priorities: as if they had no hosts. Null if no other has any: then the original
+ * load holds again.
+ */
+export function excludePriorities(
+  load: PriorityLoad,
+  tried: readonly number[],
+): Pick<PriorityLoad, 'healthy' | 'degraded'> | null {
+  const withoutTried = (part: number, priority: number): number => (tried.includes(priority) ? 0 : part);
+  const healthy = load.availability.healthy.map(withoutTried);
+  const degraded = load.availability.degraded.map(withoutTried);
+  const total = Math.min(
+    100,
+    [...healthy, ...degraded].reduce((sum, part) => sum + part, 0),
+  );
+  if (total === 0) return null;
+  const shares = { healthy: healthy.map(() => 0), degraded: degraded.map(() => 0) };
+  const rounding = distribute(shares.degraded, degraded, distribute(shares.healthy, healthy, 100, total), total);
+  const first = healthy.findIndex(part => part > 0);
+  if (first >= 0) shares.healthy[first] += rounding;
+  else shares.degraded[degraded.findIndex(part => part > 0)] += rounding;
+  return shares;
 }

@@ -83,10 +83,10 @@ const loadBalancing: FieldTable = {
     rejected: 'close_connections_on_host_set_change',
   }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': classify({
+    implemented: 'fail_traffic_on_panic',
     ignored: {
-      routing_enabled: 'the defaults hold',
-      min_cluster_size: 'the defaults hold',
-      fail_traffic_on_panic: 'the defaults hold',
+      routing_enabled: 'zone-aware routing is not implemented: requests go to all zones',
+      min_cluster_size: 'zone-aware routing is not implemented: requests go to all zones',
     },
   }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig': classify({}),

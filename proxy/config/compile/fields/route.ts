@@ -74,15 +74,14 @@ const actions: FieldTable = {
     rejected: 'header_name',
   }),
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': classify({
-    implemented: `name weight ${headerEdits} typed_per_filter_config host_rewrite_literal`,
+    implemented: `name cluster_header weight ${headerEdits} typed_per_filter_config host_rewrite_literal`,
     ignored: { metadata_match: 'load balancing by subset is not implemented: a cluster that asks for it is refused' },
-    rejected: 'cluster_header',
   }),
   'envoy.config.route.v3.RouteAction.HashPolicy': classify({
     implemented: 'header cookie connection_properties query_parameter terminal',
     rejected: 'filter_state',
   }),
-  'envoy.config.route.v3.RouteAction.HashPolicy.Header': classify({ implemented: 'header_name', rejected: 'regex_rewrite' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.Header': classify({ implemented: 'header_name regex_rewrite' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': classify({ implemented: 'name ttl path attributes' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute': classify({ implemented: 'name value' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': classify({ implemented: 'source_ip' }),
@@ -92,12 +91,15 @@ const actions: FieldTable = {
 const retries: FieldTable = {
   'envoy.config.route.v3.RetryPolicy': classify({
     implemented: `retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate
-      host_selection_retry_max_attempts retriable_status_codes retry_back_off retriable_headers retriable_request_headers`,
-    rejected: 'retry_options_predicates rate_limited_retry_back_off',
+      host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers
+      retriable_request_headers`,
+    rejected: 'retry_options_predicates',
   }),
   'envoy.config.route.v3.RetryPolicy.RetryPriority': classify({ implemented: 'name typed_config' }),
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': classify({ implemented: 'name typed_config' }),
   'envoy.config.route.v3.RetryPolicy.RetryBackOff': classify({ implemented: 'base_interval max_interval' }),
+  'envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff': classify({ implemented: 'reset_headers max_interval' }),
+  'envoy.config.route.v3.RetryPolicy.ResetHeader': classify({ implemented: 'name format' }),
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate': classify({}),
   'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig': classify({
     implemented: 'update_frequency',

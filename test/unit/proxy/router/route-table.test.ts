@@ -117,7 +117,7 @@ t.test('headers match by value, presence, range and inversion', async t => {
 t.test('query parameters, gRPC and metadata are asked for', async t => {
   const find = namesOf([
     named('value', prefix('/q'), {
-      queryParameters: [{ name: 'k', match: { kind: 'exact', value: 'a b', ignoreCase: false }, present: true }],
+      queryParameters: [{ name: 'k', match: { kind: 'exact', value: 'a%20b', ignoreCase: false }, present: true }],
     }),
     named('present', prefix('/q'), { queryParameters: [{ name: 'k', match: null, present: true }] }),
     named('grpc', prefix('/g'), { grpc: true }),
