@@ -170,9 +170,9 @@ function fail(head: MessageHead, error: HeadError): false {
   return false;
 }
 
-/** A line without a proper name and colon; control bytes in it take precedence, as they are looked for first. */
+/** A line without a proper name and colon; control bytes anywhere behind it take precedence, as they are looked for first. */
 function failLine(data: Buffer, from: number, end: number, head: MessageHead): false {
-  for (let at = from; at < end && data[at] !== LF; at++) {
+  for (let at = from; at < end; at++) {
     if (valueClass[data[at]] === 3) return fail(head, 'http1.invalid_characters');
   }
   return fail(head, 'http1.codec_error');

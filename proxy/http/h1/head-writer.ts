@@ -47,8 +47,8 @@ export function formatResponseHead(
     text += `${names === null ? entries[i] : spell(names, entries[i])}: ${entries[i + 1]}\r\n`;
   }
   if (hasLength || isBodiless || framing.isRaw) return { text: `${text}\r\n`, chunked: false };
-  if (endStream && !framing.isHead)
-    return { text: status === 304 ? `${text}\r\n` : `${text}${spell(names, 'content-length')}: 0\r\n\r\n`, chunked: false };
+  if (status === 304) return { text: `${text}\r\n`, chunked: false };
+  if (endStream && !framing.isHead) return { text: `${text}${spell(names, 'content-length')}: 0\r\n\r\n`, chunked: false };
   if (framing.isHttp10) return { text: `${text}\r\n`, chunked: false };
   return { text: `${text}${spell(names, 'transfer-encoding')}: chunked\r\n\r\n`, chunked: true };
 }

@@ -39,6 +39,7 @@ const lines: Readonly<Record<string, string>> = {
   'HTTP/0.9': 'GET / HTTP/0.9\r\nhost: h',
   'HTTP/1.2': 'GET / HTTP/1.2\r\nhost: h',
   'lower-case version': 'GET / http/1.1\r\nhost: h',
+  'no colon, and a control byte later': 'GET / HTTP/1.1\r\nhost: h\r\nabc\r\na: \0',
   'control byte in a line without a colon': 'GET / HTTP/1.1\r\nhost: h\r\nabc\x7fdef',
 };
 const errorOrder: readonly ParityCase[] = Object.entries(lines).map(([name, head]) => ({ name, send: `${head}\r\n\r\n` }));
@@ -61,6 +62,8 @@ const bodiless: readonly ParityCase[] = [
   respond('204 with a length of 00', 'HTTP/1.1 204 X\r\ncontent-length: 00\r\n\r\n'),
   respond('204 to HEAD with a length', 'HTTP/1.1 204 X\r\ncontent-length: 5\r\n\r\n', 'HEAD / HTTP/1.1\r\nhost: h\r\n\r\n'),
   respond('205 with a body', 'HTTP/1.1 205 X\r\ncontent-length: 5\r\n\r\nabcde'),
+  respond('304 to HEAD', 'HTTP/1.1 304 X\r\netag: a\r\n\r\n', 'HEAD / HTTP/1.1\r\nhost: h\r\n\r\n'),
+  respond('lone CR in the reason', 'HTTP/1.1 200 O\rK\r\ncontent-length: 2\r\n\r\nok'),
   respond('host', 'HTTP/1.1 200 OK\r\nhost: a\r\nhost: b\r\ncontent-length: 0\r\n\r\n'),
 ];
 
