@@ -31,27 +31,14 @@ RUN missing=""; \
     if [ -n "$missing" ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing && rm -rf /var/lib/apt/lists/*; fi; \
     getent group 1337 >/dev/null || groupadd -g 1337 istio-proxy; \
     getent passwd 1337 >/dev/null || useradd -u 1337 -g 1337 -d / -s /usr/sbin/nologin -M istio-proxy; \
-    mkdir -p /etc/istio/proxy /etc/istio/pod /var/lib/istio/data /var/cache/node-sidecar \
+    mkdir -p /etc/istio/proxy /etc/istio/pod /var/lib/istio/data \
       /var/run/secrets/istio /var/run/secrets/tokens /var/run/secrets/workload-spiffe-uds /var/run/secrets/workload-spiffe-credentials \
       /var/run/secrets/credential-uds; \
-    chown -R 1337:1337 /etc/istio /var/lib/istio /var/cache/node-sidecar
+    chown -R 1337:1337 /etc/istio /var/lib/istio
 COPY --from=build /out/ /
-ENV ISTIO_META_ISTIO_PROXY_SHA=istio-proxy:node-sidecar \
-    NODE_COMPILE_CACHE=/var/cache/node-sidecar
-# Compiled code is kept per user and per set of V8 flags (those of the launchers): the proxy's user fills its part, root the init step's.
+ENV ISTIO_META_ISTIO_PROXY_SHA=istio-proxy:node-sidecar
 RUN pilot-agent istio-iptables --help >/dev/null
 USER 1337
-RUN program=/usr/local/lib/node-sidecar; \
-    for pages in 2 4; do \
-      "$program/node_modules/node/bin/node" "--max-semi-space-size=$pages" --input-type=module -e " \
-        import { readdirSync } from 'node:fs'; \
-        import { flushCompileCache } from 'node:module'; \
-        const folder = '$program/dist/'; \
-        const files = readdirSync(folder).filter(name => /^(chunk-.*|worker)[.]js\$/.test(name)); \
-        for (const name of files) await import(folder + name).catch(() => {}); \
-        flushCompileCache(); \
-        process.exit(0);"; \
-    done; \
-    pilot-agent version >/dev/null && envoy --version >/dev/null
+RUN pilot-agent version >/dev/null && envoy --version >/dev/null
 WORKDIR /
 ENTRYPOINT ["/usr/local/bin/pilot-agent"]

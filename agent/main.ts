@@ -27,9 +27,13 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   },
 };
 
-process.exitCode = await runCommand(process.argv.slice(2));
-// A command that returned has nothing left to do, whatever is still open.
-if (process.stdout.writableLength === 0) process.exit();
+void main();
+
+async function main(): Promise<void> {
+  process.exitCode = await runCommand(process.argv.slice(2));
+  // A command that returned has nothing left to do, whatever is still open.
+  if (process.stdout.writableLength === 0) process.exit();
+}
 
 async function runCommand(argv: readonly string[]): Promise<number> {
   const index = findCommand(argv);

@@ -1,4 +1,4 @@
 /** Entry of the proxy. */
 import { runCommand } from './command.ts';
 
-await runCommand(process.argv.slice(2));
+void runCommand(process.argv.slice(2));

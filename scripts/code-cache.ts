@@ -1,53 +1,26 @@
 /**
- * Bundles the worker thread's program as one script, with V8's compiled form beside it: worker.cjs, worker.cache, and
- * worker-start.cjs, which runs the one with the other. A cache that V8 does not take (another processor, other flags) only costs
- * time. Comes after the snapshot.
+ * Records the byte code of the bundled programs, dist/NAME.cache, in a run of the demo: a start of both halves and a little traffic
+ * compile what every start and the first requests need. Without the caches the programs start slower, and that is all.
  */
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { programs, writeStartFiles } from './start-files.ts';
 
 const root = join(import.meta.dirname, '..');
-const output = process.argv[2] ?? join(root, 'dist');
-/** As the launcher passes them: V8's flags and the snapshot's read-only part are in the cache's key. */
-const flags = ['--max-semi-space-size=4', '--snapshot-blob', join(output, 'proxy.blob')];
+const output = join(root, 'dist');
+const trafficSeconds = 2;
+const timeoutMs = 60_000;
 
-const start = `'use strict';
-const { readFileSync } = require('node:fs');
-const { join } = require('node:path');
-const { pathToFileURL } = require('node:url');
-const { Script } = require('node:vm');
-const filename = join(__dirname, 'worker.cjs');
-let cachedData;
+writeStartFiles(output, true);
 try {
-  cachedData = readFileSync(join(__dirname, 'worker.cache'));
-} catch {}
-const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
-script.runInThisContext()(require, pathToFileURL(filename).href);
-if (process.argv[2] === '--write-cache') require('node:fs').writeFileSync(join(__dirname, 'worker.cache'), script.createCachedData());
-`;
-
-await build({
-  absWorkingDir: root,
-  entryPoints: ['proxy/workers/worker.ts'],
-  outfile: join(output, 'worker.cjs'),
-  bundle: true,
-  format: 'cjs',
-  platform: 'node',
-  target: 'node26',
-  external: ['koffi'],
-  define: { 'import.meta.url': 'programUrl' },
-  banner: { js: '(function (require, programUrl) { const module = { exports: {} };' },
-  footer: { js: '})' },
-  minify: true,
-  // Latin-1 is read without decoding.
-  charset: 'ascii',
-  sourcemap: 'external',
-  sourcesContent: false,
-  legalComments: 'none',
-  logLevel: 'warning',
-});
-const startFile = join(output, 'worker-start.cjs');
-writeFileSync(startFile, start);
-execFileSync(process.execPath, [...flags, startFile, '--write-cache'], { stdio: 'inherit' });
+  const demo = [join(root, 'demo', 'main.ts'), '--no-redirect', `--seconds=${trafficSeconds}`];
+  const { status, stdout, stderr } = spawnSync(process.execPath, demo, { timeout: timeoutMs, encoding: 'utf8' });
+  const missing = Object.keys(programs).filter(name => !existsSync(join(output, `${name}.cache`)));
+  if (status !== 0 || missing.length > 0) {
+    console.warn(`no byte code was recorded for ${missing.join(', ')}: programs will start slower\n${stdout}${stderr}`);
+  }
+} finally {
+  writeStartFiles(output);
+  for (const name of readdirSync(output)) if (/\.cache\..*\./.test(name)) rmSync(join(output, name));
+}
