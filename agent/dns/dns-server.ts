@@ -12,7 +12,7 @@ import { splitHostPort } from '../config/proxy-config-validation.ts';
 import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
-import { readQuestion, responseCodes, writeAnswer } from './dns-message.ts';
+import { readQuery, responseCodes, writeAnswer, writeRefusal } from './dns-message.ts';
 import { NameTable, type NameInfo, type NameTableScope } from './name-table.ts';
 import { frameMessage, UpstreamResolver } from './upstream-resolver.ts';
 
@@ -28,6 +28,8 @@ export type DnsServerOptions = {
   /** The pod's domain, `<namespace>.svc.cluster.local`. */
   readonly domain: string;
   readonly resolvConf: string;
+  /** Answers come from elsewhere until istiod's table is there: for machines whose only resolver this is. Default false. */
+  readonly forwardsBeforeTable?: boolean;
   readonly parallel: boolean;
   readonly timeoutMs: number;
 };
@@ -47,6 +49,7 @@ export class DnsServer {
   readonly #resolver: UpstreamResolver;
   readonly #hosts: readonly string[];
   readonly #port: number;
+  readonly #forwardsBeforeTable: boolean;
   readonly #udp: UdpSocket[] = [];
   readonly #tcp: Server[] = [];
   #table: NameTable | null = null;
@@ -54,6 +57,7 @@ export class DnsServer {
 
   /** @throws if the address has no port or resolv.conf cannot be read. */
   constructor(options: DnsServerOptions) {
+    this.#forwardsBeforeTable = options.forwardsBeforeTable ?? false;
     const { servers, search } = parseResolvConf(readFileSync(options.resolvConf, 'utf8'));
     const parts = options.domain.split('.');
     const domain = (parts[0] === options.namespace ? parts.slice(1) : parts).join('.');
@@ -99,14 +103,15 @@ export class DnsServer {
   }
 
   async #answer(query: Buffer, overTcp: boolean): Promise<Buffer | null> {
-    const question = readQuestion(query);
+    const question = readQuery(query);
     if (question === null) return null;
+    if ('code' in question) return writeRefusal(query, question.code);
     agentMetrics.dnsRequests.increment();
     const limit = overTcp ? maxTcpBytes : question.udpBytes;
     // Before the first table an answer from elsewhere could be wrong for the whole of its life.
-    if (this.#table === null) return writeAnswer(question, [], responseCodes.serverFailure, limit);
-    const records = this.#table.lookUp(question.name, question.type);
-    if (records !== null) return writeAnswer(question, records, responseCodes.noError, limit);
+    if (this.#table === null && !this.#forwardsBeforeTable) return writeAnswer(question, [], responseCodes.serverFailure, limit);
+    const records = question.isInternet ? this.#table?.lookUp(question.name, question.type) : null;
+    if (records != null) return writeAnswer(question, records, responseCodes.noError, limit);
     try {
       return await this.#resolver.resolve(query, overTcp);
     } catch {

@@ -55,10 +55,11 @@ export class NameTable {
     const addresses = this.#addresses.get(target ?? found);
     const values = (type === recordTypes.a ? addresses?.v4 : addresses?.v6) ?? [];
     if (values.length === 0) return [];
-    const owner = target ?? asked;
+    // In lower case, as Istio answers.
+    const owner = target ?? asked.toLowerCase();
     const records = shuffle(values).map(data => ({ name: owner, type, ttlSeconds, data }));
     if (target === undefined) return records;
-    return [{ name: asked, type: recordTypes.cname, ttlSeconds, data: encodeName(target) }, ...records];
+    return [{ name: asked.toLowerCase(), type: recordTypes.cname, ttlSeconds, data: encodeName(target) }, ...records];
   }
 
   #find(name: string): string | null {

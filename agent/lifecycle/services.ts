@@ -1,7 +1,8 @@
 /** Everything in the agent that is not the proxy: identity, discovery, DNS, status. Loaded while the proxy starts. */
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { ports } from '../../common/ports.ts';
-import type { DnsServer } from '../dns/dns-server.ts';
+import type { DnsServer, DnsServerOptions } from '../dns/dns-server.ts';
 import { AgentIdentity } from '../identity/agent-identity.ts';
 import type { IdentityPlan } from '../identity/identity-plan.ts';
 import { AgentLogger } from '../log.ts';
@@ -19,6 +20,7 @@ import { readStringFields } from '../xds/wire.ts';
 import type { AgentOptions } from './agent.ts';
 
 const xdsLog = new AgentLogger('xdsproxy');
+const dnsLog = new AgentLogger('dns');
 
 const nameTableType = 'type.googleapis.com/istio.networking.nds.v1.NameTable';
 
@@ -175,14 +177,25 @@ export class AgentServices {
     const { environment, domain } = this.options.agent;
     const { DnsServer } = await import('../dns/dns-server.ts');
     this.#dns = new DnsServer({
-      address: environment.dnsAddress,
+      ...chooseDnsAddress(environment.dnsAddress),
       namespace: environment.podNamespace,
       domain,
-      // Who serves on port 53 itself has put this pod's resolv.conf aside.
-      resolvConf: environment.dnsAddress.endsWith(':53') ? '/var/lib/istio/resolv.conf' : '/etc/resolv.conf',
       parallel: environment.dnsForwardParallel,
       timeoutMs: environment.dnsForwardTimeoutMs,
     });
     await this.#dns.listen();
   }
+}
+
+const ownResolvConf = '/etc/resolv.conf';
+/** Of a machine whose resolv.conf names this agent. */
+const savedResolvConf = '/var/lib/istio/resolv.conf';
+
+function chooseDnsAddress(address: string): Pick<DnsServerOptions, 'address' | 'resolvConf' | 'forwardsBeforeTable'> {
+  if (!address.endsWith(':53')) return { address, resolvConf: ownResolvConf };
+  if (process.getuid?.() !== 0) {
+    dnsLog.error(`DNS address ${address} needs root: serving on localhost:${ports.dns} instead`);
+    return { address: `localhost:${ports.dns}`, resolvConf: ownResolvConf };
+  }
+  return { address, resolvConf: existsSync(savedResolvConf) ? savedResolvConf : ownResolvConf, forwardsBeforeTable: true };
 }

@@ -31,6 +31,8 @@ export class Istiod {
   authority: CertificateAuthority;
   /** Why calls are refused; null if they are not. */
   refusal: { readonly code: number; readonly details: string } | null = null;
+  /** What a type's first request is answered with, by type URL; nothing by default. */
+  readonly resources = new Map<string, Buffer>();
   /** `authorization` of every call, in order; empty where it was missing. */
   readonly tokens: string[] = [];
   readonly #options: IstiodOptions;
@@ -69,7 +71,7 @@ export class Istiod {
     return true;
   }
 
-  /** Every type once, without resources: that is a configuration, too. */
+  /** Every type once, usually without resources: that is a configuration, too. */
   #serve(stream: ServerDuplexStream<Buffer, Buffer>): void {
     stream.on('error', () => {});
     stream.on('end', () => stream.end());
@@ -82,7 +84,9 @@ export class Istiod {
       const { type_url } = decodeMessage('envoy.service.discovery.v3.DeltaDiscoveryRequest', bytes);
       if (answered.has(type_url)) return;
       answered.add(type_url);
-      stream.write(encodeMessage('envoy.service.discovery.v3.DeltaDiscoveryResponse', { type_url, nonce: type_url }));
+      const value = this.resources.get(type_url);
+      const resources = value === undefined ? [] : [{ name: type_url, resource: { type_url, value } }];
+      stream.write(encodeMessage('envoy.service.discovery.v3.DeltaDiscoveryResponse', { type_url, nonce: type_url, resources }));
     });
   }
 
