@@ -30,7 +30,7 @@ export const defaultClientCodecOptions: ClientCodecOptions = {
 };
 
 const noData = Buffer.alloc(0);
-const statusLine = /^HTTP\/(\d\.\d)[ \t]+(\d{1,3})(?:[ \t][^]*)?$/;
+const statusLine = /^HTTP\/(\d\.\d)[ \t]+(\d{1,3})(?:[ \t].*)?$/s;
 
 class ClientStream implements RequestEncoder {
   readonly #codec: Http1ClientCodec;

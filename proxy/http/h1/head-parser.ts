@@ -66,9 +66,6 @@ export interface HeadLimits {
   readonly preserveCase: boolean;
 }
 
-/** Numbers the heads and trailers that were parsed, so that a name knows whether it was met in this one. */
-let headCount = 0;
-
 /** Offset behind the empty line that ends a head beginning at `from`, or -1 if it is not there yet. */
 export function findHeadEnd(data: Buffer, from: number, searchFrom: number): number {
   const quick = data.indexOf(endOfHead, Math.max(from, searchFrom - 3));
@@ -109,7 +106,6 @@ export function parseHeaderLines(
   limits: HeadLimits,
 ): boolean {
   const { headers } = head;
-  headCount++;
   let at = start;
   let count = 0;
   let last: HeaderName | null = null;
@@ -118,7 +114,7 @@ export function parseHeaderLines(
     if (first === LF || (first === CR && data[at + 1] === LF)) break;
     if (first === SP || first === TAB) {
       if (last === null) return fail(head, 'http1.codec_error');
-      at = foldLine(data, at, end, head, last);
+      at = foldLine(data, at, end, head, last, limits);
       continue;
     }
     const nameStart = at;
@@ -144,18 +140,14 @@ export function parseHeaderLines(
     last = name;
     if (name.kind !== NameKind.other) {
       if (!takeSpecialHeader(head, name.text, name.kind, value, limits)) return false;
-    } else if (isRepeatedInline(name, limits)) headers.append(name.text, value);
+    } else if (isInline(name, limits)) headers.append(name.text, value);
     else headers.entries.push(name.text, value);
   }
   return true;
 }
 
-/** Whether this head has had the inline header `name` before; remembers it. */
-function isRepeatedInline(name: HeaderName, limits: HeadLimits): boolean {
-  if (!(limits.message === 'request' ? name.isInlineOfRequests : name.isInlineOfResponses)) return false;
-  if (name.lastHead === headCount) return true;
-  name.lastHead = headCount;
-  return false;
+function isInline(name: HeaderName, limits: HeadLimits): boolean {
+  return limits.message === 'request' ? name.isInlineOfRequests : name.isInlineOfResponses;
 }
 
 /** The first spelling of a name is the one that is sent on. */
@@ -183,7 +175,7 @@ function failLine(data: Buffer, from: number, end: number, head: MessageHead): f
  *
  * Differs from Envoy: a folded length, transfer coding or host is refused, where Envoy joins the lines before it judges them.
  */
-function foldLine(data: Buffer, from: number, end: number, head: MessageHead, last: HeaderName): number {
+function foldLine(data: Buffer, from: number, end: number, head: MessageHead, last: HeaderName, limits: HeadLimits): number {
   let at = from;
   while (at < end && data[at] !== LF) {
     if (valueClass[data[at]] === 3) head.error = 'http1.invalid_characters';
@@ -194,7 +186,7 @@ function foldLine(data: Buffer, from: number, end: number, head: MessageHead, la
   if (last.kind === NameKind.other || last.kind === NameKind.connection || last.kind === NameKind.upgrade) {
     // A joined header stands where it was met first.
     let name = entries.length - 2;
-    if (last.lastHead === headCount || last.kind !== NameKind.other) while (name > 0 && entries[name] !== last.text) name -= 2;
+    if (isInline(last, limits)) while (name > 0 && entries[name] !== last.text) name -= 2;
     if (name >= 0) entries[name + 1] = `${entries[name + 1]} ${more}`.trim();
   } else if (more !== '') {
     // Framing and host must not depend on folding.

@@ -22,8 +22,6 @@ export interface HeaderName {
   /** Of which messages this is an inline header. */
   readonly isInlineOfRequests: boolean;
   readonly isInlineOfResponses: boolean;
-  /** The number of the head in which an inline header was met last: one that is met again in the same head is joined. */
-  lastHead: number;
 }
 
 /** A token byte's lower-case form; 0 for bytes that no name may hold. */
@@ -56,7 +54,6 @@ function makeName(text: string): HeaderName {
     kind: kinds.get(text) ?? (text.includes('_') ? NameKind.underscore : NameKind.other),
     isInlineOfRequests: inlineRequestHeaders.has(text),
     isInlineOfResponses: inlineResponseHeaders.has(text),
-    lastHead: -1,
   };
 }
 

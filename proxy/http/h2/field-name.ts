@@ -2,6 +2,7 @@
  * Names of header fields with what the codec must know of them. Every name that arrives is looked up once, when it enters the
  * dynamic table, and is from then on the one string that the whole process uses.
  */
+import { inlineRequestHeaders, inlineResponseHeaders } from '../inline-headers.ts';
 
 export const FieldKind = {
   other: 0,
@@ -29,6 +30,9 @@ export type FieldKind = (typeof FieldKind)[keyof typeof FieldKind];
 export interface FieldName {
   readonly text: string;
   readonly kind: FieldKind;
+  /** Of which messages this is an inline header. */
+  readonly isInlineOfRequests: boolean;
+  readonly isInlineOfResponses: boolean;
 }
 
 const kinds = new Map<string, FieldKind>([
@@ -68,7 +72,12 @@ export function internFieldName(text: string): FieldName {
   let name = remembered.get(text);
   if (name !== undefined) return name;
   if (remembered.size >= maxRemembered) remembered.clear();
-  name = { text, kind: kindOf(text) };
+  name = {
+    text,
+    kind: kindOf(text),
+    isInlineOfRequests: inlineRequestHeaders.has(text),
+    isInlineOfResponses: inlineResponseHeaders.has(text),
+  };
   // A peer could fill the memory with long ones.
   if (text.length <= 64) remembered.set(text, name);
   return name;

@@ -84,7 +84,8 @@ export class HeaderBlockReader implements FieldSink {
     const { kind } = name;
     if (kind === FieldKind.other && isValueValid) {
       this.#fieldSeen = true;
-      this.headers.entries.push(name.text, value);
+      if (this.#kind === 'request' ? name.isInlineOfRequests : name.isInlineOfResponses) this.headers.append(name.text, value);
+      else this.headers.entries.push(name.text, value);
     } else if (!isValueValid || !this.#takeSpecial(kind, name.text, value)) {
       this.#fail('invalid-field');
       return;
