@@ -27,6 +27,7 @@ import { DeclaredListenerStats } from './listener/declared-stats.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { addClientFeatures, completeNode } from './node-identity.ts';
 import { loadSocketOptions } from './network/socket-options.ts';
+import type { SecretLookup } from './network/tls/secret-stats.ts';
 import { RuntimeLayers } from './runtime-layers.ts';
 import { type ServerState, ServerStats } from './server-stats.ts';
 import { createHistogramBounds, createStatsMatcher } from './telemetry/stats-matcher.ts';
@@ -62,6 +63,7 @@ export class Server {
   readonly runtime: RuntimeLayers;
   readonly discovery: Discovery;
   readonly #context: CompileContext;
+  readonly #listenerStats: DeclaredListenerStats;
   readonly #serverStats: ServerStats;
   readonly #lifecycle: Lifecycle;
   #admin: AdminServer | null = null;
@@ -92,19 +94,22 @@ export class Server {
     const clusterCounters = allocateClusterCounters(this.workerCount);
     this.pool = this.#createPool(hostCounters, clusterCounters);
     const broadcast = (message: MainToWorker): void => this.pool.broadcast(message);
+    const findSecret: SecretLookup = key => this.discovery.secrets.describe(key);
+    this.#listenerStats = new DeclaredListenerStats(this.stats, this.workerCount, findSecret);
     this.registry = new ClusterRegistry({
       broadcast,
       hostCounters,
       clusterCounters,
       stats: this.stats,
       deferredStats: this.model.stats.deferredCreation,
+      findSecret,
     });
     this.listeners = new ListenerManager({
       workerCount: this.workerCount,
       post: (worker, message) => this.pool.post(worker, message),
       broadcast,
       drainTimeMs: options.drainTimeMs,
-      stats: new DeclaredListenerStats(this.stats, this.workerCount),
+      stats: this.#listenerStats,
     });
     this.discovery = this.#createDiscovery();
     this.#serverStats = new ServerStats(this.stats, {
@@ -242,7 +247,11 @@ export class Server {
           pool.broadcast({ type: 'extension-config', category, name, model: JSON.stringify(model) }),
         remove: (category, name) => pool.broadcast({ type: 'extension-config', category, name }),
       },
-      onSecret: secret => pool.broadcast({ type: 'secret', secret }),
+      onSecret: secret => {
+        pool.broadcast({ type: 'secret', secret });
+        this.registry.onSecret(secret.key);
+        this.#listenerStats.onSecret(secret.key);
+      },
       decodeFile: decodeDiscoveryFile,
       onInitialized: () => this.#startWorkers(),
     });

@@ -91,7 +91,7 @@ export class ListenerRuntime implements ChainOwner {
     return this.#matcher.find(info);
   }
 
-  /** The listener is gone: every chain drains. */
+  /** The listener is gone: every chain drains, and then its statistics end. */
   drain(): void {
     const chains = [...this.#chains.values()];
     for (const chain of chains) chain.drain();

@@ -13,6 +13,9 @@ export type StatFamilyName =
   | 'downstream-tls'
   | 'connection-manager'
   | 'responses'
+  | 'fault'
+  | 'cors'
+  | 'async-client'
   | 'tcp-proxy'
   | 'tls-inspector'
   | 'http-inspector'
@@ -76,6 +79,12 @@ const secretCounters = (factory: string): string =>
 
 const responseCounters = 'downstream_rq_1xx downstream_rq_2xx downstream_rq_3xx downstream_rq_4xx downstream_rq_5xx';
 
+const routerCounters = `
+  no_cluster no_route passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
+  passthrough_internal_redirect_predicate passthrough_internal_redirect_too_many_redirects
+  passthrough_internal_redirect_unsafe_scheme rq_direct_response rq_overload_local_reply rq_redirect
+  rq_reset_after_downstream_response_started rq_total`;
+
 const managerCounters = `
   downstream_cx_delayed_close_timeout downstream_cx_destroy downstream_cx_destroy_active_rq downstream_cx_destroy_local
   downstream_cx_destroy_local_active_rq downstream_cx_destroy_remote downstream_cx_destroy_remote_active_rq
@@ -89,11 +98,8 @@ const managerCounters = `
   downstream_rq_redirected_with_normalized_path downstream_rq_rejected_via_ip_detection
   downstream_rq_response_before_rq_complete downstream_rq_rx_reset downstream_rq_timeout downstream_rq_too_large
   downstream_rq_too_many_premature_resets downstream_rq_total downstream_rq_tx_reset downstream_rq_ws_on_non_ws_route
-  no_cluster no_route passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
-  passthrough_internal_redirect_predicate passthrough_internal_redirect_too_many_redirects
-  passthrough_internal_redirect_unsafe_scheme rq_direct_response rq_overload_local_reply rq_redirect
-  rq_reset_after_downstream_response_started rq_total rs_too_large tracing.client_enabled tracing.health_check
-  tracing.not_traceable tracing.random_sampling tracing.service_forced ${responseCounters}`;
+  rs_too_large tracing.client_enabled tracing.health_check
+  tracing.not_traceable tracing.random_sampling tracing.service_forced ${responseCounters} ${routerCounters}`;
 
 const managerGauges = `
   downstream_cx_active downstream_cx_http1_active downstream_cx_http1_soft_drain downstream_cx_http2_active
@@ -130,6 +136,12 @@ export const statFamilies: { readonly [F in StatFamilyName]: readonly StatFamily
     ...listMembers('gauge', managerGauges),
     ...listMembers('histogram', 'downstream_cx_length_ms downstream_rq_time'),
   ],
+  fault: [
+    ...listMembers('counter', 'aborts_injected delays_injected faults_overflow response_rl_injected'),
+    ...listMembers('gauge', 'active_faults'),
+  ],
+  cors: listMembers('counter', 'origin_invalid origin_valid'),
+  'async-client': listMembers('counter', routerCounters),
   responses: listMembers('counter', `downstream_rq_completed ${responseCounters}`),
   'tcp-proxy': [
     ...listMembers(

@@ -2,6 +2,7 @@
  * The main thread's clusters: gives each cluster a row and each host a slot in the shared tables, resolves DNS clusters,
  * detects outliers, and tells the workers what changed.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Logger } from '../../common/log.ts';
 import type { ClusterModel, HostModel, HostSetModel, LoadAssignmentModel, SlottedHostModel } from '../config/model/cluster.ts';
 import { formatAddress } from '../config/model/address.ts';
@@ -12,6 +13,7 @@ import { resolveName } from './dns-resolver.ts';
 import type { NameResolver } from './dns-resolver.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import type { OutlierRun } from './outlier-reporter.ts';
+import type { SecretLookup } from '../network/tls/secret-stats.ts';
 import { RegistryStats } from './registry-stats.ts';
 import { findTransportSocketMatch } from './transport-socket-match.ts';
 import { ClusterCounters, HostCounters, HostField, maxClusterRows, maxHostSlots, RowAllocator } from './shared-counters.ts';
@@ -26,6 +28,7 @@ export interface ClusterRegistryOptions {
   readonly stats: StatsStore;
   /** The statistics of a cluster's traffic appear with the first of it. */
   readonly deferredStats?: boolean;
+  readonly findSecret?: SecretLookup;
   readonly resolve?: NameResolver;
   /** Wall clock, milliseconds. */
   readonly now?: () => number;
@@ -105,7 +108,8 @@ export class ClusterRegistry {
     known?.detector?.stop();
     const row = known?.row ?? this.#rows.take();
     const scope = known?.scope ?? this.#options.stats.createScope();
-    const stats = new RegistryStats(scope, model, this.#options.deferredStats ?? false);
+    const { deferredStats = false, findSecret = () => null } = this.#options;
+    const stats = new RegistryStats(scope, model, deferredStats, findSecret);
     const entry: Entry = known ?? {
       model,
       row,
@@ -129,7 +133,16 @@ export class ClusterRegistry {
 
   setLoadAssignment(cluster: string, assignment: LoadAssignmentModel): void {
     const entry = this.#entries.get(cluster);
-    if (entry !== undefined) this.#setHosts(entry, assignment);
+    if (entry !== undefined) this.#applyDiscovered(entry, assignment);
+  }
+
+  confirmLoadAssignment(cluster: string): void {
+    this.#entries.get(cluster)?.stats.countUnchangedUpdate();
+  }
+
+  /** A secret has a value, or another one. */
+  onSecret(key: string): void {
+    for (const { stats } of this.#entries.values()) stats.onSecret(key);
   }
 
   remove(name: string): void {
@@ -165,7 +178,7 @@ export class ClusterRegistry {
     return Array.from(this.#entries.values(), entry => ({
       model: entry.model,
       hosts: this.#listHosts(entry),
-      dynamicHosts: [...new Set([...entry.dynamicHosts.values()].flat())],
+      dynamicHosts: [...listDynamicHosts(entry)],
     }));
   }
 
@@ -185,7 +198,16 @@ export class ClusterRegistry {
 
   /** A worker's `dynamic-hosts`. */
   onDynamicHosts(worker: number, cluster: string, addresses: readonly string[]): void {
-    this.#entries.get(cluster)?.dynamicHosts.set(worker, addresses);
+    const entry = this.#entries.get(cluster);
+    if (entry === undefined) return;
+    const before = listDynamicHosts(entry);
+    entry.dynamicHosts.set(worker, addresses);
+    const hosts = listDynamicHosts(entry);
+    const added = [...hosts].filter(address => !before.has(address)).length;
+    if (added === 0 && hosts.size === before.size) return;
+    entry.stats.countMembershipChange();
+    for (let i = 0; i < added; i++) entry.stats.countTransportSocketMatch(null);
+    entry.stats.setMembership({ total: hosts.size, healthy: hosts.size, degraded: 0, maxWeight: null });
   }
 
   /** Brings the gauges of circuit breakers up to date; call it before statistics are read. */
@@ -211,7 +233,7 @@ export class ClusterRegistry {
       // A changed DNS cluster keeps its old hosts until the names are resolved again.
       entry.dns = new DnsCluster(discovery, assignment, {
         resolve: this.#options.resolve ?? resolveName,
-        onHosts: resolved => this.#setHosts(entry, resolved),
+        onHosts: resolved => this.#applyDiscovered(entry, resolved),
         onAttempt: outcome => entry.stats.countDnsUpdate(outcome),
         onWarm: () => this.#markWarm(entry),
       });
@@ -225,6 +247,12 @@ export class ClusterRegistry {
   #markWarm(entry: Entry): void {
     entry.isWarm = true;
     for (const callback of entry.warmCallbacks.splice(0)) callback();
+  }
+
+  #applyDiscovered(entry: Entry, assignment: LoadAssignmentModel): void {
+    const before = entry.set;
+    this.#setHosts(entry, assignment);
+    if (isDeepStrictEqual(before, entry.set)) entry.stats.countUnchangedUpdate();
   }
 
   #setHosts(entry: Entry, assignment: LoadAssignmentModel): void {
@@ -269,6 +297,8 @@ export class ClusterRegistry {
   }
 
   #countMembership(entry: Entry): void {
+    // Like Envoy: where nothing ever has a host, nothing ever is counted.
+    if (entry.model.discovery.kind === 'static' && entry.set?.localities.length === 0) return;
     const hosts = entry.set?.localities.flatMap(locality => locality.hosts) ?? [];
     const inService = hosts.filter(host => !entry.detector?.isEjected(host.slot));
     entry.stats.setMembership({
@@ -343,4 +373,9 @@ function dedupe(hosts: readonly HostModel[]): HostModel[] {
     seen.add(key);
     return true;
   });
+}
+
+/** Of all workers. */
+function listDynamicHosts({ dynamicHosts }: Entry): ReadonlySet<string> {
+  return new Set([...dynamicHosts.values()].flat());
 }

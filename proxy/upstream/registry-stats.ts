@@ -1,5 +1,6 @@
 /** The statistics of clusters that the main thread knows best: membership, DNS updates, ejections, open circuit breakers. */
 import type { CircuitBreakerModel, ClusterModel } from '../config/model/cluster.ts';
+import { type SecretLookup, SecretStats } from '../network/tls/secret-stats.ts';
 import type { Counter, Gauge, StatsStore } from '../telemetry/stats-store.ts';
 import type { EjectionCause } from './outlier-detector.ts';
 import { ClusterField, clusterFieldsPerPriority } from './shared-counters.ts';
@@ -23,11 +24,12 @@ export class RegistryStats {
   readonly #membershipChange: Counter;
   /** Envoy sets it for clusters whose hosts come and go. */
   readonly #maxHostWeight: Gauge | null;
+  readonly #secrets: SecretStats | null;
   readonly #openBreakers = new Map<string, Gauge>();
   readonly #remaining = new Map<string, Gauge>();
 
   /** `deferred`: the statistics of traffic appear with the first of it. */
-  constructor(store: StatsStore, model: ClusterModel, deferred: boolean) {
+  constructor(store: StatsStore, model: ClusterModel, deferred: boolean, findSecret: SecretLookup) {
     this.#store = store;
     this.#prefix = `cluster.${model.statName}.`;
     this.#membershipTotal = store.gauge(`${this.#prefix}membership_total`);
@@ -39,17 +41,29 @@ export class RegistryStats {
     store.declare(this.#prefix, 'cluster');
     if (!deferred) store.declare(this.#prefix, 'cluster-traffic');
     const sockets = [model.transportSocket, ...model.transportSocketMatches.map(({ transportSocket }) => transportSocket)];
-    if (sockets.some(({ kind }) => kind !== 'raw-buffer')) store.declare(this.#prefix, 'upstream-tls');
+    const isSecure = sockets.some(({ kind }) => kind !== 'raw-buffer');
+    if (isSecure) store.declare(this.#prefix, 'upstream-tls');
+    this.#secrets = isSecure ? new SecretStats(store, this.#prefix, sockets, findSecret) : null;
     for (const { name } of model.transportSocketMatches) store.counter(`${this.#prefix}${name}.total_match_count`);
     store.gauge(`${this.#prefix}warming_state`).set(0);
   }
 
-  setMembership(counts: { total: number; healthy: number; degraded: number; maxWeight: number }): void {
+  /** `maxWeight` is null where hosts have no weight. */
+  setMembership(counts: { total: number; healthy: number; degraded: number; maxWeight: number | null }): void {
     this.#membershipTotal.set(counts.total);
     this.#membershipHealthy.set(counts.healthy);
     this.#membershipDegraded.set(counts.degraded);
     this.#membershipExcluded.set(0);
-    this.#maxHostWeight?.set(counts.maxWeight);
+    if (counts.maxWeight !== null) this.#maxHostWeight?.set(counts.maxWeight);
+  }
+
+  onSecret(key: string): void {
+    this.#secrets?.onSecret(key);
+  }
+
+  /** Discovery brought the hosts that are there. */
+  countUnchangedUpdate(): void {
+    this.#store.counter(`${this.#prefix}update_no_rebuild`).inc();
   }
 
   countMembershipChange(): void {

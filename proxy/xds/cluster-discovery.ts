@@ -30,6 +30,8 @@ const endpointRefreshMs = 500;
 export interface ClusterSink {
   update(model: ClusterModel): void;
   setLoadAssignment(cluster: string, model: LoadAssignmentModel): void;
+  /** The endpoints that it has were sent once more. */
+  confirmLoadAssignment(cluster: string): void;
   remove(name: string): void;
   /** Calls back when the cluster's names are resolved; at once if there are none. */
   onWarm(name: string, callback: () => void): void;
@@ -102,10 +104,6 @@ export class ClusterDiscovery implements DiscoveryHandler {
     this.#onInitialized = fetch.add('cds', timeoutMs, () => this.#options.subscriptionStats.countFetchTimeout());
     fetch.seal();
     if (this.#initialized) this.#onInitialized();
-  }
-
-  onUpdateAttempt(): void {
-    this.#options.subscriptionStats.countAttempt();
   }
 
   onConnectionFailure(): void {
@@ -185,7 +183,9 @@ export class ClusterDiscovery implements DiscoveryHandler {
         this.#watchEndpoints(compiled, init, model => {
           const repeated = assignment === model;
           assignment = model;
-          if (!repeated && this.#warming.get(name)?.init !== init) this.#setLoadAssignment(name, model);
+          if (this.#warming.get(name)?.init === init) return;
+          if (repeated) this.#options.clusters.confirmLoadAssignment(name);
+          else this.#setLoadAssignment(name, model);
         }),
       );
     }

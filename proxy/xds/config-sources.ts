@@ -91,10 +91,10 @@ export class ConfigSources {
     return tracked;
   }
 
-  #clusterStatsOf({ statName }: ClusterModel): GrpcClusterStats {
+  #clusterStatsOf({ statName, maxRequestsPerConnection }: ClusterModel): GrpcClusterStats {
     let stats = this.#clusterStats.get(statName);
     if (stats === undefined) {
-      stats = new GrpcClusterStats(this.#options.stats, statName);
+      stats = new GrpcClusterStats(this.#options.stats, statName, maxRequestsPerConnection);
       this.#clusterStats.set(statName, stats);
     }
     return stats;

@@ -5,7 +5,10 @@
  */
 import type { Counter, Gauge, Histogram, StatsStore, TextReadout } from '../telemetry/stats-store.ts';
 
-/** `<scope>update_success` and its siblings, for one subscription; they exist until its release. */
+/**
+ * `<scope>update_success` and its siblings, for one subscription; they exist until its release. As in Envoy the subscription's
+ * begin is an attempt, and what becomes of one is the begin of the next.
+ */
 export class SubscriptionStats {
   protected readonly stats: StatsStore;
   readonly #attempt: Counter;
@@ -33,22 +36,24 @@ export class SubscriptionStats {
     this.#version = stats.gauge(`${scope}version`);
     this.#duration = stats.histogram(`${scope}update_duration`);
     this.#versionText = stats.textReadout(`${scope}version_text`);
-  }
-
-  countAttempt(): void {
     this.#attempt.inc();
   }
+
   countFailure(): void {
     this.#failure.inc();
+    this.#attempt.inc();
   }
   countRejected(): void {
     this.#rejected.inc();
+    this.#attempt.inc();
   }
   countFetchTimeout(): void {
     this.#initFetchTimeout.inc();
+    this.#attempt.inc();
   }
   countSuccess(versionInfo: string, durationMs: number): void {
     this.#success.inc();
+    this.#attempt.inc();
     this.#time.set(Date.now());
     this.#version.set(hashVersion(versionInfo));
     this.#duration.record(durationMs);

@@ -110,7 +110,6 @@ export class DiscoveryStream implements DiscoverySource {
     for (const state of this.#states.values()) {
       const request = state.takeRequest();
       if (request === null) continue;
-      state.handler.onUpdateAttempt();
       this.#send(request);
     }
   }

@@ -55,9 +55,7 @@ export class EndpointDiscovery implements DiscoveryHandler {
       this.#services.set(watch.serviceName, service);
       this.#subscription.updateNames([watch.serviceName], []);
     }
-    const stats = this.#options.makeStats(watch.statName);
-    service.watches.set(watch, stats);
-    stats.countAttempt();
+    service.watches.set(watch, this.#options.makeStats(watch.statName));
     if (service.latest !== null) watch.onAssignment(service.latest, false);
     return () => this.#unwatch(watch);
   }
@@ -70,8 +68,6 @@ export class EndpointDiscovery implements DiscoveryHandler {
     this.#options.resources.delete('endpoints', watch.serviceName);
     this.#subscription.updateNames([], [watch.serviceName]);
   }
-
-  onUpdateAttempt(): void {}
 
   onUpdate(update: DiscoveryUpdate): UpdateOutcome {
     for (const name of update.removed) this.#tellNothing(name);

@@ -83,7 +83,7 @@ export class ExtensionDiscovery implements DiscoveryHandler {
     }
     const { references } = watched;
     references.set(reference, onReady);
-    this.#statsOf(reference).subscription.countAttempt();
+    this.#statsOf(reference);
     const known = this.#options.resources.get('extension', name)?.active ?? null;
     if (known !== null) this.#applyKnown(reference, known.bytes);
     return () => {
@@ -112,8 +112,6 @@ export class ExtensionDiscovery implements DiscoveryHandler {
     this.#subscription.updateNames([], [name]);
     resources.delete('extension', name);
   }
-
-  onUpdateAttempt(): void {}
 
   onUpdate(update: DiscoveryUpdate): UpdateOutcome {
     for (const name of update.removed) this.#remove(name);

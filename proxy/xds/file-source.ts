@@ -41,7 +41,6 @@ export class FileSource implements DiscoverySource {
     // A file is complete: what is not in it does not exist. The names decide what is used.
     const state = new SotwState(typeUrl, handler, names);
     const read = async (): Promise<void> => {
-      handler.onUpdateAttempt();
       try {
         const { path, decode } = this.#options;
         const answer = state.onResponse(await decode(path, readFileSync(path)));

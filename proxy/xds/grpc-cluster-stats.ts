@@ -46,6 +46,16 @@ const histogramNames = `
   upstream_cx_length_ms upstream_rq_per_cx
 `;
 
+/** What a connection touches in Envoy, and where nothing can be seen here. */
+const emptyGauges = [
+  'http2.outbound_control_frames_active',
+  'http2.outbound_frames_active',
+  'http2.pending_send_bytes',
+  'upstream_cx_rx_bytes_buffered',
+  'upstream_rq_pending_active',
+];
+const closedBreakers = ['cx', 'cx_pool', 'rq', 'rq_pending'];
+
 function split(names: string): string[] {
   return names.trim().split(/\s+/);
 }
@@ -67,9 +77,16 @@ export class GrpcClusterStats {
   readonly #store: StatsStore;
   readonly #scope: string;
 
-  /** @param statName of the cluster. */
-  constructor(stats: StatsStore, statName: string) {
+  readonly #maxRequests: number;
+
+  /**
+   * @param statName of the cluster.
+   * @param maxRequests per connection; 0: no limit.
+   */
+  constructor(stats: StatsStore, statName: string, maxRequests: number) {
     this.#store = stats;
+    this.#maxRequests = maxRequests;
+    stats.declare('http.async-client.', 'async-client');
     this.#scope = `cluster.${statName}.`;
     const scoped = <T>(names: string, make: (name: string) => T): { readonly [name: string]: T } =>
       Object.fromEntries(split(names).map(name => [name, make(this.#scope + name)]));
@@ -82,7 +99,11 @@ export class GrpcClusterStats {
     const startMs = performance.now();
     const gauges = ['upstream_cx_active', 'upstream_rq_active', 'http2.streams_active'];
     this.#count('upstream_cx_total', 'upstream_cx_http2_total', 'upstream_rq_total', 'upstream_rq_pending_total');
+    this.#store.counter('http.async-client.rq_total').inc();
+    if (this.#maxRequests === 1) this.#count('upstream_cx_max_requests');
     for (const name of gauges) this.#gauges[name].inc();
+    for (const name of emptyGauges) this.#gauges[name].set(0);
+    for (const name of closedBreakers) this.#store.gauge(`${this.#scope}circuit_breakers.default.${name}_open`).set(0);
     let connected = false;
     return {
       onConnected: () => {

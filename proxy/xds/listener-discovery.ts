@@ -98,10 +98,6 @@ export class ListenerDiscovery implements DiscoveryHandler {
     if (this.#initialized) this.#onInitialized();
   }
 
-  onUpdateAttempt(): void {
-    this.#options.subscriptionStats.countAttempt();
-  }
-
   onConnectionFailure(): void {
     this.#options.subscriptionStats.countFailure();
   }

@@ -58,7 +58,6 @@ export class RouteDiscovery implements DiscoveryHandler {
       watched = { waiting: new Set(), stats, watchers: 0, known: false };
       this.#watched.set(name, watched);
       this.#subscription.updateNames([name], []);
-      stats.countAttempt();
     }
     const own = watched;
     own.watchers++;
@@ -80,8 +79,6 @@ export class RouteDiscovery implements DiscoveryHandler {
     this.#options.resources.delete('route', name);
     this.#options.routes.remove(name);
   }
-
-  onUpdateAttempt(): void {}
 
   onUpdate(update: DiscoveryUpdate): UpdateOutcome {
     // A removal is not acted upon, as in Envoy: the listeners that use the routes say when they are done with.

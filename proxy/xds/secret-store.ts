@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { Logger } from '../../common/log.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { SecretModel } from '../config/model/tls.ts';
+import type { KnownSecret } from '../network/tls/secret-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
 import type { ResourceStore } from './resource-store.ts';
 import {
@@ -57,6 +58,14 @@ export class SecretStore {
 
   get(key: string): SecretModel | null {
     return this.#secrets.get(key)?.model ?? null;
+  }
+
+  /** A secret with its name, for those who show it. */
+  describe(key: string): KnownSecret | null {
+    const stored = this.#secrets.get(key);
+    if (stored === undefined || stored.model === null) return null;
+    const { reference, model } = stored;
+    return { name: reference.key === reference.name ? null : reference.name, model };
   }
 
   /** Every secret that has a value, for /certs. */
@@ -144,7 +153,6 @@ export class SecretStore {
 
   #handler(keysOf: (name: string) => string[]): DiscoveryHandler {
     return {
-      onUpdateAttempt: () => {},
       onConnectionFailure: () => {},
       onUpdate: update => this.#onUpdate(update, keysOf),
     };

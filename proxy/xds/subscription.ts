@@ -32,8 +32,6 @@ export const accepted: UpdateOutcome = { rejected: new Set(), error: null };
 
 /** The consumer's side. */
 export interface DiscoveryHandler {
-  /** A request for the subscription is about to be sent. */
-  onUpdateAttempt(): void;
   /** Validates and applies; what it returns decides between ACK and NACK. */
   onUpdate(update: DiscoveryUpdate): UpdateOutcome;
   /** The connection was lost or refused. */

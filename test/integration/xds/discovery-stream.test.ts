@@ -51,7 +51,6 @@ function makeHandler(rejects: (name: string) => string | null = () => null) {
   return {
     updates,
     failures: 0,
-    onUpdateAttempt: () => {},
     onConnectionFailure() {
       this.failures++;
     },

@@ -49,6 +49,7 @@ function setUp() {
     clusters: {
       update: model => events.push(`update ${model.name} ${model.hash}`),
       setLoadAssignment: (name, model) => events.push(`endpoints ${name} ${model.clusterName}`),
+      confirmLoadAssignment: name => events.push(`same endpoints ${name}`),
       remove: name => events.push(`remove ${name}`),
       onWarm: (_name, callback) => callback(),
     },
@@ -106,7 +107,7 @@ t.test('a changed cluster serves in its old form until its new endpoints came', 
   give({ a: 'eds2' });
   t.strictSame(events, ['update a eds', 'endpoints a x']);
   endpointSource.give({ a: 'x' });
-  t.strictSame(events.slice(2), ['update a eds2', 'endpoints a x']);
+  t.strictSame(events.slice(2), ['same endpoints a', 'update a eds2', 'endpoints a x']);
 });
 
 t.test('a changed cluster whose endpoints are not sent again takes the ones it knows', async t => {

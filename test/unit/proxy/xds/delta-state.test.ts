@@ -10,7 +10,6 @@ function makeHandler(rejected: Record<string, string> = {}) {
   return {
     updates,
     rejected,
-    onUpdateAttempt: () => {},
     onConnectionFailure: () => {},
     onUpdate(update: DiscoveryUpdate): UpdateOutcome {
       updates.push(update);

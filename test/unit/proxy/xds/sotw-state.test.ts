@@ -11,7 +11,6 @@ function makeHandler(error: string | null = null) {
   return {
     updates,
     error,
-    onUpdateAttempt: () => {},
     onConnectionFailure: () => {},
     onUpdate(update: DiscoveryUpdate): UpdateOutcome {
       updates.push(update);
