@@ -109,7 +109,7 @@ export interface ClientConnectionCallbacks {
   onGoAway(): void;
   /** HTTP/2: the peer changed `maxConcurrentStreams`. */
   onMaxConcurrentStreams?(maxConcurrentStreams: number): void;
-  /** The connection is of no use any more; the caller closes. HTTP/1 has reset its stream, HTTP/2 awaits the close. */
+  /** The connection is of no use any more: its streams were reset, and the caller closes it. */
   onProtocolError(details: string, isFlood?: boolean): void;
 }
 

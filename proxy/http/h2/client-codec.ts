@@ -6,7 +6,7 @@ import type { HeaderMap } from '../header-map.ts';
 import { clientPreface, ErrorCode, maxStreamId, SettingId } from './frame.ts';
 import type { Http2Options } from './options.ts';
 import { Http2Session } from './session.ts';
-import { Http2Stream } from './stream.ts';
+import { bodyNotAllowed, Http2Stream } from './stream.ts';
 import { readUpgradeType, requestToHttp2, responseFromHttp2 } from './upgrade.ts';
 
 class ClientStream extends Http2Stream implements RequestEncoder {
@@ -14,9 +14,11 @@ class ClientStream extends Http2Stream implements RequestEncoder {
   #decoder: ResponseDecoder | null;
   /** The final headers came. */
   headersReceived = false;
+  /** Informational ones came, between which and the final ones there is no body. */
+  awaitsFinalHeaders = false;
   method = '';
   upgradeType = '';
-  protected readonly defersReset = false;
+  protected readonly isServer = false;
 
   constructor(codec: Http2ClientCodec, decoder: ResponseDecoder) {
     super(codec, 0);
@@ -115,7 +117,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
   }
 
   acceptsData(stream: ClientStream): boolean {
-    return stream.headersReceived;
+    return stream.headersReceived || stream.awaitsFinalHeaders;
   }
 
   protected beginBlock(streamId: number, endStream: boolean): ClientStream | null {
@@ -140,17 +142,27 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
       }
       stream.remoteEnded = true;
       stream.decoder?.onResponseTrailers(headers);
-    } else if (headers.status < 200) {
-      if (endStream) this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
-      else stream.decoder?.onResponse1xxHeaders(headers);
+    } else if (headers.status >= 100 && headers.status < 200) {
+      this.#passInformational(stream, headers, endStream);
     } else {
       this.#finishHeaders(stream, headers, endStream);
     }
     this.streams.closeIfDone(stream);
   }
 
+  #passInformational(stream: ClientStream, headers: HeaderMap, endStream: boolean): void {
+    if (endStream) {
+      this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
+      return;
+    }
+    stream.awaitsFinalHeaders = true;
+    stream.expectedBytes = bodyNotAllowed;
+    stream.decoder?.onResponse1xxHeaders(headers);
+  }
+
   #finishHeaders(stream: ClientStream, headers: HeaderMap, endStream: boolean): void {
     stream.headersReceived = true;
+    stream.expectedBytes = -1;
     const { status } = headers;
     if (stream.method === 'HEAD' || status === 304 || status === 204) stream.expectedBytes = 0;
     else if (stream.method !== 'CONNECT' && stream.upgradeType === '') stream.expectedBytes = this.block.reader.contentLength;
@@ -189,6 +201,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
   }
 
   protected reportError(details: string, isFlood: boolean): void {
+    this.streams.abortAll('protocol-error', '');
     this.#callbacks.onProtocolError(details, isFlood);
   }
 

@@ -21,7 +21,7 @@ const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const schemeBytes = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 const pathBytes = /^[\x21-\x7e\x80-\xff]+$/;
 const authorityBytes = /^[!$%&'()*+,.0-9:;=A-Z[\]_a-z~-]+$/;
-const statusDigits = /^[1-9]\d\d$/;
+const statusDigits = /^\d{3}$/;
 
 /** The first values of a request's pseudo headers that were judged before, of which there are few. */
 const goodAuthorities = new Set<string>();
@@ -157,7 +157,7 @@ export class HeaderBlockReader implements FieldSink {
   #takeStatus(kind: FieldKind, value: string): boolean {
     if (kind !== FieldKind.status || this.headers.status !== 0 || !statusDigits.test(value)) return false;
     this.headers.status = Number(value);
-    return this.headers.status !== 101;
+    return this.headers.status !== 101 && this.headers.status > 0;
   }
 
   #takeContentLength(value: string): boolean {

@@ -87,9 +87,11 @@ export class HeaderBlockWriter {
     if (headers.status !== 0) at = encoder.encode(':status', formatStatus(headers.status), out, at);
     if (headers.method !== '') {
       at = encoder.encode(':method', headers.method, out, at);
-      if (headers.scheme !== '') at = encoder.encode(':scheme', headers.scheme, out, at);
+      // A plain CONNECT names a host and a port only.
+      const hasTarget = headers.method !== 'CONNECT' || headers.protocol !== '';
+      if (hasTarget && headers.scheme !== '') at = encoder.encode(':scheme', headers.scheme, out, at);
       if (headers.authority !== '') at = encoder.encode(':authority', headers.authority, out, at);
-      if (headers.path !== '') at = encoder.encode(':path', headers.path, out, at);
+      if (hasTarget && headers.path !== '') at = encoder.encode(':path', headers.path, out, at);
       if (headers.protocol !== '') at = encoder.encode(':protocol', headers.protocol, out, at);
     }
     for (let i = 0; i < entries.length; i += 2) {

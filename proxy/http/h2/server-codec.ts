@@ -14,7 +14,7 @@ class ServerStream extends Http2Stream implements ResponseEncoder {
   decoder: RequestDecoder | null = null;
   headersReceived = false;
   isUpgrade = false;
-  protected readonly defersReset = true;
+  protected readonly isServer = true;
   #flushTimeoutMs = 0;
   #flushTimer: Timer | null = null;
 

@@ -5,21 +5,10 @@ import { ReceiveWindow } from './flow-control.ts';
 import { defaultMaxFrameBytes, ErrorCode, frameHeaderBytes, maxWindowBytes } from './frame.ts';
 import type { Http2Session } from './session.ts';
 
-/** The code that tells the peer why a stream is reset. */
-function codeOf(reason: StreamResetReason): ErrorCode {
-  switch (reason) {
-    case 'local-refused-stream-reset':
-      return ErrorCode.refusedStream;
-    case 'connect-error':
-      return ErrorCode.connectError;
-    case 'protocol-error':
-      return ErrorCode.protocolError;
-    default:
-      return ErrorCode.noError;
-  }
-}
-
 const noData = Buffer.alloc(0);
+
+/** As a length: not even the end of a body may come. */
+export const bodyNotAllowed = -2;
 
 export abstract class Http2Stream implements CodecStream {
   /** 0 until a client's headers are sent. */
@@ -58,8 +47,8 @@ export abstract class Http2Stream implements CodecStream {
   /** Whoever takes this stream's messages; null once it must not be called. */
   protected abstract get callbacks(): StreamCallbacks | null;
   protected abstract passData(data: Buffer, endStream: boolean): void;
-  /** A reset waits for what the peer can still be sent. */
-  protected abstract readonly defersReset: boolean;
+  /** A server's reset waits for the response to be sent. */
+  protected abstract readonly isServer: boolean;
 
   get bufferedBytes(): number {
     return this.#pendingBytes;
@@ -251,13 +240,27 @@ export abstract class Http2Stream implements CodecStream {
 
   reset(reason: StreamResetReason): void {
     if (this.closed || this.#deferredReset !== null) return;
-    const code = codeOf(reason);
+    const code = this.#codeOf(reason);
     const { callbacks } = this;
     this.detach();
     callbacks?.onReset(reason, '');
     // What was encoded to the end still goes out.
-    if (this.defersReset && this.localEnded && this.#pendingBytes > 0) this.#deferredReset = code;
+    if (this.isServer && this.localEnded && this.#pendingBytes > 0) this.#deferredReset = code;
     else this.session.reset(this, code);
+  }
+
+  /** The code that tells the peer why: a response that is complete needs no more of its request. */
+  #codeOf(reason: StreamResetReason): ErrorCode {
+    switch (reason) {
+      case 'local-refused-stream-reset':
+        return ErrorCode.refusedStream;
+      case 'connect-error':
+        return ErrorCode.connectError;
+      case 'protocol-error':
+        return ErrorCode.protocolError;
+      default:
+        return this.isServer && this.localEnded ? ErrorCode.noError : ErrorCode.internalError;
+    }
   }
 
   /** The stream is gone, by the peer's or the connection's doing. */
