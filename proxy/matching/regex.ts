@@ -1,6 +1,6 @@
 /**
  * RE2 regular expressions over header text (latin1 characters that are bytes). Every use is a whole match or a replacement.
- * Patterns that are a literal with `.*` at an end, which is most of what control planes send, never reach the engine.
+ * Patterns that are literals with `.*` between them, which is most of what control planes send, never reach the engine.
  *
  * Source: RE2 syntax; Envoy's `safe_regex`.
  */
@@ -23,20 +23,30 @@ function readLiteral(pattern: string): string | null {
   return literalPattern.test(plain) ? unescaped.replaceAll('\u0001', '.') : null;
 }
 
+/** Literals with `.*` between them; `.+` may stand at the end. Null for any other pattern. */
 function compileFastPath(pattern: string): TextPredicate | null {
-  if (pattern === '.*') return () => true;
-  if (pattern === '.+') return text => text !== '';
-  const literal = readLiteral(pattern);
-  if (literal !== null) return text => text === literal;
-  const wildcard = /^(\.\*)?(.*?)(\.\*|\.\+)?$/s.exec(pattern) as RegExpExecArray;
-  const middle = readLiteral(wildcard[2]);
-  if (middle === null) return null;
-  const [, leading, , trailing] = wildcard;
-  const minimum = middle.length + (trailing === '.+' ? 1 : 0);
-  if (leading && trailing === '.*') return text => text.includes(middle);
-  if (!leading && trailing) return text => text.length >= minimum && text.startsWith(middle);
-  if (leading && !trailing) return text => text.endsWith(middle);
-  return null;
+  const needsRest = pattern.endsWith('.+');
+  const parts = (needsRest ? `${pattern.slice(0, -2)}.*` : pattern).split('.*').map(readLiteral);
+  if (!parts.every(part => part !== null)) return null;
+  if (parts.length === 1) return text => text === parts[0];
+  const [first, ...between] = parts;
+  const last = between.pop() as string;
+  const restLength = last.length + (needsRest ? 1 : 0);
+  return text => {
+    if (!text.startsWith(first) || !text.endsWith(last)) return false;
+    let position = first.length;
+    for (const part of between) {
+      const found = text.indexOf(part, position);
+      if (found < 0) return false;
+      position = found + part.length;
+    }
+    return text.length - position >= restLength;
+  };
+}
+
+/** Whether a pattern is literals and wildcards only: sound without a look at it, and a program no longer than twice its text. */
+export function isWildcardPattern(pattern: string): boolean {
+  return compileFastPath(pattern) !== null;
 }
 
 /** The literal that every whole match of a pattern begins with; empty if none is certain. */

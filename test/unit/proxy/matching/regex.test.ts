@@ -4,11 +4,12 @@ import { compileRegex, compileReplacement } from '../../../../proxy/matching/reg
 
 const patterns = [
   'vhost\\..*\\.route\\..*', 'a?b', 'ab?c', 'ab*', 'ab{0,1}c', 'ab+', 'a|b', '(a|b)c', '(?i)abc', 'a\\.b', '.*', '.+', 'a.*', '.*a', '.*a.*',
+  'a.*b', 'a.*b.*', '.*a.*b', 'a.*a', 'ab.*ba', '.*.*', 'a\\.*b', 'a.*b.+', '.*b.*a.+', 'x.*b.*c',
   '/api/v[0-9]+/.*', 'a\\-b?', '', '\\d+', 'x{2}', 'a.+', '[ab]c', 'a\\/b.*',
 ]; // biome-ignore format: a table
 const texts = [
   '', 'a', 'b', 'ab', 'abc', 'ac', 'abb', 'c', 'bc', 'ABC', 'a.b', 'axb', 'a-b', 'a-', '/api/v12/x', '/api/v/', 'vhost.a.route.b',
-  'vhost.a.rout.b', 'cluster.vhost.a.route.b', '42', 'xx', 'x', 'a/b/c', 'a\nb', 'aa\n',
+  'vhost.a.rout.b', 'cluster.vhost.a.route.b', '42', 'xx', 'x', 'a/b/c', 'aba', 'abba', 'abab', 'a..b', 'aa', 'xbc', 'xcb', 'xbcb', 'a\nb', 'aa\n',
 ]; // biome-ignore format: a table
 
 t.test('shortcuts agree with the engine', async t => {
