@@ -11,6 +11,7 @@ import { ConfigError } from './config-error.ts';
 import { compileAssignmentMessage } from './endpoints.ts';
 import { compileUpstreamFilters } from './filter-list.ts';
 import { compileCircuitBreakers, compileLoadBalancer, compileOutlierDetection } from './load-balancer.ts';
+import { compileLoadBalancingPolicy } from './load-balancing-policy.ts';
 import { compileMetadata } from './metadata.ts';
 import { positiveDurationMs, requireText, unwrap } from './scalars.ts';
 import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
@@ -61,7 +62,10 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
     discovery,
     loadAssignment,
     connectTimeoutMs: positiveDurationMs(message.connect_timeout, defaultConnectTimeoutMs, 'connect_timeout'),
-    loadBalancer: compileLoadBalancer(message, factor),
+    loadBalancer:
+      message.load_balancing_policy === null
+        ? compileLoadBalancer(message, factor)
+        : compileLoadBalancingPolicy(message, factor, scope),
     circuitBreakers: compileCircuitBreakers(message.circuit_breakers),
     outlierDetection: compileOutlierDetection(message.outlier_detection),
     transportSocketMatches: message.transport_socket_matches.map((match, i) =>

@@ -6,6 +6,7 @@ import { clusterFields, resolverFields } from './fields/cluster.ts';
 import { configSourceFields, coreTypeFields } from './fields/core.ts';
 import { httpProtocolFields } from './fields/http-protocol.ts';
 import { listenerFields } from './fields/listener.ts';
+import { loadBalancingPolicyFields } from './fields/load-balancing-policies.ts';
 import { routeFields } from './fields/route.ts';
 import { tlsFields } from './fields/tls.ts';
 
@@ -16,6 +17,7 @@ export const coreFields: FieldTable = {
   ...listenerFields,
   ...routeFields,
   ...clusterFields,
+  ...loadBalancingPolicyFields,
   ...resolverFields,
   ...httpProtocolFields,
   ...tlsFields,

@@ -35,10 +35,8 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
   }
   const leastRequest = message.least_request_lb_config;
   const common = message.common_lb_config;
-  const bias = leastRequest?.active_request_bias ?? null;
-  if (bias !== null && !(bias.default_value >= 0)) {
-    throw new ConfigError('least_request_lb_config.active_request_bias.default_value', 'value must not be negative');
-  }
+  const slowStartField = leastRequest === null ? 'round_robin_lb_config' : 'least_request_lb_config';
+  const slowStart = message[slowStartField]?.slow_start_config ?? null;
   return {
     policy,
     choiceCount: requireRange(
@@ -47,8 +45,11 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
       0xffff_ffff,
       'least_request_lb_config.choice_count',
     ),
-    activeRequestBias: bias === null ? 1 : bias.default_value,
-    slowStart: compileSlowStart(message),
+    activeRequestBias: compileActiveRequestBias(
+      leastRequest?.active_request_bias ?? null,
+      'least_request_lb_config.active_request_bias',
+    ),
+    slowStart: compileSlowStart(slowStart, `${slowStartField}.slow_start_config`),
     ...compileHashTables(message),
     healthyPanicThreshold: percent(common?.healthy_panic_threshold ?? null, 50, 'common_lb_config.healthy_panic_threshold'),
     localityWeighted: common?.locality_weighted_lb_config != null,
@@ -59,41 +60,71 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
   };
 }
 
-function compileSlowStart(message: Cluster): LoadBalancerModel['slowStart'] {
-  const field = message.least_request_lb_config === null ? 'round_robin_lb_config' : 'least_request_lb_config';
-  const slowStart = message[field]?.slow_start_config ?? null;
-  if (slowStart === null) return null;
-  const path = `${field}.slow_start_config`;
-  const aggression = slowStart.aggression?.default_value ?? 1;
+export function compileActiveRequestBias(message: protos.envoy.config.core.v3.RuntimeDouble | null, path: string): number {
+  if (message === null) return 1;
+  if (!(message.default_value >= 0)) throw new ConfigError(`${path}.default_value`, 'value must not be negative');
+  return message.default_value;
+}
+
+type SlowStartMessage =
+  | protos.envoy.config.cluster.v3.Cluster.SlowStartConfig
+  | protos.envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig;
+
+export function compileSlowStart(message: SlowStartMessage | null, path: string): LoadBalancerModel['slowStart'] {
+  if (message === null) return null;
+  const aggression = message.aggression?.default_value ?? 1;
   if (!(aggression > 0)) throw new ConfigError(`${path}.aggression`, 'value must be greater than 0');
   return {
-    windowMs: positiveDurationMs(slowStart.slow_start_window, 0, `${path}.slow_start_window`),
+    windowMs: positiveDurationMs(message.slow_start_window, 0, `${path}.slow_start_window`),
     aggression,
-    minWeightPercent: percent(slowStart.min_weight_percent, 10, `${path}.min_weight_percent`),
+    minWeightPercent: percent(message.min_weight_percent, 10, `${path}.min_weight_percent`),
   };
 }
 
-function compileHashTables(message: Cluster): Pick<LoadBalancerModel, 'minimumRingSize' | 'maximumRingSize' | 'maglevTableSize'> {
-  const ring = message.ring_hash_lb_config;
+type HashTables = Pick<LoadBalancerModel, 'minimumRingSize' | 'maximumRingSize' | 'maglevTableSize'>;
+
+export const defaultHashTables: HashTables = {
+  minimumRingSize: ringDefaults.minimum,
+  maximumRingSize: ringDefaults.maximum,
+  maglevTableSize: defaultMaglevSize,
+};
+
+function compileHashTables(message: Cluster): HashTables {
+  const { ring_hash_lb_config: ring, maglev_lb_config: maglev } = message;
   if (ring !== null && ring.hash_function !== 0) {
     throw new ConfigError('ring_hash_lb_config.hash_function', 'only XX_HASH is implemented');
   }
-  const path = 'ring_hash_lb_config';
+  return {
+    ...defaultHashTables,
+    ...(ring !== null && compileRing(ring, 'ring_hash_lb_config')),
+    ...(maglev !== null && { maglevTableSize: compileTableSize(maglev, 'maglev_lb_config') }),
+  };
+}
+
+interface RingSizes {
+  readonly minimum_ring_size: { readonly value: number } | null;
+  readonly maximum_ring_size: { readonly value: number } | null;
+}
+
+export function compileRing(message: RingSizes, path: string): Omit<HashTables, 'maglevTableSize'> {
   const limit = ringDefaults.maximum;
   const minimumRingSize = requireRange(
-    unwrap(ring?.minimum_ring_size ?? null, ringDefaults.minimum),
+    unwrap(message.minimum_ring_size, ringDefaults.minimum),
     0,
     limit,
     `${path}.minimum_ring_size`,
   );
-  const maximumRingSize = requireRange(unwrap(ring?.maximum_ring_size ?? null, limit), 0, limit, `${path}.maximum_ring_size`);
+  const maximumRingSize = requireRange(unwrap(message.maximum_ring_size, limit), 0, limit, `${path}.maximum_ring_size`);
   if (minimumRingSize > maximumRingSize) {
     throw new ConfigError(path, `ring hash: minimum_ring_size (${minimumRingSize}) > maximum_ring_size (${maximumRingSize})`);
   }
-  const tableSize = unwrap(message.maglev_lb_config?.table_size ?? null, defaultMaglevSize);
-  requireRange(tableSize, 2, maxMaglevSize, 'maglev_lb_config.table_size');
-  if (!isPrime(tableSize)) throw new ConfigError('maglev_lb_config.table_size', 'The table size of maglev must be prime number');
-  return { minimumRingSize, maximumRingSize, maglevTableSize: tableSize };
+  return { minimumRingSize, maximumRingSize };
+}
+
+export function compileTableSize(message: { readonly table_size: { readonly value: number } | null }, path: string): number {
+  const tableSize = requireRange(unwrap(message.table_size, defaultMaglevSize), 2, maxMaglevSize, `${path}.table_size`);
+  if (!isPrime(tableSize)) throw new ConfigError(`${path}.table_size`, 'The table size of maglev must be prime number');
+  return tableSize;
 }
 
 function isPrime(number: number): boolean {

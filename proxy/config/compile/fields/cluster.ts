@@ -3,7 +3,7 @@ import { classify, type FieldTable } from '../field-table.ts';
 
 const cluster: FieldTable = {
   'envoy.config.cluster.v3.Cluster': classify({
-    implemented: `transport_socket_matches name alt_stat_name type eds_cluster_config connect_timeout
+    implemented: `transport_socket_matches name alt_stat_name type eds_cluster_config load_balancing_policy connect_timeout
       per_connection_buffer_limit_bytes lb_policy load_assignment max_requests_per_connection circuit_breakers
       upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
       typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
@@ -21,7 +21,7 @@ const cluster: FieldTable = {
       close_connections_on_host_health_failure: 'there is no active health check',
       ignore_health_on_host_removal: 'there is no active health check: a host that is gone is removed at once',
     },
-    rejected: `load_balancing_policy cluster_type health_checks dns_resolvers dns_resolution_config lb_subset_config upstream_config
+    rejected: `cluster_type health_checks dns_resolvers dns_resolution_config lb_subset_config upstream_config
       connection_pool_per_downstream_connection`,
   }),
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': classify({ implemented: 'name match transport_socket' }),
