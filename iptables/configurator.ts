@@ -150,10 +150,16 @@ function restore(config: Config, executor: Executor, { version, rules }: Family)
  * Differs from Istio: the original leaves what was committed before the failure.
  */
 function undo(executor: Executor, { name, version, rules, saved }: Family): void {
-  if (saved === null || rules.length === 0) return;
+  const current = executor.run(version, 'save', []);
+  if (saved === null || (current.ok && withoutCounters(current.stdout) === withoutCounters(saved))) return;
   const result = executor.run(version, 'restore', [], renderUndo(rules, saved));
   if (result.ok) log.info(`The ${name} rules are as they were before`);
   else log.error(`The ${name} rules could not be brought back to what they were: ${explainCause(result.stderr)}`);
+}
+
+/** The rules of iptables-save, without the time and the counters of chains. */
+function withoutCounters(saved: string): string {
+  return saved.replace(/^#.*\n/gm, '').replace(/ \[\d+:\d+\]/g, '');
 }
 
 function tryAll(executor: Executor, version: IptablesVersion, commands: readonly string[][]): void {

@@ -1,11 +1,9 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { type Case, documentedCases, findPilotAgent, namespaceObstacle, randomCase, randomFrom } from './original.ts';
-import type { Outcome } from './tool-runner.ts';
+import { startTool } from './namespaced-tool.ts';
 
 const pilotAgent = findPilotAgent();
 const skip = pilotAgent === null ? 'no pilot-agent' : (namespaceObstacle() ?? false);
@@ -52,22 +50,6 @@ async function takeState({ exec }: Namespace): Promise<{ rules: unknown; routing
   return { rules, routing: stdout.slice(end) };
 }
 
-function startRunner(t: Test, { name }: Namespace): (one: Case) => Promise<Outcome> {
-  const runner = spawn('ip', ['netns', 'exec', name, process.execPath, join(import.meta.dirname, 'tool-runner.ts')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  t.teardown(async () => {
-    runner.stdin.end();
-    if (runner.exitCode === null) await once(runner, 'exit');
-  });
-  const answers = createInterface({ input: runner.stdout });
-  return async ({ argv, env }) => {
-    const answer = once(answers, 'line');
-    runner.stdin.write(`${JSON.stringify({ argv, env: { PATH: process.env.PATH, ...env } })}\n`);
-    return JSON.parse((await answer)[0] as string) as Outcome;
-  };
-}
-
 /** The logged transaction. */
 function transactionOf(lines: readonly string[]): string {
   return /nftables rules programmed:\n([\s\S]*?)\n *\n?$/.exec(`${lines.join('\n')}\n`)?.[1].trim() ?? '';
@@ -81,7 +63,7 @@ async function runOriginal({ exec }: Namespace, { argv, env }: Case): Promise<{ 
 
 async function compare(t: Test, label: string, addresses: readonly string[], cases: readonly Case[]): Promise<void> {
   const [one, other] = [await makeNamespace(t, `o${label}`, addresses), await makeNamespace(t, `n${label}`, addresses)];
-  const ours = startRunner(t, other);
+  const ours = startTool(t, other.name);
   for (const { argv, env } of cases) {
     const nft: Case = { argv: [...argv, '--native-nftables'], env };
     const [expected, { code, logged }] = await Promise.all([runOriginal(one, nft), ours(nft)]);

@@ -2,16 +2,21 @@
  * Runs inside a network namespace, as an application or as the world outside: serves and connects as its parent says, over the
  * IPC channel. Imported by the test for its message types only.
  */
+import dgram from 'node:dgram';
 import http from 'node:http';
 import net from 'node:net';
 import tls from 'node:tls';
 
-export type Service = 'http' | 'tcp' | 'tls';
+export type Service = 'http' | 'tcp' | 'tls' | 'udp';
 
 export interface Exchange {
   readonly host: string;
   readonly port: number;
   readonly send: string;
+  /** The source address. */
+  readonly from?: string;
+  /** Send a datagram. */
+  readonly udp?: boolean;
   /** Speak TLS with this server name. */
   readonly serverName?: string;
   /** Stay open until the end of the process. */
@@ -36,18 +41,32 @@ const exchangeTimeoutMs = 5000;
 const kept: net.Socket[] = [];
 
 /** What a service says: its kind, whom it sees, what it got. */
-function describe(kind: Service, socket: net.Socket, received: string): string {
-  return `${kind} ${socket.remoteAddress?.replace('::ffff:', '')} to ${socket.localPort}: ${received}\n`;
+function describe(kind: Service, remote: string | undefined, localPort: number | undefined, received: string): string {
+  return `${kind} ${remote?.replace('::ffff:', '')} to ${localPort}: ${received}\n`;
+}
+
+function listenUdp(host: string, port: number): Promise<string> {
+  const socket = dgram.createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', ipv6Only: host.includes(':') });
+  socket.on('message', (data, from) =>
+    socket.send(describe('udp', from.address, port, data.toString()), from.port, from.address),
+  );
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(port, host, () => resolve('listening'));
+  });
 }
 
 async function listen({ service, host, port, pem }: Extract<Command, { kind: 'listen' }>): Promise<string> {
+  if (service === 'udp') return listenUdp(host, port);
   const serve = (socket: net.Socket): void => {
     socket.on('error', () => {});
-    socket.on('data', data => socket.write(describe(service, socket, data.toString().trim())));
+    socket.on('data', data => socket.write(describe(service, socket.remoteAddress, socket.localPort, data.toString().trim())));
   };
   const server =
     service === 'http'
-      ? http.createServer((request, response) => response.end(describe('http', request.socket, request.url ?? '')))
+      ? http.createServer(({ socket, url }, response) =>
+          response.end(describe('http', socket.remoteAddress, socket.localPort, url ?? '')),
+        )
       : service === 'tls'
         ? tls.createServer({ cert: pem, key: pem }, serve)
         : net.createServer(serve);
@@ -59,9 +78,10 @@ async function listen({ service, host, port, pem }: Extract<Command, { kind: 'li
 }
 
 /** The answer's last line, or `ended`: whether by FIN or RST is a race where bytes were on their way. */
-function exchange({ host, port, send, serverName, keep }: Exchange): Promise<string> {
+function exchange({ host, port, send, serverName, from, udp, keep }: Exchange): Promise<string> {
+  if (udp) return exchangeDatagrams(host, port, send);
   return new Promise(resolve => {
-    const options = { host, port };
+    const options = { host, port, localAddress: from };
     const socket =
       serverName === undefined
         ? net.connect(options)
@@ -82,6 +102,22 @@ function exchange({ host, port, send, serverName, keep }: Exchange): Promise<str
     socket.on('error', (error: Error & { code?: string }) => finish(error.code === 'ECONNRESET' ? 'ended' : String(error.code)));
     socket.on('close', () => finish('ended'));
     socket.write(send);
+  });
+}
+
+function exchangeDatagrams(host: string, port: number, send: string): Promise<string> {
+  return new Promise(resolve => {
+    const socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    const finish = (result: string): void => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(result);
+    };
+    const timer = setTimeout(() => finish('timeout'), exchangeTimeoutMs);
+    // A connected socket takes answers from the address that was asked, and from no other.
+    socket.connect(port, host, () => socket.send(send));
+    socket.on('message', data => finish(data.toString().trim()));
+    socket.on('error', (error: Error & { code?: string }) => finish(String(error.code)));
   });
 }
 

@@ -23,14 +23,23 @@ export function versionsOf(family: Family): readonly (4 | 6)[] {
   return family === 'IPv4' ? [4] : [6];
 }
 
+/** Whom a process runs as; rules tell owners of sockets apart. */
+export type Identity = { readonly uid: number; readonly gid: number };
+
+/** The test runner's hooks do not go along: they write where only their user may. */
+function becoming({ uid, gid }: Identity): string[] {
+  return ['env', '-u', 'NODE_OPTIONS', 'setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+}
+
 /** A helper process in a namespace. */
 export class Peer {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve: (result: string) => void; reject: (error: Error) => void }>();
   #nextId = 1;
 
-  constructor(namespace: string) {
-    const command = ['netns', 'exec', namespace, process.execPath, join(import.meta.dirname, 'peer.ts'), 'peer'];
+  constructor(namespace: string, identity: Identity | null = null) {
+    const as = identity === null ? [] : becoming(identity);
+    const command = ['netns', 'exec', namespace, ...as, process.execPath, join(import.meta.dirname, 'peer.ts'), 'peer'];
     this.#child = spawn('ip', command, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.#child.on('message', ({ id, result, error }: { id: number; result?: string; error?: string }) => {
       const waiting = this.#waiting.get(id);
@@ -53,9 +62,10 @@ export class Peer {
   }
 }
 
-function run(...command: string[]): void {
-  const { status, stderr } = spawnSync(command[0], command.slice(1), { encoding: 'utf8' });
+function run(...command: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command[0], command.slice(1), { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${command.join(' ')}: ${stderr}`);
+  return stdout;
 }
 
 let nextPod = 0;
@@ -63,7 +73,9 @@ let nextPod = 0;
 export class Pod {
   readonly app: Peer;
   readonly outside: Peer;
-  readonly #name = `rd${process.pid}-${nextPod++}`;
+  /** Of the namespaces, with i for the pod and o for outside. */
+  readonly name = `rd${process.pid}-${nextPod++}`;
+  readonly #peers: Peer[] = [];
   #proxy: ChildProcess | null = null;
   #log = '';
 
@@ -89,7 +101,7 @@ export class Pod {
   }
 
   get #namespaces(): readonly [string, string] {
-    return [`${this.#name}i`, `${this.#name}o`];
+    return [`${this.name}i`, `${this.name}o`];
   }
 
   /** The init container's step, with the arguments of the injection template. */
@@ -100,9 +112,21 @@ export class Pod {
     this.exec('env', ...dual, process.execPath, join(root, 'iptables/main.ts'), ...arguments_);
   }
 
-  /** Runs a command in the pod's namespace. */
-  exec(...command: string[]): void {
-    run('ip', 'netns', 'exec', this.#namespaces[0], ...command);
+  /** Runs a command in the pod's namespace; returns what it printed. */
+  exec(...command: string[]): string {
+    return run('ip', 'netns', 'exec', this.#namespaces[0], ...command);
+  }
+
+  /** The same in the namespace outside. */
+  execOutside(...command: string[]): string {
+    return run('ip', 'netns', 'exec', this.#namespaces[1], ...command);
+  }
+
+  /** Another process in the pod. */
+  startPeer(identity: Identity): Peer {
+    const peer = new Peer(this.#namespaces[0], identity);
+    this.#peers.push(peer);
+    return peer;
   }
 
   /** The rules let the proxy's group out: that way it may stay root, and read what root reads. */
@@ -112,7 +136,7 @@ export class Pod {
     folder: string,
     concurrency: number,
   ): Promise<void> {
-    const file = join(folder, `${this.#name}.json`);
+    const file = join(folder, `${this.name}.json`);
     const admin = { address: { socket_address: { address: '127.0.0.1', port_value: adminPort } } };
     writeFileSync(file, JSON.stringify({ ...bootstrap, admin }));
     const prefix = ['netns', 'exec', this.#namespaces[0], 'setpriv', '--regid=1337', '--clear-groups', command.command];
@@ -158,6 +182,7 @@ export class Pod {
     await this.stopProxy();
     this.app.stop();
     this.outside.stop();
+    for (const peer of this.#peers) peer.stop();
     for (const name of this.#namespaces) spawnSync('ip', ['netns', 'del', name]);
   }
 }
