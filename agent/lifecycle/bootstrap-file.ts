@@ -1,5 +1,6 @@
 /** Writes the proxy's bootstrap file, unless the user brings one. */
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { explainSystemError } from '../failure-text.ts';
 import { type BootstrapSources, buildBootstrap, lightstepTokenPath } from '../config/bootstrap/bootstrap.ts';
@@ -12,11 +13,10 @@ export function writeBootstrap(sources: BootstrapSources): string {
   const { proxyConfig, environment } = sources;
   if (proxyConfig.customConfigFile !== undefined) return proxyConfig.customConfigFile;
   attempt(`make ${proxyConfig.configPath}`, () => mkdirSync(proxyConfig.configPath, { recursive: true, mode: 0o700 }));
-  // Differs from pilot-agent: an alternate bootstrap is a plain file here, not a Go template.
-  const alternate = environment.bootstrapTemplate || proxyConfig.proxyBootstrapTemplatePath;
-  if (alternate !== undefined && alternate !== '') {
-    const path = join(proxyConfig.configPath, /\.yaml(\.tmpl)?$/.test(alternate) ? 'envoy-rev.yaml' : 'envoy-rev.json');
-    attempt(`copy the bootstrap file ${alternate} to ${path}`, () => copyFileSync(alternate, path));
+  const alternate = readAlternate(environment.bootstrapTemplate || (proxyConfig.proxyBootstrapTemplatePath ?? ''));
+  if (alternate !== null) {
+    const path = join(proxyConfig.configPath, alternate.isYaml ? 'envoy-rev.yaml' : 'envoy-rev.json');
+    attempt(`write the bootstrap file ${path}`, () => writeFileSync(path, alternate.text));
     return path;
   }
   const token = proxyConfig.tracing?.lightstep?.accessToken;
@@ -27,9 +27,32 @@ export function writeBootstrap(sources: BootstrapSources): string {
   return path;
 }
 
-function attempt(what: string, run: () => void): void {
+/** Where Istio's image has its template; naming it is asking for the usual bootstrap. */
+const stockTemplatePath = '/var/lib/istio/envoy/envoy_bootstrap_tmpl.json';
+/** SHA-256 of Istio 1.31's template, wherever it was copied to. */
+const stockTemplateHash = 'd3a3fe34ac9f314ddd5e6db9c049d8deb405f6088ae398608f85a3d7007c7c28';
+
+/**
+ * A bootstrap that the user brings in place of Istio's template; null if it is that one.
+ * Differs from pilot-agent: it may be a plain file, but no Go template of the user's own.
+ */
+function readAlternate(path: string): { readonly text: string; readonly isYaml: boolean } | null {
+  if (path === '' || path === stockTemplatePath) return null;
+  const text = attempt(`read the bootstrap template ${path}`, () => readFileSync(path, 'utf8'));
+  if (createHash('sha256').update(text).digest('hex') === stockTemplateHash) return null;
+  if (text.includes('{{')) {
+    throw new Error(
+      `the bootstrap template ${path} (ISTIO_BOOTSTRAP, proxyBootstrapTemplatePath or --templateFile) is a Go template other than ` +
+        "Istio's own, which is not supported: name a whole bootstrap with customConfigFile of the ProxyConfig, or pieces to merge " +
+        'into the usual one with the annotation sidecar.istio.io/bootstrapOverride (ISTIO_BOOTSTRAP_OVERRIDE)',
+    );
+  }
+  return { text, isYaml: /\.yaml(\.tmpl)?$/.test(path) };
+}
+
+function attempt<T>(what: string, run: () => T): T {
   try {
-    run();
+    return run();
   } catch (error) {
     throw explainSystemError(what, error);
   }

@@ -40,13 +40,13 @@ export function findRealAgent(): string {
 }
 
 /** Rejects if the agent ends or takes too long. */
-export async function writeBootstrapWith(agentPath: string, template: string, scenario: Scenario): Promise<Written> {
+export async function writeBootstrapWith(agent: string, template: string, scenario: Scenario): Promise<Written> {
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const notes = join(directory, 'arguments');
   try {
     prepareDirectory(directory, template, scenario);
     const output: string[] = [];
-    const child = startAgent(agentPath, directory, notes, scenario, output);
+    const child = startAgent(agent, directory, notes, scenario, output);
     try {
       await awaitFile(notes, child, output);
     } finally {
@@ -89,10 +89,10 @@ function prepareDirectory(directory: string, template: string, scenario: Scenari
   chmodSync(join(directory, 'proxy'), 0o755);
 }
 
-function startAgent(agentPath: string, directory: string, notes: string, scenario: Scenario, output: string[]): ChildProcess {
+function startAgent(command: string, directory: string, notes: string, scenario: Scenario, output: string[]): ChildProcess {
   const addresses = scenario.addresses ?? ['10.1.1.1'];
   const setup = addresses.map(address => `ip addr add ${address}/${address.includes(':') ? '64 nodad' : '24'} dev d0`);
-  const agent = `exec ${agentPath} proxy sidecar ${(scenario.arguments ?? []).map(text => `'${text}'`).join(' ')}`;
+  const agent = `exec ${command} proxy sidecar ${(scenario.arguments ?? []).map(text => `'${text}'`).join(' ')}`;
   const commands = [
     'ip link set lo up',
     'ip link add d0 type veth peer name d1',

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { join } from 'node:path';
 import { findRealAgent, findTemplate, normalize, type Scenario, writeBootstrapWith } from './bootstrap-oracle.ts';
 
-const own = join(import.meta.dirname, '../../../bin/pilot-agent');
+const own = `${process.execPath} ${join(import.meta.dirname, '../../../agent/main.ts')}`;
 const real = findRealAgent();
 const template = findTemplate();
 const skip =
@@ -54,6 +55,11 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'peer metadata discovery switched off',
     environment: { PEER_METADATA_DISCOVERY: 'false', ISTIO_META_ENABLE_HBONE: 'true' },
+  },
+  {
+    name: "a copy of Istio's own template",
+    environment: { ISTIO_BOOTSTRAP: './copy.json' },
+    files: { 'copy.json': template === '' ? '' : readFileSync(template, 'utf8') },
   },
   { name: 'IPv6 only', addresses: ['fd00::1'] },
   { name: 'both families, one used', addresses: ['10.1.1.1', 'fd00::1'] },

@@ -58,6 +58,11 @@ for (const [what, setup, message] of [
     { files: { 'root.pem': 'no certificate' } },
     /Error: failed to read root certificates of istiod from .*: there is no PEM certificate in it/,
   ],
+  [
+    "a bootstrap template that is not Istio's",
+    { files: { 'own.json': '{"node": {"id": "{{ .nodeID }}"}}' }, variables: { ISTIO_BOOTSTRAP: 'own.json' } },
+    /Error: the bootstrap template own.json .* is not supported: .*customConfigFile.*bootstrapOverride/,
+  ],
   ['a root certificate that is missing', { variables: { XDS_ROOT_CA: '/nonexistent' } }, /Error: .*does not exist \/nonexistent/],
 ] as const) {
   t.test(`${what} ends the agent with 255 and one clear line`, async t => {
