@@ -35,6 +35,8 @@ export interface ClientConnectionOptions {
   readonly bindAddress: SocketAddress | null;
   readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark'> | null;
   readonly transport: ClientTransport;
+  /** Sent before anything else, TLS included; null or absent: nothing is. */
+  readonly proxyHeader?: Buffer | null;
   readonly overrides?: TlsOverrides;
   readonly keepalive?: TcpKeepaliveModel | null;
   readonly bufferLimitBytes: number;
@@ -113,10 +115,14 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
     connection.state = 'open';
     connection.callbacks.onConnected?.();
   };
+  const { proxyHeader = null } = options;
   if (options.transport === null) {
     connection.startClientReading();
+    if (proxyHeader !== null) connection.write(proxyHeader, false);
     opened();
   } else {
+    // TLS then takes over the socket with nothing left to send.
+    if (proxyHeader !== null) socket.write(proxyHeader);
     options.transport.connect(connection, options.overrides ?? noOverrides, opened);
   }
 }

@@ -145,7 +145,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (this.#action.autoHostRewrite && host.hostname !== '') {
       rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost, !this.config.model.suppressEnvoyHeaders);
     }
-    attempt.start(readStreamOptions(this.info, this.#action.priority));
+    attempt.start(readStreamOptions(this.info, this.#action.priority, host));
   }
 
   #onComplete(): void {

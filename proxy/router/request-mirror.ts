@@ -43,7 +43,7 @@ class MirroredRequest implements ResponseDecoder, PoolCallbacks {
 
   start(info: StreamInfo, timeoutMs: number): void {
     if (timeoutMs > 0) this.#timer = this.#services.timers.schedule(timeoutMs, () => this.#onTimeout());
-    const handle = this.#host.newStream(readStreamOptions(info, 0), this, this);
+    const handle = this.#host.newStream(readStreamOptions(info, 0, this.#host), this, this);
     if (!this.#done && this.#encoder === null) this.#handle = handle;
   }
 

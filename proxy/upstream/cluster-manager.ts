@@ -7,6 +7,7 @@ import type { Metadata } from '../config/model/matchers.ts';
 import type { ClientCodec, RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { Connection, ConnectionInfo, OriginalSource } from '../network/connection.ts';
+import type { AnnouncedAddresses } from '../network/proxy-protocol.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { ClusterView, HostView } from './views.ts';
 
@@ -42,6 +43,8 @@ export interface Host extends HostView {
   readonly cluster: Cluster;
   /** Requests in flight to this host over all workers: the balancer's load. */
   readonly activeRequests: number;
+  /** Its connections begin by saying for whom they are made (PROXY protocol). */
+  readonly announcesDownstream: boolean;
   /** For streams that no pool carries: those of `newStream` and the connections of `connect` count themselves. */
   beginRequest(): void;
   endRequest(): void;
@@ -72,6 +75,8 @@ export interface StreamOptions {
   readonly subjectAltNameOverride: readonly string[] | null;
   /** Bind upstream to the client's address; null: as the cluster says. */
   readonly originalSource: OriginalSource | null;
+  /** For hosts that want the PROXY protocol; null for all others. */
+  readonly announced: AnnouncedAddresses | null;
   /** The downstream connection's stream info, for upstream network filters. */
   readonly streamInfo: StreamInfo | null;
 }

@@ -2,8 +2,10 @@
  * Stream options from what filters left in the filter state: the keys are Envoy's, the values plain. Streams without any, which
  * is most, share constant objects.
  */
+import type { ConnectionInfo } from '../network/connection.ts';
+import type { AnnouncedAddresses } from '../network/proxy-protocol.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
-import type { StreamOptions } from './cluster-manager.ts';
+import type { Host, StreamOptions } from './cluster-manager.ts';
 
 /** readonly string[]: the ALPN list to offer (istio.alpn). Keep one array per configuration: pools are keyed by it. */
 export const applicationProtocolsKey = 'envoy.network.application_protocols';
@@ -20,14 +22,25 @@ function makeOptions(priority: 0 | 1, downstreamProtocol: Protocol): StreamOptio
     serverNameOverride: null,
     subjectAltNameOverride: null,
     originalSource: null,
+    announced: null,
     streamInfo: null,
   };
 }
 
 const plain = new Map<string, readonly [StreamOptions, StreamOptions]>();
 
-/** The options of an HTTP stream. */
-export function readStreamOptions(info: StreamInfo, priority: 0 | 1): StreamOptions {
+/** The options of an HTTP stream, to a host where that is known. */
+export function readStreamOptions(info: StreamInfo, priority: 0 | 1, host?: Host): StreamOptions {
+  const options = readFilterOptions(info, priority);
+  return host?.announcesDownstream ? { ...options, announced: announceDownstream(info.downstream) } : options;
+}
+
+/** What the PROXY protocol says of a downstream connection. */
+export function announceDownstream({ remoteAddress, localAddress }: ConnectionInfo): AnnouncedAddresses {
+  return { source: remoteAddress, destination: localAddress };
+}
+
+function readFilterOptions(info: StreamInfo, priority: 0 | 1): StreamOptions {
   let pair = plain.get(info.protocol);
   if (pair === undefined) {
     pair = [makeOptions(0, info.protocol), makeOptions(1, info.protocol)];

@@ -85,6 +85,10 @@ export class WorkerHost implements Host, BalancedHost {
     this.#ejected = ejected;
   }
 
+  get announcesDownstream(): boolean {
+    return this.transportSocket.proxyProtocol !== undefined;
+  }
+
   get activeRequests(): number {
     return this.slot < 0 ? this.#cells[0] : this.cluster.services.hostCounters.sum(this.slot, HostField.requestsActive);
   }

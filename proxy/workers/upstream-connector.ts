@@ -18,6 +18,7 @@ export function createConnector(contexts: SecretContexts, timers: TimerWheel): C
       bindAddress: options.bindAddress?.kind === 'socket' ? options.bindAddress : null,
       socketSetup: options.socketSetup,
       transport,
+      proxyHeader: options.proxyHeader,
       overrides: {
         alpnProtocols: options.alpnOverride,
         alpnFallback: options.alpnFallback,

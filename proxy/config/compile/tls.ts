@@ -12,11 +12,14 @@ import { openExpected, typeNameOf, unknownExtension } from './typed-config.ts';
 type TransportSocket = protos.envoy.config.core.v3.TransportSocket;
 type CommonTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.CommonTlsContext;
 type DownstreamTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext;
+type ProxyProtocolTransport = protos.envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport;
 type UpstreamTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext;
 
 const rawBufferType = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 const downstreamType = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext';
 const upstreamType = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
+
+const proxyProtocolType = 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport';
 
 const rawBuffer: RawBufferModel = { kind: 'raw-buffer' };
 
@@ -70,6 +73,10 @@ export function compileUpstreamSocket(
   path: string,
   scope: CompileScope,
 ): UpstreamTlsModel | RawBufferModel {
+  const outer = message?.typed_config ?? null;
+  if (outer !== null && typeNameOf(outer, `${path}.typed_config`) === proxyProtocolType) {
+    return compileProxyProtocol(outer, `${path}.typed_config`, scope);
+  }
   const kind = kindOf(message, path, upstreamType);
   if (message === null || kind === null) return rawBuffer;
   const at = `${path}.typed_config`;
@@ -85,6 +92,17 @@ export function compileUpstreamSocket(
     sni: context.sni,
     maxSessionKeys: unwrap(context.max_session_keys, defaults.maxSessionKeys),
   };
+}
+
+function compileProxyProtocol(
+  config: protos.google.protobuf.Any,
+  path: string,
+  scope: CompileScope,
+): UpstreamTlsModel | RawBufferModel {
+  const message = openExpected(config, proxyProtocolType, path, scope) as ProxyProtocolTransport;
+  if (message.transport_socket === null) throw new ConfigError(`${path}.transport_socket`, 'value is required');
+  const inner = compileUpstreamSocket(message.transport_socket, `${path}.transport_socket`, scope);
+  return { ...inner, proxyProtocol: message.config?.version === 1 ? 'v2' : 'v1' };
 }
 
 /** The type in the socket's config; null for a raw buffer that is only named. */

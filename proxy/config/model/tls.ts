@@ -6,8 +6,14 @@ import type { StringMatcher } from './matchers.ts';
 
 export type TransportSocketModel = RawBufferModel | DownstreamTlsModel | UpstreamTlsModel;
 
-export interface RawBufferModel {
+export interface RawBufferModel extends ProxyProtocolModel {
   readonly kind: 'raw-buffer';
+}
+
+/** `envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport`, around an upstream's socket. */
+export interface ProxyProtocolModel {
+  /** Of the header that begins every connection; absent: there is none. */
+  readonly proxyProtocol?: 'v1' | 'v2';
 }
 
 /** `envoy.extensions.transport_sockets.tls.v3.CommonTlsContext`. Absent file names were read at compile time. */
@@ -54,7 +60,7 @@ export interface DownstreamTlsModel {
   readonly sessionTimeoutMs: number;
 }
 
-export interface UpstreamTlsModel {
+export interface UpstreamTlsModel extends ProxyProtocolModel {
   readonly kind: 'upstream-tls';
   readonly common: CommonTlsModel;
   readonly sni: string;

@@ -16,6 +16,8 @@ export interface ConnectOptions {
   /** For a source address that is not ours; null: none. */
   readonly socketSetup: Pick<SocketSetup, 'transparent' | 'mark'> | null;
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+  /** Of the PROXY protocol, to be sent before anything else; null: none. */
+  readonly proxyHeader: Buffer | null;
   /** Overrides of the transport socket for this connection; null: as configured. */
   readonly alpnOverride: readonly string[] | null;
   /** Offered if neither the transport socket nor an override names any. */

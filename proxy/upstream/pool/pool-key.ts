@@ -1,6 +1,6 @@
 /**
- * What makes two streams unfit for one connection, as text: ALPN, server name, expected names and original source. Streams
- * without any of them, which is most, share the empty key.
+ * What makes two streams unfit for one connection, as text: ALPN, server name, expected names, original source and announced
+ * addresses. Streams without any of them, which is most, share the empty key.
  */
 import { formatAddress } from '../../config/model/address.ts';
 import type { StreamOptions } from '../cluster-manager.ts';
@@ -19,6 +19,12 @@ function join(list: readonly string[]): string {
 
 /** The key of a stream's pool within its host and priority. */
 export function readPoolKey(options: StreamOptions): string {
+  const { announced } = options;
+  const key = readOverrideKey(options);
+  return announced === null ? key : `${key}|${formatAddress(announced.source)} ${formatAddress(announced.destination)}`;
+}
+
+function readOverrideKey(options: StreamOptions): string {
   const { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource } = options;
   if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && originalSource === null)
     return '';

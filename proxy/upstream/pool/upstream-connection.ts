@@ -7,6 +7,7 @@ import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
 import { createOriginalSourceSetup } from '../../network/socket-options.ts';
 import type { Address } from '../../config/model/address.ts';
+import { encodeProxyHeader } from '../../network/proxy-protocol.ts';
 import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
 import { HostField } from '../shared-counters.ts';
@@ -80,12 +81,14 @@ export class UpstreamConnection {
 
   #connectOptions(address: Address, options: StreamOptions, callbacks: ConnectionCallbacks): ConnectOptions {
     const { cluster, transportSocket } = this.#host;
+    const { proxyProtocol } = transportSocket;
     const { model } = cluster;
     return {
       address,
       bindAddress: options.originalSource?.address ?? cluster.findBindAddress(address),
       socketSetup: options.originalSource === null ? null : createOriginalSourceSetup(options.originalSource),
       transportSocket,
+      proxyHeader: proxyProtocol === undefined ? null : encodeProxyHeader(proxyProtocol, options.announced),
       alpnOverride: options.alpnOverride,
       alpnFallback: this.#alpnFallback,
       serverNameOverride: options.serverNameOverride,

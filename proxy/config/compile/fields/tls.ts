@@ -3,6 +3,10 @@ import { classify, type FieldTable } from '../field-table.ts';
 
 export const tlsFields: FieldTable = {
   'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': classify({}),
+  'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': classify({
+    implemented: 'config transport_socket',
+  }),
+  'envoy.config.core.v3.ProxyProtocolConfig': classify({ implemented: 'version', rejected: 'pass_through_tlvs' }),
   'envoy.extensions.transport_sockets.tls.v3.Secret': classify({
     implemented: 'name tls_certificate validation_context',
     rejected: 'session_ticket_keys generic_secret',

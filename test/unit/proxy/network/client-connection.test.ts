@@ -125,6 +125,40 @@ t.test('keepalive sets what is configured and leaves the rest to the kernel', as
   server.close();
 });
 
+t.test('a proxy header goes before everything else, TLS included', async t => {
+  const proxyHeader = Buffer.from('PROXY UNKNOWN\r\n');
+  const received: string[] = [];
+  let notify: () => void = () => {};
+  const { server, port } = await listenPlain(socket => {
+    socket.once('data', data => {
+      received.push(data.toString('latin1', 0, 16));
+      notify();
+      socket.destroy();
+    });
+  });
+  const arrived = () => new Promise<void>(resolve => (notify = resolve));
+  const plain = arrived();
+  const { connection } = await open({ address: at(port), proxyHeader });
+  connection.writeLatin1('hello', false);
+  await plain;
+  const secured = arrived();
+  const contexts = new SecretContexts();
+  const common = commonTls({ certificateSecret: null, validationSecret: null });
+  const model: UpstreamTlsModel = { kind: 'upstream-tls', common, sni: '', maxSessionKeys: 0 };
+  const transport = createClientTransport(
+    model,
+    contexts,
+    new StatsStore({ isIncluded: () => true, sink: { addBlock() {}, register() {} } } as never),
+    'c',
+  );
+  const failed = open({ address: at(port), proxyHeader, transport });
+  await secured;
+  t.not((await failed).event, null);
+  t.equal(received[0], 'PROXY UNKNOWN\r\nh');
+  t.match(received[1], /^PROXY UNKNOWN\r\n/);
+  server.close();
+});
+
 t.test('a source that cannot be bound is a local failure', async t => {
   const { event, connection } = await open({ address: at(9), bindAddress: { kind: 'socket', address: '192.0.2.1', port: 0 } });
   t.equal(event, 'local-close');

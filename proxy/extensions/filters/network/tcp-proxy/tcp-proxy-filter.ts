@@ -15,6 +15,7 @@ import type { AccessLogger } from '../../../../telemetry/access-log.ts';
 import { ResponseFlag } from '../../../../telemetry/response-flags.ts';
 import type { Host, PoolFailureReason, PoolHandle, TcpPoolCallbacks } from '../../../../upstream/cluster-manager.ts';
 import { hashText } from '../../../../upstream/load-balancer/xxhash64.ts';
+import { announceDownstream } from '../../../../upstream/stream-options.ts';
 import type { TcpProxyModel } from './config.ts';
 import { TcpProxyStats } from './tcp-proxy-stats.ts';
 
@@ -110,6 +111,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
         serverNameOverride: null,
         subjectAltNameOverride: null,
         originalSource: this.#downstream.info.originalSource,
+        announced: host.announcesDownstream ? announceDownstream(this.#downstream.info) : null,
         streamInfo,
       },
       this,
