@@ -31,7 +31,7 @@ export function renderLocalReply(reply: LocalReply, requestHeaders: HeaderMap | 
     headers.status = 200;
     headers.set('content-type', 'application/grpc');
     headers.set('grpc-status', String(reply.grpcStatus ?? grpcStatusOf(reply.status)));
-    if (reply.body !== '') headers.set('grpc-message', encodeGrpcMessage(reply.body));
+    if (reply.body !== '' && requestHeaders.method !== 'HEAD') headers.set('grpc-message', encodeGrpcMessage(reply.body));
     return { headers, body: '' };
   }
   if (reply.body !== '') {

@@ -71,11 +71,14 @@ export function compileRegex(pattern: string): TextPredicate {
 }
 
 /**
- * Compiles a global replacement; `\1` to `\9` and `\0` in the substitution name groups, as RE2's rewrite strings do.
+ * Compiles a global replacement; `\1` to `\9` and `\0` in the substitution name groups, as RE2's rewrite strings do. A substitution
+ * that names a group which the pattern does not have replaces nothing.
  * @throws Error if the syntax is not RE2's
  */
 export function compileReplacement(pattern: string, substitution: string): (text: string) => string {
   const compiled = RE2JS.compile(toHeaderText(pattern));
+  const groups = substitution.match(/\\[0-9\\]/g) ?? [];
+  if (groups.some(group => Number(group.slice(1)) > compiled.groupCount())) return text => text;
   // `$` is the engine's escape for groups.
   const template = toHeaderText(substitution)
     .replaceAll('$', '$$$$')

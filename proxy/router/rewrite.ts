@@ -84,6 +84,8 @@ function keepHost(authority: string, requestScheme: string, scheme: string, repl
   return replacesPort || (scheme !== requestScheme && isDefault) ? authority.slice(0, start) : authority;
 }
 
+const slash = 0x2f;
+
 /** Compiles a redirect into the value of `location` for a request. */
 export function compileRedirect(match: RouteMatch['path'], action: RedirectAction): (headers: HeaderMap) => string {
   const rewrite = compilePathRewrite(match, action.prefixRewrite, action.regexRewrite);
@@ -102,6 +104,6 @@ export function compileRedirect(match: RouteMatch['path'], action: RedirectActio
       const query = action.stripQuery ? path.indexOf('?') : -1;
       if (query !== -1) path = path.slice(0, query);
     }
-    return `${scheme}://${host}${port}${path}`;
+    return `${scheme}://${host}${port}${path.charCodeAt(0) === slash ? '' : '/'}${path}`;
   };
 }

@@ -180,5 +180,7 @@ export function makeTlsRedirectEntry(parent: EntryParent): RouteEntry {
     statPrefix: '',
     perFilter: {},
   };
-  return new RouteEntry(route, parent, compileDirect(route, action), null);
+  // Unlike a redirect of the configuration this one keeps a port that is the default of the scheme it leaves.
+  const location = (headers: HeaderMap): string => `https://${headers.authority}${headers.path}`;
+  return new RouteEntry(route, parent, { kind: 'direct-response', status: 301, body: '', location }, null);
 }

@@ -230,14 +230,10 @@ export function compileRedirect(
   path: string,
   scope: CompileScope,
 ): RedirectAction {
-  const scheme = message.https_redirect ? 'https' : message.scheme_redirect || null;
-  if (scheme !== null && scheme !== 'http' && scheme !== 'https') {
-    throw new ConfigError(`${path}.scheme_redirect`, `only http and https are implemented, not '${scheme}'`);
-  }
   return {
     kind: 'redirect',
     status: redirectStatuses[message.response_code],
-    scheme,
+    scheme: message.https_redirect ? 'https' : message.scheme_redirect || null,
     host: message.host_redirect,
     port: requireRange(message.port_redirect, 0, 65_535, `${path}.port_redirect`),
     path: message.path_redirect ?? '',

@@ -126,7 +126,8 @@ export interface WeightedCluster {
 export interface RedirectAction {
   readonly kind: 'redirect';
   readonly status: number;
-  readonly scheme: 'http' | 'https' | null;
+  /** Null: the request's. */
+  readonly scheme: string | null;
   readonly host: string;
   /** 0: unchanged. */
   readonly port: number;
