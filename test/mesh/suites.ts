@@ -23,6 +23,7 @@ export const suites: readonly Suite[] = [
   { name: 'i-termination', modes: ['bare'] },
   { name: 'j-metrics', modes: ['default'] },
   { name: 'k-statistics', modes: ['bare'], onlyByName: 'differs from Envoy with an opened stats matcher' },
+  { name: 'l-tproxy', modes: ['bare'] },
   // Last: it gives istiod another authority for a while.
   { name: 'b-trust', modes: ['bare'] },
 ];
