@@ -94,6 +94,7 @@ function readIdentityEnvironment(variables: Variables) {
 function readCertificateEnvironment(variables: Variables) {
   return {
     caAddress: readText(variables, 'CA_ADDR', ''),
+    credentialFetcherType: readText(variables, 'CREDENTIAL_FETCHER_TYPE', 'JWT'),
     caProvider: readText(variables, 'CA_PROVIDER', 'Citadel'),
     caRoot: readText(variables, 'CA_ROOT_CA', ''),
     xdsRoot: readText(variables, 'XDS_ROOT_CA', ''),

@@ -121,7 +121,7 @@ export class CaClient implements CertificateAuthority {
     if (root !== '' && !isFile(root)) throw new Error(`invalid config - ${this.#address} missing a root certificate ${root}`);
     log.info(`Using CA ${this.#address} cert with ${root === '' ? 'system certs' : `certs: ${root}`}`);
     const client = findClientCertificate(this.#environment, null);
-    const channel = buildTlsChannel(this.#address, root, client, this.#serverName);
+    const channel = buildTlsChannel(this.#address, root, client, this.#serverName, this.#environment.compliancePolicy);
     return new Client(this.#address, channel.credentials, { ...options, ...channel.options });
   }
 

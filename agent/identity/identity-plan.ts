@@ -43,10 +43,18 @@ function areAllFiles(files: CertificateFiles): boolean {
 
 /** Rejects if the configuration contradicts itself or a needed file or socket is missing. */
 export async function planIdentity(environment: Environment): Promise<IdentityPlan> {
+  checkCredentialFetcher(environment.credentialFetcherType);
   const servesOnlyFiles = await findForeignServer(environment.workloadIdentitySocketFile);
   const { files, fromFiles } = chooseFiles(environment);
   const socketPath = servesOnlyFiles ? filesSocketPath : `${workloadSocketDirectory}/${defaultSocketName}`;
   return { servesOnlyFiles, fromFiles, files, socketPath };
+}
+
+/** Differs from pilot-agent, which can also get its token from Google's metadata server, on machines of Google's cloud. */
+function checkCredentialFetcher(type: string): void {
+  if (type === 'JWT' || type === '') return;
+  const known = type === 'GoogleComputeEngine' ? 'is not supported: mount a token of the service account' : 'is invalid';
+  throw new Error(`credential fetcher type "${type}" (CREDENTIAL_FETCHER_TYPE) ${known}`);
 }
 
 async function findForeignServer(socketName: string): Promise<boolean> {

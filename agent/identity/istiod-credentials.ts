@@ -9,6 +9,7 @@ import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { isFile } from './credential-files.ts';
 import { splitCertificates } from './secret.ts';
+import { restrictTls } from './tls-compliance.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 
 const log = new AgentLogger('default');
@@ -29,9 +30,11 @@ export function buildTlsChannel(
   rootPath: string,
   client: { readonly key: string; readonly certificate: string } | null,
   serverName: string,
+  compliancePolicy = '',
 ): ChannelSettings {
   const hasClient = client !== null && isFile(client.key) && isFile(client.certificate);
   const context = createSecureContext({
+    ...restrictTls(compliancePolicy),
     ...(rootPath === '' ? {} : { ca: readRoots(rootPath) }),
     ...(hasClient ? { key: readFileSync(client.key), cert: readFileSync(client.certificate) } : {}),
   });

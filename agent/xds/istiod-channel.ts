@@ -38,6 +38,7 @@ export function openIstiodChannel(environment: Environment, proxyConfig: ProxyCo
         findXdsRoot(environment, proxyConfig),
         findClientCertificate(environment, proxyConfig),
         environment.istiodSan,
+        environment.compliancePolicy,
       );
   const client = new Client(address, tls.credentials, { ...options, ...tls.options });
   return {
