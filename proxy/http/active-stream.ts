@@ -256,10 +256,18 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   /** From the codec: the stream is gone. */
-  onReset(_reason: StreamResetReason): void {
+  onReset(reason: StreamResetReason): void {
     if (this.#ended) return;
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
-    if (this.streamInfo.responseCodeDetails === '' || !this.#responseEnded) {
+    const { responseDetails = '' } = this.#encoder;
+    if (this.manager.isMultiplexed) {
+      if (responseDetails !== '' && reason !== 'remote-reset-no-error') {
+        this.streamInfo.responseCodeDetails = responseDetails;
+        this.streamInfo.setFlag(
+          reason === 'protocol-error' ? ResponseFlag.downstreamProtocolError : ResponseFlag.downstreamRemoteReset,
+        );
+      }
+    } else if (this.streamInfo.responseCodeDetails === '' || !this.#responseEnded) {
       this.streamInfo.setFlag(ResponseFlag.downstreamConnectionTermination);
       this.streamInfo.responseCodeDetails = 'downstream_remote_disconnect';
     }
@@ -312,9 +320,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   /** What the client is told of a stream that this side gives up. */
   #resetReason(): StreamResetReason {
-    const { responseFlags } = this.streamInfo;
-    if (this.requestHeaders?.method === 'CONNECT' && (responseFlags & tunnelFailures) !== 0) return 'connect-error';
-    return (responseFlags & ResponseFlag.upstreamProtocolError) === 0 ? 'local-reset' : 'protocol-error';
+    const hasFailed = (this.streamInfo.responseFlags & tunnelFailures) !== 0;
+    return this.requestHeaders?.method === 'CONNECT' && hasFailed ? 'connect-error' : 'local-reset';
   }
 
   // Flow control

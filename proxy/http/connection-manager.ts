@@ -9,6 +9,7 @@ import {
   type NetworkFilterCallbacks,
   type NetworkFilterFactory,
 } from '../network/filter.ts';
+import { type Flushable, scheduleFlush } from '../network/write-coalescing.ts';
 import { ActiveStream } from './active-stream.ts';
 import { chooseCodec } from './codec-choice.ts';
 import type { RequestDecoder, ResponseEncoder, ServerCodec, ServerConnectionCallbacks } from './codec.ts';
@@ -17,10 +18,6 @@ import { describeClientCert } from './forwarded-client-cert.ts';
 import { Http1ServerCodec } from './h1/server-codec.ts';
 import { createServerCodec } from './h2/server-codec.ts';
 import { buildManagerContext, type ManagerContext } from './manager-context.ts';
-
-/** SETTINGS (empty), then GOAWAY with HTTP_1_1_REQUIRED. */
-const http2Refusal = Buffer.from(`${'000000040000000000'}${'000008070000000000'}${'00000000'}${'0000000d'}`, 'hex');
-const servesHttp2: boolean = false;
 
 /** The connection manager of one downstream connection. */
 export class ConnectionManager implements NetworkFilter, ServerConnectionCallbacks {
@@ -80,10 +77,6 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
       return;
     }
     this.#peeked = null;
-    if (choice === 'http2' && !servesHttp2) {
-      this.#refuseHttp2();
-      return;
-    }
     this.isMultiplexed = choice === 'http2';
     this.#stats.onVersion(this.isMultiplexed ? 2 : 1);
     this.#codec = this.isMultiplexed
@@ -96,12 +89,6 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     this.#dispatching = true;
     codec.dispatch(data, endStream);
     this.#dispatching = false;
-  }
-
-  /** Differs from Envoy: HTTP/2 is not spoken yet; the client is told to use HTTP/1.1. */
-  #refuseHttp2(): void {
-    this.connection.write(http2Refusal, false);
-    this.connection.close('flush-write-and-delay', 'http2_not_supported');
   }
 
   onClose(event: CloseEvent): void {
@@ -165,6 +152,14 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     if (!this.isMultiplexed) this.#closing = true;
   }
 
+  /** No further request is taken; those under way are answered, then the connection ends. */
+  endRequests(): void {
+    this.#closing = true;
+    if (!this.isMultiplexed) return;
+    this.#codec?.goAway();
+    this.#isDrained = true;
+  }
+
   /**
    * No further request is wanted. HTTP/1 says so with its next response. HTTP/2 announces the end, goes on serving for the drain
    * timeout, so that requests which are on their way get through, and then takes none.
@@ -190,7 +185,9 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   /** Waits for the client to close, at most the configured time. */
   #closeDelayed(details: string): void {
     this.#stats.onDelayedClose();
-    this.connection.close('flush-write-and-delay', details);
+    const close = () => this.connection.close('flush-write-and-delay', details);
+    if (this.isMultiplexed) scheduleFlush(makeAfterFlush(close));
+    else close();
   }
 
   #onIdle(): void {
@@ -242,8 +239,20 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   }
 }
 
+/** HTTP/2 gathers the frames of one turn: what ends the connection waits for them. */
+function makeAfterFlush(action: () => void): Flushable {
+  return {
+    flush() {
+      action();
+      return false;
+    },
+    keep() {},
+  };
+}
+
 /** Builds the factory: once per filter chain and push. */
 export function buildConnectionManager(model: HttpConnectionManagerModel, context: NetworkFactoryContext): NetworkFilterFactory {
   const shared = buildManagerContext(model, context);
-  return callbacks => new ConnectionManager(shared, callbacks);
+  const create: NetworkFilterFactory = callbacks => new ConnectionManager(shared, callbacks);
+  return Object.assign(create, { countRefused: (lengthMs: number) => shared.stats.countRefused(lengthMs) });
 }

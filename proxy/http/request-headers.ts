@@ -48,6 +48,7 @@ export class RequestHeaderEdits {
       : this.#readForwardedFor(headers);
     if (!headers.has('x-forwarded-proto')) headers.add('x-forwarded-proto', isTls ? 'https' : 'http');
     if (model.appendXForwardedPort && !headers.has('x-forwarded-port')) addForwardedPort(headers, info);
+    if (model.via !== '') headers.has('via') ? appendVia(headers, model.via) : headers.add('via', model.via);
     const isInternal = isSingle && address !== null && this.#isInternalAddress(address);
     const isEdge = !isInternal && model.useRemoteAddress;
     if (isInternal) headers.add('x-envoy-internal', 'true');
@@ -55,7 +56,6 @@ export class RequestHeaderEdits {
     if (isEdge && address !== null) headers.set('x-envoy-external-address', address);
     if (model.generateRequestId) setRequestId(headers, isEdge, model);
     applyClientCert(headers, info.tls, model.forwardClientCert, describeCert);
-    if (model.via !== '') headers.has('via') ? appendVia(headers, model.via) : headers.add('via', model.via);
     setScheme(headers, model, isTls);
     return address === null || (info.remoteAddress.kind === 'socket' && info.remoteAddress.address === address) ? null : address;
   }

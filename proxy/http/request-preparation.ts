@@ -4,6 +4,7 @@ import type { ActiveStream } from './active-stream.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { NamedFactory } from './filter-chain.ts';
 import type { HeaderMap } from './header-map.ts';
+import { isGrpcContentType } from './local-reply.ts';
 import { normalizeRequestPath, stripHostPort, stripTrailingHostDot } from './path-normalization.ts';
 import { decideTracing } from './request-id.ts';
 import { isUpgrade } from './request-headers.ts';
@@ -69,7 +70,8 @@ export class RequestPreparation {
     const normalized = normalizeRequestPath(headers.path, model);
     headers.path = normalized.path;
     if (normalized.action === 'forward') return true;
-    if (normalized.action === 'reject') {
+    // A client of gRPC follows no redirect.
+    if (normalized.action === 'reject' || isGrpcContentType(headers.get('content-type'))) {
       stats.counter('downstream_rq_failed_path_normalization').inc();
       this.#refuse(400, 'path_normalization_failed');
       return false;
@@ -141,7 +143,7 @@ export class RequestPreparation {
     if (found !== undefined) return found;
     if (isConnect && route === null) return filters;
     stats.counter('downstream_rq_ws_on_non_ws_route').inc();
-    this.#manager.closeAfterResponse();
+    this.#manager.endRequests();
     this.#stream.sendLocalReply({ status: 403, body: '', details: 'upgrade_failed', flags: 0, grpcStatus: null });
     return null;
   }

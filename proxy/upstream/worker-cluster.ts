@@ -29,7 +29,7 @@ export interface UpstreamServices {
   readonly clusterCounters: ClusterCounters;
   readonly connect: Connector;
   readonly createHttp1Codec: Http1CodecFactory;
-  readonly createHttp2Codec: Http2CodecFactory | null;
+  readonly createHttp2Codec: Http2CodecFactory;
   /** Upstream network filters of a cluster, by the worker's manifest. */
   readonly buildNetworkFilters: (models: readonly FilterModel[]) => readonly NetworkFilterFactory[];
   readonly report: (message: WorkerToMain) => void;
@@ -83,7 +83,7 @@ export class WorkerCluster implements Cluster {
   }
 
   createHttp2Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
-    return (this.services.createHttp2Codec as Http2CodecFactory)(connection, this.#shareHttp2Options(), callbacks);
+    return this.services.createHttp2Codec(connection, this.#shareHttp2Options(), callbacks);
   }
 
   /** Counts a connection from its beginning, and brings the statistics of its codec. */

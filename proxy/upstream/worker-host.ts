@@ -115,10 +115,6 @@ export class WorkerHost implements Host, BalancedHost {
   }
 
   newStream(options: StreamOptions, decoder: ResponseDecoder, callbacks: PoolCallbacks): PoolHandle | null {
-    if (this.cluster.services.createHttp2Codec === null && this.#kindOf(options) !== 'http1') {
-      callbacks.onPoolFailure('local-connection-failure', 'HTTP/2 upstream connections are not supported');
-      return null;
-    }
     return this.#findPool(options).newStream(decoder, callbacks);
   }
 

@@ -10,6 +10,7 @@ import type { FilterModel } from '../config/model/listener.ts';
 import { httpFilters, networkFilters } from '../extensions/worker-manifest.ts';
 import type { WorkerServices } from '../http/filter.ts';
 import { createClientCodec as createHttp1Codec, defaultClientCodecOptions } from '../http/h1/client-codec.ts';
+import { createClientCodec as createHttp2Codec } from '../http/h2/client-codec.ts';
 import { WorkerListeners } from '../listener/worker-listeners.ts';
 import type { NetworkFilterFactory } from '../network/filter.ts';
 import { setConnectionIdRange } from '../network/connection-record.ts';
@@ -73,7 +74,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     connect: createConnector(contexts, timers),
     createHttp1Codec: (connection, options, callbacks) =>
       createHttp1Codec(connection, { ...defaultClientCodecOptions, ...options }, callbacks),
-    createHttp2Codec: null,
+    createHttp2Codec,
     buildNetworkFilters: models => models.map(model => buildUpstreamFilter(model)),
     report: post,
     random: Math.random,

@@ -1,5 +1,5 @@
 /** The bootstrap that both proxies get: one lane (listener, cluster, upstream, access log) per case, and one for the probe. */
-import type { ParityCase } from './parity-case.ts';
+import type { LaneConfiguration } from './parity-case.ts';
 
 const v3 = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 const hcmType = 'filters.network.http_connection_manager.v3.HttpConnectionManager';
@@ -11,7 +11,7 @@ const logFormat =
 
 /** What a case needs while it runs on one proxy. */
 export interface Lane {
-  readonly case: ParityCase;
+  readonly case: LaneConfiguration;
   readonly logPath: string;
   readonly upstreamPort: number;
   /** 0: the case has no second upstream. */

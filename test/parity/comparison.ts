@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
 import { findEnvoy } from '../support/envoy-binary.ts';
 import { getAdmin, ownCommand, type ProxyProcess, startProxy } from '../support/proxy-process.ts';
-import { buildBootstrap, laneName, probeListener } from './bootstrap.ts';
+import { buildBootstrap, type Lane, laneName, probeListener } from './bootstrap.ts';
 import { Exchange, normalize, readLog, type Seen } from './exchange.ts';
 import type { Outcome, ParityCase } from './parity-case.ts';
 import { Probe } from './probe.ts';
@@ -33,14 +33,27 @@ export async function readListenerPorts(proxy: ProxyProcess): Promise<Map<string
   );
 }
 
-async function runAll(
+/** The ends of one case on one proxy. */
+export interface CaseExchange {
+  openLane(logPath: string): Promise<Lane>;
+  run(listenerPort: number, probe: Probe): Promise<Seen>;
+  close(): void;
+}
+
+interface NamedCase {
+  readonly name: string;
+  readonly differs?: string;
+}
+
+async function runAll<C extends NamedCase>(
   name: string,
   command: { command: string; args?: string[] },
-  cases: readonly ParityCase[],
+  cases: readonly C[],
+  open: (parityCase: C) => CaseExchange,
   folder: string,
   atOnce = lanesAtOnce,
 ): Promise<Run> {
-  const exchanges = cases.map(parityCase => new Exchange(parityCase));
+  const exchanges = cases.map(open);
   const lanes = await Promise.all(exchanges.map((exchange, index) => exchange.openLane(join(folder, `${name}-${index}.log`))));
   const seen: Seen[] = [];
   let proxy: ProxyProcess | null = null;
@@ -51,7 +64,7 @@ async function runAll(
     const probe = new Probe(ports.get(probeListener) as number);
     for (let from = 0; from < exchanges.length; from += atOnce) {
       const batch = exchanges.slice(from, from + atOnce);
-      const run = (exchange: Exchange, index: number) => exchange.run(ports.get(laneName(from + index)) as number, probe);
+      const run = (exchange: CaseExchange, index: number) => exchange.run(ports.get(laneName(from + index)) as number, probe);
       seen.push(...(await Promise.all(batch.map(run))));
     }
     // The clients are gone: what they leave behind is logged before the proxy is told to end.
@@ -67,19 +80,29 @@ async function runAll(
 
 /** One subtest; `PARITY_CASE` selects cases by a part of their name. */
 export function compareWithEnvoy(t: Test, title: string, cases: readonly ParityCase[]): void {
+  compareExchanges(t, title, cases, parityCase => new Exchange(parityCase));
+}
+
+/** The same for cases whose ends are others: `open` makes them, once for each proxy. */
+export function compareExchanges<C extends NamedCase>(
+  t: Test,
+  title: string,
+  cases: readonly C[],
+  open: (parityCase: C) => CaseExchange,
+): void {
   const envoy = findEnvoy();
   const options = { skip: envoy === null && 'no Envoy binary (npm run mesh -- tools)', timeout: 300_000 };
   t.test(title, options, async t => {
     const folder = mkdtempSync(join(tmpdir(), 'parity-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     const selected = cases.filter(({ name }) => name.includes(process.env.PARITY_CASE ?? ''));
-    const run = async (cases: readonly ParityCase[], name: string, atOnce: number) => {
-      const expected = await runAll(`envoy${name}`, { command: envoy as string }, cases, folder, atOnce);
-      const actual = await runAll(`own${name}`, ownCommand(), cases, folder, atOnce);
+    const run = async (cases: readonly C[], name: string, atOnce: number) => {
+      const expected = await runAll(`envoy${name}`, { command: envoy as string }, cases, open, folder, atOnce);
+      const actual = await runAll(`own${name}`, ownCommand(), cases, open, folder, atOnce);
       t.ok(actual.survived, 'the proxy survived');
       return { expected: expected.outcomes, actual: actual.outcomes };
     };
-    let pending = selected;
+    let pending: readonly C[] = selected;
     for (let repetition = 0; pending.length > 0; repetition++) {
       const { expected, actual } = await run(pending, `-${repetition}`, repetition === 0 ? lanesAtOnce : repeatedLanesAtOnce);
       const isLast = repetition === repetitions;

@@ -1,17 +1,5 @@
-/** One exchange that Envoy and this proxy must handle alike. Texts are bytes in latin1. */
-export interface ParityCase {
-  readonly name: string;
-  /** Sent on one downstream connection; a list is sent piece by piece, each when everything before it has come to rest. */
-  readonly send: string | readonly string[];
-  /** Ends the client's direction after sending. */
-  readonly halfClose?: boolean;
-  /**
-   * What the upstream does with each request head it has read; the default answers `200` with the body `ok`. A list holds one
-   * behaviour per head, over all connections; its last one repeats.
-   */
-  readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
-  /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
-  readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
+/** What a case changes in the bootstrap of its lane. */
+export interface LaneConfiguration {
   /**
    * The route's settings, merged into the one route of the bootstrap. In texts of the configuration `$lane` is the cluster;
    * `$port` and `$second_port` are the ports of the upstreams.
@@ -31,6 +19,22 @@ export interface ParityCase {
   readonly listener?: object;
   /** HTTP filters in front of the router. */
   readonly filters?: readonly object[];
+}
+
+/** One exchange that Envoy and this proxy must handle alike. Texts are bytes in latin1. */
+export interface ParityCase extends LaneConfiguration {
+  readonly name: string;
+  /** Sent on one downstream connection; a list is sent piece by piece, each when everything before it has come to rest. */
+  readonly send: string | readonly string[];
+  /** Ends the client's direction after sending. */
+  readonly halfClose?: boolean;
+  /**
+   * What the upstream does with each request head it has read; the default answers `200` with the body `ok`. A list holds one
+   * behaviour per head, over all connections; its last one repeats.
+   */
+  readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
+  /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
+  readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
   /** The exchange is over no earlier than when the client has read this. */
   readonly until?: RegExp;
   /** Why Envoy and this proxy differ on purpose: then the case asserts that they do. */

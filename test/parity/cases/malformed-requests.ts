@@ -86,5 +86,4 @@ export const malformedRequests: readonly ParityCase[] = [
   { name: '101 headers', send: `GET / HTTP/1.1\r\n${host}${'a: b\r\n'.repeat(100)}\r\n` },
   { name: '100 headers', send: `GET / HTTP/1.1\r\n${host}${'a: b\r\n'.repeat(99)}\r\n` },
   { name: 'pseudo header as a name', send: `GET / HTTP/1.1\r\n${host}:path: /x\r\n\r\n` },
-  { name: 'HTTP/2 preface', send: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', differs: 'HTTP/2 is refused with GOAWAY, not spoken' },
 ];

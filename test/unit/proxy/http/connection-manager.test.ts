@@ -176,15 +176,6 @@ t.test('an upgrade nobody configured is refused', async t => {
   );
 });
 
-t.test('an HTTP/2 client is told to speak HTTP/1.1', async t => {
-  const fixture = makeFixture();
-  fixture.send('PRI * HT');
-  t.equal(fixture.written, '');
-  fixture.send('TP/2.0\r\n\r\nSM\r\n\r\n');
-  t.equal(Buffer.from(fixture.written, 'latin1').toString('hex'), '000000040000000000000008070000000000000000000000000d');
-  t.not(fixture.closed, null);
-});
-
 t.test('100-continue is answered here unless it is proxied', async t => {
   const fixture = makeFixture();
   fixture.send('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi');
