@@ -20,6 +20,8 @@ export type AgentSetup = {
   readonly args?: readonly string[];
   /** Path to content, relative to the agent's working directory; they replace what is there by default. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Makes what is more than files, in that directory. */
+  readonly prepare?: (folder: string) => void | Promise<void>;
 };
 
 export type AgentProcess = {
@@ -35,7 +37,7 @@ export type AgentProcess = {
 /** Starts an agent; by default nobody is at istiod's address. */
 export async function startAgent(
   t: Tap,
-  { variables = {}, config = {}, args = [], files = {} }: AgentSetup = {},
+  { variables = {}, config = {}, args = [], files = {}, prepare }: AgentSetup = {},
 ): Promise<AgentProcess> {
   // The path of a Unix socket has at most 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'agent-'));
@@ -51,6 +53,7 @@ export async function startAgent(
     writeFileSync(join(folder, path), content);
   }
   chmodSync(join(folder, 'proxy'), 0o755);
+  await prepare?.(folder);
   const proxyConfig = {
     discoveryAddress: `127.0.0.1:${await findFreePort()}`,
     binaryPath: join(folder, 'proxy'),

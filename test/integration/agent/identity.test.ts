@@ -2,14 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
-import { Client, type ClientDuplexStream, credentials, Metadata, status } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import t from 'tap';
 import { CertificateAuthority } from '../../../demo/certificate-authority.ts';
-import { decodeMessage, encodeMessage } from '../../../protos/messages.ts';
 import { findFreePort } from '../../support/proxy-process.ts';
 import { waitFor } from '../wait.ts';
 import { type AgentProcess, type AgentSetup, meshAuthority, startAgent } from './agent-process.ts';
 import { Istiod } from './istiod.ts';
+import { watchSecret } from './secret-client.ts';
 
 type Tap = Parameters<typeof startAgent>[0];
 
@@ -21,34 +21,6 @@ async function startWithIstiod(t: Tap, setup: AgentSetup = {}, certificateTtlMs?
   const variables = { ISTIOD_SAN: 'istiod.istio-system.svc', CA_ADDR: `127.0.0.1:${port}`, ...setup.variables };
   const agent = await startAgent(t, { ...setup, variables, config: { discoveryAddress: `127.0.0.1:${port}`, ...setup.config } });
   return { istiod, agent };
-}
-
-/** Reads one secret over the agent's socket, and each new version. */
-function watchSecret(t: Tap, agent: AgentProcess, name: string): { readonly versions: readonly string[] } {
-  const socket = join(agent.folder, 'var/run/secrets/workload-spiffe-uds/socket');
-  const client = new Client(`unix:${socket}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
-  const passBytes = (bytes: Buffer): Buffer => bytes;
-  const path = '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets';
-  const stream: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest(path, passBytes, passBytes, new Metadata());
-  t.teardown(() => {
-    stream.cancel();
-    client.close();
-  });
-  const versions: string[] = [];
-  const ask = (nonce: string): void => {
-    const request = { type_url: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret', resource_names: [name] };
-    stream.write(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', { ...request, response_nonce: nonce }));
-  };
-  stream.on('error', () => {});
-  stream.on('data', (bytes: Buffer) => {
-    const { nonce, resources } = decodeMessage('envoy.service.discovery.v3.DiscoveryResponse', bytes);
-    const secret = decodeMessage('envoy.extensions.transport_sockets.tls.v3.Secret', resources[0].value);
-    const source = secret.tls_certificate?.certificate_chain ?? secret.validation_context?.trusted_ca;
-    versions.push(Buffer.from(source?.inline_bytes ?? '').toString());
-    ask(nonce);
-  });
-  ask('');
-  return { versions };
 }
 
 /** The agent's `cert_expiry_seconds` and the like. */
