@@ -1,8 +1,9 @@
 /**
  * The reflected root, built for a quick start: names first, the fields of a message when something looks at them, its encoder
- * and decoder when they are called. Of 600 messages a proxy uses 100; protobufjs by itself prepares all, five functions each.
+ * and decoder when they are called often. Of 600 messages a proxy uses 100; protobufjs by itself prepares all, five functions each.
  */
 import protobuf from 'protobufjs/light.js';
+import { createMessageClass, decodeFields, encodeFields } from './field-codec.ts';
 
 type MessageJson = {
   readonly fields?: { readonly [name: string]: protobuf.IField & { readonly keyType?: string } };
@@ -22,6 +23,8 @@ interface Internals {
 }
 
 const edition = 'proto3';
+/** A function for one message type is worth its compilation from then on. */
+const callsUntilGenerated = 100;
 /** The types whose fields nobody has looked at. */
 const unread = new WeakMap<protobuf.Type, MessageJson>();
 const fieldTables = new WeakMap<protobuf.Type, { [name: string]: protobuf.Field }>();
@@ -37,25 +40,44 @@ class LazyType extends protobuf.Type {
     return hasOwn(this.nested, name) ? (this.nested?.[name] ?? null) : null;
   }
 
-  override encode(message: object, writer?: protobuf.Writer): protobuf.Writer {
+  #encoded = 0;
+  #decoded = 0;
+
+  override encode(message: object, writer?: protobuf.Writer, depth?: number): protobuf.Writer {
+    if (++this.#encoded < callsUntilGenerated) return encodeFields(this, message, writer, depth);
     const generate = protobuf.encoder(this) as unknown as (context: object) => protobuf.Type['encode'];
     this.encode = generate({ Writer: protobuf.Writer, types: listFieldTypes(this), util: protobuf.util });
-    return this.encode(message as never, writer);
+    return (this.encode as LazyType['encode'])(message, writer, depth);
   }
 
-  override decode(...args: Parameters<protobuf.Type['decode']>): protobuf.Message {
+  /** protobufjs's functions take arguments of their own between each other: end of a group, depth, and the message so far. */
+  override decode(
+    source: protobuf.Reader | Uint8Array,
+    length?: number,
+    group?: number,
+    depth?: number,
+    into?: object | null,
+  ): protobuf.Message {
+    if (++this.#decoded < callsUntilGenerated) return decodeFields(this, source, length, depth, into);
     const generate = protobuf.decoder(this) as unknown as (context: object) => protobuf.Type['decode'];
     const context = { Reader: protobuf.Reader, types: listFieldTypes(this), util: protobuf.util, C: this.ctor };
     this.decode = generate(context);
-    // Generated decoders take arguments of their own between each other (group ends, depth).
-    return this.decode(...args);
+    return (this.decode as LazyType['decode'])(source, length, group, depth, into);
   }
 }
 
 Object.defineProperty(LazyType.prototype, 'constructor', { value: protobuf.Type });
 
 // Accessors, where the base class has properties that its constructor sets.
+const classProperty = Object.getOwnPropertyDescriptor(protobuf.Type.prototype, 'ctor') as PropertyDescriptor;
 Object.defineProperties(LazyType.prototype, {
+  ctor: {
+    get(this: protobuf.Type & { _ctor?: unknown }) {
+      if (!this._ctor) classProperty.set?.call(this, createMessageClass(this));
+      return this._ctor;
+    },
+    set: classProperty.set,
+  },
   fields: {
     get(this: protobuf.Type) {
       readFields(this);
