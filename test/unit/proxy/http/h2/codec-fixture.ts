@@ -37,7 +37,7 @@ export interface Stats {
   readonly codec: Http2CodecStats;
 }
 
-function makeStats(): Stats {
+export function makeStats(): Stats {
   const counts = new Map<string, number>();
   const add = (name: string, amount: number) => counts.set(name, (counts.get(name) ?? 0) + amount);
   const metric = (name: string) => ({
@@ -87,7 +87,7 @@ export interface CodecSetup {
   readonly hello?: Buffer;
 }
 
-function makeOptions(setup: CodecSetup, stats: Stats): Http2Options {
+export function makeOptions(setup: CodecSetup, stats: Stats): Http2Options {
   return {
     protocol: { ...envoyDefaults, ...setup.protocol },
     maxHeadersBytes: 60 * 1024,
