@@ -16,7 +16,9 @@ type Outcome = { readonly code: number | null; readonly output: string; readonly
 async function run(...argv: readonly string[]): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'command-'));
   try {
-    const child = spawn(process.execPath, [main, ...argv], { env: { PATH: process.env.PATH, NODE_V8_COVERAGE: folder } });
+    // Without the hooks of the test runner.
+    const command = ['-u', 'NODE_OPTIONS', process.execPath, main, ...argv];
+    const child = spawn('env', command, { env: { PATH: process.env.PATH, NODE_V8_COVERAGE: folder } });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', chunk => {
