@@ -86,11 +86,22 @@ export function compileReplacement(pattern: string, substitution: string): (text
   return text => compiled.matcher(text).replaceAll(template);
 }
 
+/** Literals, anchors and alternatives: JavaScript and RE2 read them alike, and without repetition there is no backtracking. */
+const plainSearch = /^(?:[A-Za-z0-9_\-/:;,=^$|() ]|\\[./\-_])*$/;
+
 /**
  * Compiles a pattern into a predicate that looks for it anywhere.
  * @throws Error if the syntax is not RE2's
  */
 export function compileRegexSearch(pattern: string): TextPredicate {
+  if (plainSearch.test(pattern)) {
+    try {
+      const regex = new RegExp(pattern);
+      return text => regex.test(text);
+    } catch {
+      // The engine tells what is wrong.
+    }
+  }
   const compiled = RE2JS.compile(toHeaderText(pattern));
   return text => compiled.matcher(text).find();
 }

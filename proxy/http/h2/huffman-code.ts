@@ -28,7 +28,6 @@ function assignCodes(): void {
     code *= 2;
   }
 }
-assignCodes();
 
 /**
  * The decoder is a state machine over half bytes. A state is an inner node of the code's tree, 0 the root; a step leads to
@@ -72,13 +71,22 @@ function buildSteps(): void {
   }
   for (let node = 0, depth = 0; depth < 8; depth++, node = tree[node][1]) accepting[node] = 1;
 }
-buildSteps();
+
+let isPrepared = false;
+
+/** At first use: most proxies start long before their first HTTP/2 connection. */
+function prepareTables(): void {
+  isPrepared = true;
+  assignCodes();
+  buildSteps();
+}
 
 /** Grows to the longest string decoded; one per thread, used within a call. */
 let scratch = Buffer.allocUnsafeSlow(4096);
 
 /** The text (latin1) of a coded string `data[from, end)`, or null if the coding is invalid. */
 export function decodeHuffman(data: Buffer, from: number, end: number): string | null {
+  if (!isPrepared) prepareTables();
   // The shortest code has five bits.
   const most = Math.floor(((end - from) * 8) / 5);
   if (most > scratch.length) scratch = Buffer.allocUnsafeSlow(most * 2);
@@ -109,6 +117,7 @@ export function huffmanLength(text: string): number {
 
 /** Writes the coded text to `out` at `offset` and returns the offset behind it. */
 export function encodeHuffman(text: string, out: Buffer, offset: number): number {
+  if (!isPrepared) prepareTables();
   let at = offset;
   // Bits not written yet, fewer than eight between symbols.
   let pending = 0;

@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js';
 import t from 'tap';
-import { compileRegex, compileReplacement } from '../../../../proxy/matching/regex.ts';
+import { compileRegex, compileRegexSearch, compileReplacement } from '../../../../proxy/matching/regex.ts';
 
 const patterns = [
   'vhost\\..*\\.route\\..*', 'a?b', 'ab?c', 'ab*', 'ab{0,1}c', 'ab+', 'a|b', '(a|b)c', '(?i)abc', 'a\\.b', '.*', '.+', 'a.*', '.*a', '.*a.*',
@@ -29,4 +29,30 @@ t.test('a pattern that is no RE2 is refused', async t => {
 
 t.test('substitutions name groups by backslash', async t => {
   t.equal(compileReplacement('^/a/([^/]+)/(.*)$', '/\\2/\\1?$')('/a/b/c'), '/c/b?$');
+});
+
+t.test('searches agree with the engine', async t => {
+  const searches = [
+    'a',
+    '^a',
+    'a$',
+    '^(a|b)\\.(b|c)$',
+    '^(v|c).*x',
+    'b|',
+    '()',
+    '(a|^b)c',
+    'a\\.b',
+    '^$',
+    'x+',
+    '^(cluster|vhost\\.a)',
+  ];
+  for (const pattern of [...searches, ...patterns]) {
+    const predicate = compileRegexSearch(pattern);
+    const engine = RE2JS.compile(pattern);
+    for (const text of [...texts, 'a.c', 'b.b', 'b.bc']) {
+      t.equal(predicate(text), engine.matcher(text).find(), `${pattern} in ${JSON.stringify(text)}`);
+    }
+  }
+  t.throws(() => compileRegexSearch('(a'), /missing closing/);
+  t.throws(() => compileRegexSearch('a)'), /unexpected/);
 });
