@@ -49,6 +49,8 @@ export const rootMessages = [
   'envoy.extensions.filters.http.lua.v3.Lua',
   'envoy.extensions.filters.http.stateful_session.v3.StatefulSession',
   'envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute',
+  'envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState',
+  'envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState',
   'envoy.extensions.filters.http.wasm.v3.Wasm',
   'envoy.extensions.filters.network.wasm.v3.Wasm',
   'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',

@@ -18,6 +18,7 @@ import { grpcStatsFilter } from './filters/http/grpc-stats/config.ts';
 import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
+import { statefulSessionFilter } from './filters/http/stateful-session/config.ts';
 import { denyingNetworkFilters } from './filters/network/deny/config.ts';
 import { mongoProxyFilter } from './filters/network/mongo-proxy/config.ts';
 import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
@@ -39,6 +40,7 @@ export const extensions: Extensions = {
     istioStatsHttpFilter,
     peerMetadataFilter,
     routerFilter,
+    statefulSessionFilter,
     ...denyingHttpFilters,
   ],
   networkFilters: [

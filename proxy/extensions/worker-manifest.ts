@@ -11,6 +11,7 @@ import { createFaultFilter } from './filters/http/fault/fault-filter.ts';
 import { createGrpcStatsFilter } from './filters/http/grpc-stats/grpc-stats-filter.ts';
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
+import { createStatefulSessionFilter } from './filters/http/stateful-session/stateful-session-filter.ts';
 import { buildDenyNetworkFilter } from './filters/network/deny/deny-filter.ts';
 import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
 import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
@@ -44,5 +45,6 @@ export const httpFilters: HttpFilterBuilders = {
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
   'envoy.filters.http.rbac': buildDenyFilter,
   'envoy.filters.http.router': createRouterFilterFactory,
+  'envoy.filters.http.stateful_session': createStatefulSessionFilter,
   'istio.stats': createIstioStatsFilter,
 };

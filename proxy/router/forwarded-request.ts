@@ -335,6 +335,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.info.upstreamRequestAttemptCount = this.#attemptCount;
     this.flow.resumeDownstream();
     // The cluster may have been replaced or removed since.
+    this.#selection.overrideHost = null;
     const cluster = this.config.context.services.clusters.find(this.cluster.name);
     const host = cluster?.chooseHost(this.#selection) ?? null;
     if (cluster === null || host === null) {

@@ -4,6 +4,7 @@
  * Source: Envoy's `RouteAction.HashPolicy`; hashes are xxHash64 with seed 0, combined by rotating.
  */
 import type { HashPolicy } from '../config/model/route.ts';
+import { findCookie, formatSetCookie } from '../http/cookies.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import { compileReplacement } from '../matching/regex.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
@@ -20,27 +21,11 @@ export interface RequestHash {
 export type HashPolicyList = (headers: HeaderMap, downstream: ConnectionInfo | null) => RequestHash | null;
 type Policy = (headers: HeaderMap, downstream: ConnectionInfo | null, cookies: string[]) => bigint | null;
 
-function findCookie(headers: HeaderMap, name: string): string | null {
-  for (const header of headers.getAll('cookie')) {
-    for (const part of header.split(';')) {
-      const equals = part.indexOf('=');
-      if (equals === -1 || part.slice(0, equals).trim() !== name) continue;
-      const value = part.slice(equals + 1).trim();
-      return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-    }
-  }
-  return null;
-}
-
 /** As Envoy makes them: the hash of both addresses and the time, in hex. */
 function generateCookie(policy: Extract<HashPolicy, { kind: 'cookie' }>, downstream: ConnectionInfo | null): [string, string] {
   const seed = `${JSON.stringify(downstream?.remoteAddress ?? '')}${JSON.stringify(downstream?.localAddress ?? '')}${process.hrtime.bigint()}`;
   const value = hashText(seed).toString(16).padStart(16, '0');
-  let cookie = `${policy.name}="${value}"`;
-  if (policy.ttlMs !== null && policy.ttlMs > 0) cookie += `; Max-Age=${Math.floor(policy.ttlMs / 1000)}`;
-  if (policy.path !== '') cookie += `; Path=${policy.path}`;
-  for (const { name, value: attribute } of policy.attributes) cookie += attribute === '' ? `; ${name}` : `; ${name}=${attribute}`;
-  return [value, `${cookie}; HttpOnly`];
+  return [value, formatSetCookie(policy, value)];
 }
 
 function compilePolicy(policy: HashPolicy): Policy {

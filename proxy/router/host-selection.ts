@@ -5,7 +5,8 @@ import { readOwnAddress } from '../http/forwarded-for.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
-import type { LoadBalancerContext } from '../upstream/cluster-manager.ts';
+import type { LoadBalancerContext, OverrideHost } from '../upstream/cluster-manager.ts';
+import { overrideHostKey } from '../upstream/stream-options.ts';
 import type { HostView } from '../upstream/views.ts';
 import type { RetryState } from './retry-state.ts';
 import type { ForwardEntry } from './route-entry.ts';
@@ -26,6 +27,8 @@ export class HostSelection implements LoadBalancerContext {
   readonly metadataMatch: Metadata | null;
   /** To be set in the response. */
   readonly cookies: readonly string[];
+  /** Of the first attempt; retries choose freely. */
+  overrideHost: OverrideHost | null;
   retryState: RetryState | null = null;
   mirrors: readonly Mirror[] = noMirrors;
   readonly #info: StreamInfo;
@@ -37,6 +40,7 @@ export class HostSelection implements LoadBalancerContext {
     this.headers = headers;
     this.metadataMatch = entry.model.metadataMatch;
     this.#info = info;
+    this.overrideHost = (info.getFilterState(overrideHostKey) as OverrideHost | undefined) ?? null;
   }
 
   get downstream(): ConnectionInfo {

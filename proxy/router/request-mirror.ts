@@ -102,6 +102,7 @@ function makeContext(headers: HeaderMap, info: StreamInfo): LoadBalancerContext 
     metadataMatch: null,
     shouldSelectAnotherHost: () => false,
     hostSelectionMaxAttempts: 0,
+    overrideHost: null,
     triedPriorities: null,
   };
 }

@@ -25,6 +25,13 @@ export interface Cluster extends ClusterView {
   readonly resources: ResourceManager;
 }
 
+/** A host asked for by its address, as `ip:port`. */
+export interface OverrideHost {
+  readonly address: string;
+  /** There is no other host for this request. */
+  readonly strict: boolean;
+}
+
 /** Per-request input of load balancing. */
 export interface LoadBalancerContext {
   /** Of the route's hash policy; null if there is none. */
@@ -35,6 +42,8 @@ export interface LoadBalancerContext {
   /** Asked of a chosen host; true chooses again, at most `hostSelectionMaxAttempts` times. */
   shouldSelectAnotherHost(host: HostView): boolean;
   readonly hostSelectionMaxAttempts: number;
+  /** The host that a filter asks for; null: any. */
+  readonly overrideHost: OverrideHost | null;
   /** Priorities already tried, for previous_priorities; null: not in use. */
   readonly triedPriorities: readonly number[] | null;
 }

@@ -11,6 +11,8 @@ import type { Host, StreamOptions } from './cluster-manager.ts';
 export const applicationProtocolsKey = 'envoy.network.application_protocols';
 /** string: the server name to ask for (auto_sni). */
 export const upstreamServerNameKey = 'envoy.network.upstream_server_name';
+/** OverrideHost: the host of a session (stateful_session). */
+export const overrideHostKey = 'envoy.network.upstream_override_host';
 /** readonly string[]: names of which the upstream's certificate must have one (auto_san_validation). */
 export const upstreamSubjectAltNamesKey = 'envoy.network.upstream_subject_alt_names';
 

@@ -1,6 +1,6 @@
 /** One cluster on one worker: hosts by priority and locality, the balancer over them, limits and counters. */
-import type { Address } from '../config/model/address.ts';
-import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
+import { type Address, formatAddress } from '../config/model/address.ts';
+import type { ClusterModel, HostModel, HostSetModel } from '../config/model/cluster.ts';
 import type { FilterModel } from '../config/model/listener.ts';
 import type { ClientCodec, ClientConnectionCallbacks } from '../http/codec.ts';
 import { Http2CodecStats } from '../http/h2/codec-stats.ts';
@@ -10,7 +10,7 @@ import type { NetworkFilterFactory } from '../network/filter.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { WorkerToMain } from '../workers/messages.ts';
-import type { Cluster, LoadBalancerContext } from './cluster-manager.ts';
+import type { Cluster, LoadBalancerContext, OverrideHost } from './cluster-manager.ts';
 import { WorkerClusterStats } from './cluster-stats.ts';
 import type { BalancedLocality } from './load-balancer/balanced-host.ts';
 import { LoadBalancer } from './load-balancer/load-balancer.ts';
@@ -37,6 +37,7 @@ export interface UpstreamServices {
   readonly random: () => number;
 }
 
+const defaultOverrideStatus: readonly HostModel['health'][] = ['unknown', 'healthy', 'degraded'];
 const defaultOverprovisioningFactor = 140;
 /** Of responses over HTTP/2; Envoy's defaults. */
 const maxHeadersBytes = 60 * 1024;
@@ -53,6 +54,7 @@ export class WorkerCluster implements Cluster {
   hostSet: HostSetModel | null = null;
   #stats: WorkerClusterStats | null = null;
   #http2Options: Http2Options | null = null;
+  /** By `ip:port` or path. */
   #hosts = new Map<string, WorkerHost>();
   /** There is always a priority 0, be it empty. */
   #priorities: BalancedLocality<WorkerHost>[][] = [[]];
@@ -112,6 +114,10 @@ export class WorkerCluster implements Cluster {
   /** Null if no host can serve. */
   chooseHost(context: LoadBalancerContext): WorkerHost | null {
     if (this.#originalDestination !== null) return this.#originalDestination.choose(context);
+    if (context.overrideHost !== null) {
+      const asked = this.#findOverrideHost(context.overrideHost);
+      if (asked !== null || context.overrideHost.strict) return asked;
+    }
     const balancer = this.#balancer ?? this.#rebalance();
     const hash = typeof context.hash === 'number' ? BigInt(context.hash) : context.hash;
     let host: WorkerHost | null = null;
@@ -127,6 +133,13 @@ export class WorkerCluster implements Cluster {
     return host;
   }
 
+  /** Null if it is gone, or not in a state that overrides may choose. */
+  #findOverrideHost({ address }: OverrideHost): WorkerHost | null {
+    const host = this.#hosts.get(address);
+    const { overrideHostStatus = defaultOverrideStatus } = this.model.loadBalancer;
+    return host !== undefined && overrideHostStatus.includes(host.status) ? host : null;
+  }
+
   /** Replaces the hosts. One that stays keeps its pools and its load; one that leaves finishes what it carries. */
   setHosts(set: HostSetModel): void {
     const hosts = new Map<string, WorkerHost>();
@@ -134,7 +147,7 @@ export class WorkerCluster implements Cluster {
     for (const { hosts: models, region, zone, subZone, priority, weight } of set.localities) {
       const placement = { locality: { region, zone, subZone }, priority };
       const members = models.map(model => {
-        const key = model.address.kind === 'pipe' ? model.address.path : `${model.address.address} ${model.address.port}`;
+        const key = formatAddress(model.address);
         const known = this.#hosts.get(key);
         const host = known?.update(model, placement) ? known : new WorkerHost(this, model, placement);
         hosts.set(key, host);

@@ -37,7 +37,7 @@ export class WorkerHost implements Host, BalancedHost {
   locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   priority: number;
   weight: number;
-  #discoveryHealth: BalancedHost['health'];
+  #discoveryStatus: SlottedHostModel['health'];
   #ejected = false;
   readonly #cells: Int32Array;
   readonly #start: number;
@@ -59,7 +59,7 @@ export class WorkerHost implements Host, BalancedHost {
     this.locality = placement.locality;
     this.priority = placement.priority;
     this.weight = model.weight;
-    this.#discoveryHealth = readHealth(model.health);
+    this.#discoveryStatus = model.health;
     this.#cells = model.slot < 0 ? new Int32Array(8) : hostCounters.cells;
     this.#start = model.slot < 0 ? 0 : hostCounters.indexOf(model.slot, workerIndex);
   }
@@ -73,12 +73,17 @@ export class WorkerHost implements Host, BalancedHost {
     this.locality = placement.locality;
     this.priority = placement.priority;
     this.weight = model.weight;
-    this.#discoveryHealth = readHealth(model.health);
+    this.#discoveryStatus = model.health;
     return true;
   }
 
   get health(): BalancedHost['health'] {
-    return this.#ejected ? 'unhealthy' : this.#discoveryHealth;
+    return readHealth(this.status);
+  }
+
+  /** As discovered, unless outlier detection has ejected it. */
+  get status(): SlottedHostModel['health'] {
+    return this.#ejected ? 'unhealthy' : this.#discoveryStatus;
   }
 
   setEjected(ejected: boolean): void {

@@ -11,7 +11,8 @@ import { decodeChecked } from './typed-config.ts';
 
 type ClusterLoadAssignment = protos.envoy.config.endpoint.v3.ClusterLoadAssignment;
 
-const healthStates = ['unknown', 'healthy', 'unhealthy', 'draining', 'timeout', 'degraded'] as const;
+/** By number. */
+export const healthStates = ['unknown', 'healthy', 'unhealthy', 'draining', 'timeout', 'degraded'] as const;
 const defaultOverprovisioningFactor = 140;
 const maxPriority = 128;
 

@@ -1,6 +1,7 @@
 /** Load balancing, circuit breakers and outlier detection of a cluster. */
 import type { protos } from '../../../protos/messages.ts';
 import type { CircuitBreakerModel, LoadBalancerModel, OutlierDetectionModel } from '../model/cluster.ts';
+import { healthStates } from './endpoints.ts';
 import { ConfigError } from './config-error.ts';
 import { percent, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 
@@ -54,10 +55,18 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
     healthyPanicThreshold: percent(common?.healthy_panic_threshold ?? null, 50, 'common_lb_config.healthy_panic_threshold'),
     localityWeighted: common?.locality_weighted_lb_config != null,
     zoneAware: common?.locality_weighted_lb_config == null,
+    ...compileOverrideStatus(common?.override_host_status ?? null),
     ...(common?.zone_aware_lb_config?.fail_traffic_on_panic && { failTrafficOnPanic: true }),
     overprovisioningFactor,
     useHostnameForHashing: common?.consistent_hashing_lb_config?.use_hostname_for_hashing ?? false,
   };
+}
+
+/** Of hosts that filters ask for. */
+export function compileOverrideStatus(
+  message: protos.envoy.config.core.v3.HealthStatusSet | null,
+): Pick<LoadBalancerModel, 'overrideHostStatus'> {
+  return message === null ? {} : { overrideHostStatus: message.statuses.map(status => healthStates[status]) };
 }
 
 export function compileActiveRequestBias(message: protos.envoy.config.core.v3.RuntimeDouble | null, path: string): number {

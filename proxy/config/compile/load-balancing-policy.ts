@@ -2,7 +2,14 @@
 import type { MessageName, MessageTypes, protos } from '../../../protos/messages.ts';
 import type { LoadBalancerModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
-import { compileActiveRequestBias, compileRing, compileSlowStart, compileTableSize, defaultHashTables } from './load-balancer.ts';
+import {
+  compileActiveRequestBias,
+  compileOverrideStatus,
+  compileRing,
+  compileSlowStart,
+  compileTableSize,
+  defaultHashTables,
+} from './load-balancer.ts';
 import { percent, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, typeNameOf } from './typed-config.ts';
@@ -52,6 +59,7 @@ export function compileLoadBalancingPolicy(
   const threshold = message.common_lb_config?.healthy_panic_threshold ?? null;
   return {
     ...choosePolicy(message.load_balancing_policy as LoadBalancingPolicy, 'load_balancing_policy', scope),
+    ...compileOverrideStatus(message.common_lb_config?.override_host_status ?? null),
     healthyPanicThreshold: percent(threshold, 50, 'common_lb_config.healthy_panic_threshold'),
     overprovisioningFactor,
   };

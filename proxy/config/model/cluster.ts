@@ -99,6 +99,8 @@ export interface LoadBalancerModel {
   readonly healthyPanicThreshold: number;
   readonly localityWeighted: boolean;
   readonly zoneAware: boolean;
+  /** What a host that a filter asks for may be; absent: unknown, healthy or degraded. */
+  readonly overrideHostStatus?: readonly HostModel['health'][];
   /** Absent: in panic every host serves, whatever its health. */
   readonly failTrafficOnPanic?: true;
   readonly overprovisioningFactor: number;

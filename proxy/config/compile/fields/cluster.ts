@@ -74,14 +74,14 @@ const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': classify({ implemented: 'slow_start_config' }),
   'envoy.config.cluster.v3.Cluster.SlowStartConfig': classify({ implemented: 'slow_start_window aggression min_weight_percent' }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': classify({
-    implemented: `healthy_panic_threshold zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config`,
+    implemented: `healthy_panic_threshold override_host_status zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config`,
     ignored: {
-      override_host_status: 'no filter here chooses a host by itself',
       update_merge_window: 'updates apply at once, which is what they would be merged into',
       ignore_new_hosts_until_first_hc: 'there is no active health check',
     },
     rejected: 'close_connections_on_host_set_change',
   }),
+  'envoy.config.core.v3.HealthStatusSet': classify({ implemented: 'statuses' }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': classify({
     implemented: 'fail_traffic_on_panic',
     ignored: {

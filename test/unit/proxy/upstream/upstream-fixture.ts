@@ -153,6 +153,7 @@ export function makeContext(parts: Partial<LoadBalancerContext> = {}): LoadBalan
     metadataMatch: null,
     shouldSelectAnotherHost: () => false,
     hostSelectionMaxAttempts: 0,
+    overrideHost: null,
     triedPriorities: null,
     ...parts,
   };

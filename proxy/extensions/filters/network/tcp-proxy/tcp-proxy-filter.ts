@@ -91,6 +91,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       metadataMatch: target.metadataMatch,
       shouldSelectAnotherHost: () => false,
       hostSelectionMaxAttempts: 1,
+      overrideHost: null,
       triedPriorities: null,
     });
     if (host === null) {
