@@ -26,6 +26,14 @@ const modules: readonly GoModule[] = [
   { name: 'coredns', main: 'github.com/coredns/coredns', binaries: { coredns: 'github.com/coredns/coredns' } },
   { name: 'fortio', main: 'fortio.org/fortio', binaries: { fortio: 'fortio.org/fortio' } },
   {
+    name: 'grpc',
+    main: 'google.golang.org/grpc',
+    binaries: {
+      'grpc-interop-client': 'google.golang.org/grpc/interop/client',
+      'grpc-interop-server': 'google.golang.org/grpc/interop/server',
+    },
+  },
+  {
     name: 'istio',
     main: 'istio.io/istio',
     binaries: {
