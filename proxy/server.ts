@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { writeFileSync } from 'node:fs';
 import {
   configureLog,
+  reopenLogFile,
   currentLogLevels,
   isLogComponent,
   isLogLevel,
@@ -182,6 +183,7 @@ export class Server {
   }
 
   reopenLogs(): void {
+    reopenLogFile();
     this.pool.broadcast({ type: 'reopen-logs' });
   }
 
@@ -212,6 +214,7 @@ export class Server {
         runtime: this.runtime.values,
         logLevel: options.logLevel,
         componentLogLevels: options.componentLogLevels,
+        logPath: options.logPath,
         fileFlushIntervalMs: options.fileFlushIntervalMs,
         fileFlushMinBytes: options.fileFlushMinBytes,
         globalConnectionLimit: model.globalConnectionLimit,
@@ -234,6 +237,7 @@ export class Server {
       node: addClientFeatures(this.bootstrap.node as never) as never,
       stats: this.stats,
       workerCount: this.workerCount,
+      drainTimeMs: this.options.drainTimeMs,
       resources: this.resources,
       compilers: createCompilers(this.#context, count => this.#serverStats.countUnknownFields(count)),
       clusters: this.registry,

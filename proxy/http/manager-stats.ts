@@ -90,6 +90,13 @@ export class ManagerStats {
     return gauge;
   }
 
+  /** A connection whose handshake failed: in Envoy the manager is there before it. */
+  countRefused(lengthMs: number): void {
+    this.connectionsTotal.inc();
+    for (const name of ['ssl_total', 'destroy', 'destroy_remote']) this.counter(`downstream_cx_${name}`).inc();
+    this.connectionLengthMs.record(lengthMs);
+  }
+
   countReceived(bytes: number): void {
     this.receivedBytes.add(bytes);
     // Nothing waits in a read buffer between two events here.

@@ -41,8 +41,14 @@ export class DownstreamConnection implements DrainableConnection {
     }
     serverTls.accept(this.#connection, peeked, accepted => {
       if (accepted) this.#startFilters(null);
-      else this.#onClose('remote-close');
+      else this.#onRefused();
     });
+  }
+
+  #onRefused(): void {
+    const lengthMs = performance.now() - this.#streamInfo.startMonotonicMs;
+    for (const factory of this.#chain.factories) factory.countRefused?.(lengthMs);
+    this.#onClose('remote-close');
   }
 
   /**

@@ -37,7 +37,11 @@ export interface NetworkFilterCallbacks {
 }
 
 /** Made once per filter chain (push time); makes one filter per connection. */
-export type NetworkFilterFactory = (callbacks: NetworkFilterCallbacks) => NetworkFilter;
+export interface NetworkFilterFactory {
+  (callbacks: NetworkFilterCallbacks): NetworkFilter;
+  /** Counts a connection whose peer was refused before its filters began, after `lengthMs`. */
+  readonly countRefused?: (lengthMs: number) => void;
+}
 
 /** The listener and chain a filter belongs to. */
 export interface ListenerScope {

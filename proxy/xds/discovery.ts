@@ -40,6 +40,7 @@ export interface DiscoveryOptions {
   readonly node: ConfigSourcesOptions['node'];
   readonly stats: StatsStore;
   readonly workerCount: number;
+  readonly drainTimeMs: number;
   readonly resources: ResourceStore;
   readonly compilers: Compilers;
   readonly clusters: ClusterSink;
@@ -103,7 +104,7 @@ export class Discovery {
       routes: source => this.#routesOn(source),
       extensions: source => this.#extensionsOn(source),
       secrets: this.secrets,
-      stats: new ListenerManagerStats(stats, options.workerCount),
+      stats: new ListenerManagerStats(stats, options.workerCount, options.drainTimeMs),
       subscriptionStats: this.listenerSubscription,
     });
   }

@@ -214,7 +214,9 @@ export class ListenerDiscovery implements DiscoveryHandler {
     }
     stats.countCreated();
     const shape = describeShape(model);
-    if (this.#shapes.get(name) === shape) stats.countInPlaceUpdated();
+    const shapeBefore = this.#shapes.get(name);
+    if (shapeBefore === shape) stats.countInPlaceUpdated();
+    else if (shapeBefore !== undefined) stats.countReplaced();
     this.#shapes.set(name, shape);
     entry.active = warming.version;
     this.#active.get(name)?.();

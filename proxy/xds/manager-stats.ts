@@ -65,13 +65,20 @@ export class ListenerManagerStats {
   readonly #createSuccess: Counter;
   readonly #inPlaceUpdated: Counter;
   readonly #workerCount: number;
+  readonly #drainTimeMs: number;
+  readonly #drainingListeners: Gauge;
+  readonly #drainingChains: Gauge;
   readonly #active: Gauge;
   readonly #warming: Gauge;
 
-  /** @param workerCount a created listener counts once per worker. */
-  constructor(stats: StatsStore, workerCount: number) {
+  /**
+   * @param workerCount a created listener counts once per worker.
+   * @param drainTimeMs how long what was replaced counts as draining.
+   */
+  constructor(stats: StatsStore, workerCount: number, drainTimeMs: number) {
     const scope = 'listener_manager.';
     this.#workerCount = workerCount;
+    this.#drainTimeMs = drainTimeMs;
     this.#added = stats.counter(`${scope}listener_added`);
     this.#modified = stats.counter(`${scope}listener_modified`);
     this.#removed = stats.counter(`${scope}listener_removed`);
@@ -79,7 +86,9 @@ export class ListenerManagerStats {
     this.#createSuccess = stats.counter(`${scope}listener_create_success`);
     this.#inPlaceUpdated = stats.counter(`${scope}listener_in_place_updated`);
     stats.counter(`${scope}listener_stopped`);
-    for (const name of ['total_filter_chains_draining', 'total_listeners_draining', 'workers_pinned']) stats.gauge(scope + name);
+    stats.gauge(`${scope}workers_pinned`);
+    this.#drainingListeners = stats.gauge(`${scope}total_listeners_draining`);
+    this.#drainingChains = stats.gauge(`${scope}total_filter_chains_draining`);
     stats.gauge(`${scope}workers_started`).set(0);
     this.#active = stats.gauge(`${scope}total_listeners_active`);
     this.#warming = stats.gauge(`${scope}total_listeners_warming`);
@@ -95,6 +104,11 @@ export class ListenerManagerStats {
   }
   countRemoved(): void {
     this.#removed.inc();
+    this.#countDraining(this.#drainingListeners);
+  }
+  /** Another version took the place of the whole listener. */
+  countReplaced(): void {
+    this.#countDraining(this.#drainingListeners);
   }
   countCreated(): void {
     this.#createSuccess.add(this.#workerCount);
@@ -102,6 +116,7 @@ export class ListenerManagerStats {
   /** Only filter chains changed: the socket and the connections of the other chains stayed. */
   countInPlaceUpdated(): void {
     this.#inPlaceUpdated.inc();
+    this.#countDraining(this.#drainingChains);
   }
   countCreateFailure(): void {
     this.#createFailure.inc();
@@ -111,5 +126,10 @@ export class ListenerManagerStats {
   }
   setWarming(count: number): void {
     this.#warming.set(count);
+  }
+
+  #countDraining(gauge: Gauge): void {
+    gauge.inc();
+    setTimeout(() => gauge.dec(), this.#drainTimeMs).unref();
   }
 }

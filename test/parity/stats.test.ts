@@ -88,7 +88,7 @@ const valuesOf = (statistics: Statistics) =>
 
 /** A series by the statistic it is made of would need the tag rules: the excused ones are told by their exposed names. */
 const excusedSeries =
-  /^envoy_(server|filesystem|runtime)_|_(admin|async_client)[_{"]|="(admin|async-client)"|_(cds|lds)_|_ssl_(curves|sigalgs|certificate|ciphers)/;
+  /^envoy_(server|filesystem|runtime)_|_(admin|async_client)[_{"]|="(admin|async-client)"|_(cds|lds)_|listener_ssl_curves|_ssl_(sigalgs|ciphers)/;
 const seriesOf = (series: Statistics) =>
   Object.fromEntries([...series].filter(([name]) => !excusedSeries.test(name)).sort(([a], [b]) => (a < b ? -1 : 1)));
 

@@ -56,7 +56,7 @@ export function concludeHandshake(
   const version = stream.getProtocol() ?? '';
   const cipher = stream.getCipher()?.name ?? '';
   if (certificate === undefined) stats.noCertificate.inc();
-  stats.countHandshake(version, cipher, resumed);
+  stats.countHandshake(version, cipher, keyExchangeGroup(stream), resumed);
   const info: TlsInfo = {
     version,
     cipher,
@@ -70,6 +70,20 @@ export function concludeHandshake(
     local: describeOwnCertificate(context),
   };
   return { kind: 'accepted', info };
+}
+
+/** BoringSSL's names of OpenSSL's groups, where they differ. */
+const groupNames: { readonly [name: string]: string | undefined } = {
+  prime256v1: 'P-256',
+  secp384r1: 'P-384',
+  secp521r1: 'P-521',
+};
+
+/** Empty on the accepting side, where Node does not tell. */
+function keyExchangeGroup(stream: TLSSocket): string {
+  const info = stream.getEphemeralKeyInfo() as { readonly name?: string } | null;
+  const name = info?.name ?? '';
+  return groupNames[name] ?? name;
 }
 
 function describeOwnCertificate(context: TlsContext): ParsedCertificate | null {

@@ -29,12 +29,13 @@ export class SslStats {
     this.verifyCertHash = counter('fail_verify_cert_hash');
   }
 
-  /** Version and cipher of a finished handshake. */
-  countHandshake(version: string, cipher: string, resumed: boolean): void {
+  /** A finished handshake. `group` is that of the key exchange; empty: unknown. */
+  countHandshake(version: string, cipher: string, group: string, resumed: boolean): void {
     this.handshake.inc();
     if (resumed) this.sessionReused.inc();
     this.#count(`versions.${version}`);
     this.#count(`ciphers.${cipher}`);
+    if (group !== '') this.#count(`curves.${group}`);
   }
 
   countVerification(stat: 'fail_verify_no_cert' | 'fail_verify_error' | 'fail_verify_san' | 'fail_verify_cert_hash'): void {

@@ -61,7 +61,7 @@ function setUp(update: (name: string) => void = () => {}) {
     routes: source => (source === undefined ? routes : null),
     extensions: () => null,
     secrets,
-    stats: new ListenerManagerStats(stats, 2),
+    stats: new ListenerManagerStats(stats, 2, 1000),
     subscriptionStats: new SubscriptionStats(stats, 'listener_manager.lds.'),
   });
   const source = new FakeSource();

@@ -310,5 +310,6 @@ export function buildTcpProxy(model: TcpProxyModel, context: NetworkFactoryConte
     stats: new TcpProxyStats(context.stats, model.statPrefix),
     accessLogs: context.services.accessLogs.create(model.accessLogs),
   };
-  return callbacks => new TcpProxyFilter(shared, callbacks);
+  const create: NetworkFilterFactory = callbacks => new TcpProxyFilter(shared, callbacks);
+  return Object.assign(create, { countRefused: () => shared.stats.cxTotal.inc() });
 }
