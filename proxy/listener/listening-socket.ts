@@ -2,7 +2,8 @@
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 import { type Address, formatAddress } from '../config/model/address.ts';
-import { closeDescriptor, createSocket, duplicateDescriptor } from '../network/socket-options.ts';
+import { describeSocketError } from '../network/error-text.ts';
+import { closeDescriptor, createSocket, duplicateDescriptor, SocketOptionError } from '../network/socket-options.ts';
 
 export interface ListeningSocketOptions {
   readonly transparent: boolean;
@@ -36,7 +37,8 @@ export class ListeningSocket {
         this.address = { ...address, port: (this.#bound.address() as net.AddressInfo).port };
       }
     } catch (error) {
-      throw new Error(`cannot bind '${formatAddress(address)}': ${bindFailure(error as Error & { code?: string })}`);
+      if (error instanceof SocketOptionError) throw new Error(`ListenSocket: ${error.message}`);
+      throw new Error(`cannot bind '${formatAddress(address)}': ${describeSocketError(error as Error & { code?: string })}`);
     }
   }
 
@@ -48,18 +50,5 @@ export class ListeningSocket {
   close(): void {
     if (this.#bound !== null) this.#bound.close();
     else closeDescriptor(this.#fd);
-  }
-}
-
-function bindFailure(error: Error & { code?: string }): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return 'Address already in use';
-    case 'EACCES':
-      return 'Permission denied';
-    case 'EADDRNOTAVAIL':
-      return 'Cannot assign requested address';
-    default:
-      return error.code ?? error.message;
   }
 }

@@ -1,5 +1,6 @@
 /** Opens upstream connections: TCP or Unix socket, from a chosen source address, plain or TLS. */
 import { isIPv6 } from 'node:net';
+import { Logger } from '../../common/log.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import { type Address, formatAddress, type SocketAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
@@ -7,8 +8,9 @@ import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { Connection, ConnectionCallbacks } from './connection.ts';
 import { ConnectionRecord, unknownAddress } from './connection-record.ts';
+import { describeSocketError } from './error-text.ts';
 import { SocketConnection } from './socket-connection.ts';
-import { createSocket, type SocketSetup } from './socket-options.ts';
+import { createSocket, SocketOptionError, type SocketSetup } from './socket-options.ts';
 import { ClientTls, type TlsOverrides } from './tls/client-handshake.ts';
 import type { SecretContexts } from './tls/secret-contexts.ts';
 import { SslStats } from './tls/ssl-stats.ts';
@@ -44,20 +46,10 @@ export interface ClientConnectionOptions {
   readonly timers: TimerWheel;
 }
 
+const log = new Logger('connection');
+/** How the transport failure reason begins where a source address could not be bound. */
+export const bindFailure = 'failed to bind to';
 const noOverrides: TlsOverrides = { alpnProtocols: null, serverName: null, subjectAltNames: null };
-const errorTexts: { readonly [code: string]: string } = {
-  ECONNREFUSED: 'Connection refused',
-  ECONNRESET: 'Connection reset by peer',
-  EHOSTUNREACH: 'No route to host',
-  ENETUNREACH: 'Network is unreachable',
-  ETIMEDOUT: 'Connection timed out',
-  EADDRNOTAVAIL: 'Cannot assign requested address',
-  EADDRINUSE: 'Address already in use',
-  EACCES: 'Permission denied',
-  EPERM: 'Operation not permitted',
-  ENOENT: 'No such file or directory',
-  EMFILE: 'Too many open files',
-};
 
 /**
  * Begins to connect. `callbacks.onConnected` follows, TLS included, or `onClose`: `remote-close` when the peer could not be
@@ -72,9 +64,9 @@ export function openConnection(options: ClientConnectionOptions): Connection {
   try {
     fd = createBoundSocket(options);
   } catch (error) {
-    const text = `failed to bind to ${options.bindAddress === null ? '' : formatAddress(options.bindAddress)}: ${describeError(error as Error & { code?: string })}`;
+    const reason = explainUnusable(error as Error, options.bindAddress);
     connection.createSocket(false, null);
-    queueMicrotask(() => connection.fail('local-close', text));
+    queueMicrotask(() => connection.fail('local-close', reason));
     return connection;
   }
   const socket = connection.createSocket(transport === null, fd);
@@ -89,6 +81,15 @@ export function openConnection(options: ClientConnectionOptions): Connection {
   if (address.kind === 'pipe') socket.connect({ path: address.path });
   else socket.connect({ host: address.address, port: address.port });
   return connection;
+}
+
+/** A source that cannot be bound is told to the request; an option that cannot be set only to the log, as in Envoy. */
+function explainUnusable(error: Error & { code?: string }, bindAddress: SocketAddress | null): string {
+  if (error instanceof SocketOptionError || bindAddress === null) {
+    log.warn(error.message);
+    return '';
+  }
+  return `${bindFailure} ${formatAddress(bindAddress)}: ${describeSocketError(error)}`;
 }
 
 function createBoundSocket(options: ClientConnectionOptions): number | null {
@@ -128,9 +129,5 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
 }
 
 function connectFailure(error: Error & { code?: string }): string {
-  return `delayed connect error: ${describeError(error)}`;
-}
-
-function describeError(error: Error & { code?: string }): string {
-  return errorTexts[error.code ?? ''] ?? error.code ?? error.message;
+  return `delayed connect error: ${describeSocketError(error)}`;
 }

@@ -9,25 +9,34 @@ import { isIPv6 } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import type { OriginalSource } from './connection.ts';
+import { describeSocketError } from './error-text.ts';
 import { parseSocketAddress, writeSocketAddress } from './socket-address.ts';
 
 const solSocket = 1;
-const soMark = 36;
-const soLinger = 13;
 const solIp = 0;
 const solIpv6 = 41;
-const ipFreebind = 15;
-const ipTransparent = 19;
-const ipBindAddressNoPort = 24;
-const ipv6V6only = 26;
-const ipv6Transparent = 75;
-const ipv6Freebind = 78;
-const soReuseaddr = 2;
-const soKeepalive = 9;
 const solTcp = 6;
-const tcpKeepidle = 4;
-const tcpKeepintvl = 5;
-const tcpKeepcnt = 6;
+const soLinger = 13;
+
+/** Level, number, and the name in messages. */
+type SocketOption = readonly [level: number, option: number, label: string];
+
+const socketOptions = {
+  reuseAddress: [solSocket, 2, 'SOL_SOCKET/SO_REUSEADDR'],
+  keepalive: [solSocket, 9, 'SOL_SOCKET/SO_KEEPALIVE'],
+  mark: [solSocket, 36, 'SOL_SOCKET/SO_MARK'],
+  bindAddressNoPort: [solIp, 24, 'IPPROTO_IP/IP_BIND_ADDRESS_NO_PORT'],
+  ipv6Only: [solIpv6, 26, 'IPPROTO_IPV6/IPV6_V6ONLY'],
+  keepaliveProbes: [solTcp, 6, 'IPPROTO_TCP/TCP_KEEPCNT'],
+  keepaliveTime: [solTcp, 4, 'IPPROTO_TCP/TCP_KEEPIDLE'],
+  keepaliveInterval: [solTcp, 5, 'IPPROTO_TCP/TCP_KEEPINTVL'],
+} as const satisfies { [name: string]: SocketOption };
+/** Those that each IP version has for itself. */
+const transparentOption = {
+  4: [solIp, 19, 'IPPROTO_IP/IP_TRANSPARENT'],
+  6: [solIpv6, 75, 'IPPROTO_IPV6/IPV6_TRANSPARENT'],
+} as const;
+const freebindOption = { 4: [solIp, 15, 'IPPROTO_IP/IP_FREEBIND'], 6: [solIpv6, 78, 'IPPROTO_IPV6/IPV6_FREEBIND'] } as const;
 const originalDestination = 80;
 const afInet = 2;
 const afInet6 = 10;
@@ -127,6 +136,17 @@ export function setResetOnClose(fd: number): void {
   calls().setsockopt(fd, solSocket, soLinger, new Uint8Array(new Int32Array([1, 0]).buffer), 8);
 }
 
+/** An option that the kernel refuses. `code` is errno's name; EPERM means that a capability is missing. */
+export class SocketOptionError extends Error {
+  readonly code: string;
+
+  constructor(option: string, code: string) {
+    const reason = describeSocketError({ code, message: code });
+    super(`Setting ${option} option on socket failed: ${reason}${code === 'EPERM' ? ' (needs CAP_NET_ADMIN)' : ''}`);
+    this.code = code;
+  }
+}
+
 /** Options of a socket before it is bound. */
 export interface SocketSetup {
   /** Accept or send for addresses that are not ours (IP_TRANSPARENT; needs CAP_NET_ADMIN). */
@@ -167,27 +187,28 @@ export function createSocket(family: 4 | 6, setup: SocketSetup, address: SocketA
 }
 
 function applySetup(fd: number, family: 4 | 6, setup: SocketSetup): void {
-  if (setup.reuseAddress) setOption(fd, solSocket, soReuseaddr, 1, 'SO_REUSEADDR');
-  if (setup.mark !== undefined) setOption(fd, solSocket, soMark, setup.mark, 'SO_MARK');
-  if (setup.bindAddressNoPort) setOption(fd, solIp, ipBindAddressNoPort, 1, 'IP_BIND_ADDRESS_NO_PORT');
-  if (setup.transparent)
-    setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Transparent : ipTransparent, 1, 'IP_TRANSPARENT');
-  if (setup.freebind) setOption(fd, family === 6 ? solIpv6 : solIp, family === 6 ? ipv6Freebind : ipFreebind, 1, 'IP_FREEBIND');
-  if (family === 6 && setup.ipv6Only !== undefined) setOption(fd, solIpv6, ipv6V6only, setup.ipv6Only ? 1 : 0, 'IPV6_V6ONLY');
+  const { reuseAddress, mark, bindAddressNoPort, ipv6Only } = socketOptions;
+  if (setup.reuseAddress) setOption(fd, reuseAddress, 1);
+  if (setup.mark !== undefined) setOption(fd, mark, setup.mark);
+  if (setup.bindAddressNoPort) setOption(fd, bindAddressNoPort, 1);
+  if (setup.transparent) setOption(fd, transparentOption[family], 1);
+  if (setup.freebind) setOption(fd, freebindOption[family], 1);
+  if (family === 6 && setup.ipv6Only !== undefined) setOption(fd, ipv6Only, setup.ipv6Only ? 1 : 0);
   if (setup.keepalive) enableKeepalive(fd, setup.keepalive);
 }
 
 /** Node's own call would set what is null too, to values that are not the kernel's. */
 function enableKeepalive(fd: number, { probes, timeSeconds, intervalSeconds }: TcpKeepaliveModel): void {
-  setOption(fd, solSocket, soKeepalive, 1, 'SO_KEEPALIVE');
-  if (probes !== null) setOption(fd, solTcp, tcpKeepcnt, probes, 'TCP_KEEPCNT');
-  if (timeSeconds !== null) setOption(fd, solTcp, tcpKeepidle, timeSeconds, 'TCP_KEEPIDLE');
-  if (intervalSeconds !== null) setOption(fd, solTcp, tcpKeepintvl, intervalSeconds, 'TCP_KEEPINTVL');
+  setOption(fd, socketOptions.keepalive, 1);
+  if (probes !== null) setOption(fd, socketOptions.keepaliveProbes, probes);
+  if (timeSeconds !== null) setOption(fd, socketOptions.keepaliveTime, timeSeconds);
+  if (intervalSeconds !== null) setOption(fd, socketOptions.keepaliveInterval, intervalSeconds);
 }
 
-function setOption(fd: number, level: number, name: number, value: number, label: string): void {
+function setOption(fd: number, [level, option, label]: SocketOption, value: number): void {
   const bytes = new Uint8Array(new Int32Array([value]).buffer);
-  if (calls().setsockopt(fd, level, name, bytes, 4) !== 0) throw nativeError(`setsockopt ${label}`);
+  if (calls().setsockopt(fd, level, option, bytes, 4) !== 0)
+    throw new SocketOptionError(label, calls().errnoName(calls().errno()));
 }
 
 function nativeError(call: string): Error {

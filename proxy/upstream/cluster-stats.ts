@@ -16,6 +16,7 @@ export class WorkerClusterStats implements ClusterStats {
   readonly cxHttp1Total: Counter;
   readonly cxHttp2Total: Counter;
   readonly cxActive: Gauge;
+  readonly bindErrors: Counter;
   readonly cxConnectFail: Counter;
   readonly cxConnectTimeout: Counter;
   readonly cxConnectMs: Histogram;
@@ -81,6 +82,7 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRxReset = counter('upstream_rq_rx_reset');
     this.rqTxReset = counter('upstream_rq_tx_reset');
     this.cxActive = gauge('upstream_cx_active');
+    this.bindErrors = counter('bind_errors');
     this.cxConnectFail = counter('upstream_cx_connect_fail');
     this.cxConnectTimeout = counter('upstream_cx_connect_timeout');
     this.cxConnectMs = store.histogram(`${prefix}upstream_cx_connect_ms`);

@@ -1,19 +1,24 @@
 /** TPROXY end to end: rules, transparent listeners, original sources and their marks; beside this proxy an Envoy on the same bootstrap. */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { findEnvoy } from '../support/envoy-binary.ts';
-import { ownCommand } from '../support/proxy-process.ts';
+import { findFreePort, getAdmin, ownCommand, startProxy } from '../support/proxy-process.ts';
 import { namespaceObstacle } from './iptables/original.ts';
-import { ports, sidecarBootstrap } from './redirect/bootstrap.ts';
+import { listenerFilter, ports, sidecarBootstrap } from './redirect/bootstrap.ts';
 import type { Exchange } from './redirect/peer.ts';
+import { httpFilter } from './static-bootstrap.ts';
 import { addresses, Pod, type Redirection, versionsOf, type Family } from './redirect/pod.ts';
 
 const skip = namespaceObstacle() ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'tproxy-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const unknownPort = 9191;
+const at = (port: number): object => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 const get = (host: string, path: string): string => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
 
 interface Case {
@@ -121,3 +126,66 @@ for (const { family, tool } of setUps) {
     t.same(own, await run(), 'as Envoy');
   });
 }
+
+/** The proxy of the mesh's default: no capability. */
+const noCapability = ['--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all'];
+
+t.test(
+  'without the capability an original source fails the request, as in Envoy, and a transparent listener the start',
+  { skip },
+  async t => {
+    const server = createServer((request, response) => response.end(request.url));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.teardown(() => server.close());
+    const listenPort = await findFreePort();
+    const cluster = {
+      name: 'app',
+      type: 'STATIC',
+      load_assignment: {
+        cluster_name: 'app',
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: at((server.address() as AddressInfo).port) } }] }],
+      },
+    };
+    const listener = {
+      name: 'inbound',
+      address: at(listenPort),
+      listener_filters: [listenerFilter('original_src', {}, { mark: 1337 })],
+      filter_chains: [{ filters: [httpFilter('app')] }],
+    };
+    const start = (command: string, args: readonly string[], transparent: boolean): ReturnType<typeof startProxy> =>
+      startProxy({
+        name: 'capability',
+        command: 'setpriv',
+        args: [...noCapability, command, ...args],
+        bootstrap: { static_resources: { listeners: [{ ...listener, transparent }], clusters: [cluster] } },
+        folder,
+      });
+    const answerOf = async (command: string, args: readonly string[]): Promise<string[]> => {
+      const proxy = await start(command, args, false);
+      const text = await getAdmin(listenPort, '/');
+      const counters = await getAdmin(
+        proxy.adminPort,
+        '/stats?filter=cluster.app.(bind_errors|upstream_cx_connect_fail|upstream_cx_total)',
+      );
+      await proxy.stop();
+      return [text, ...counters.trim().split('\n')];
+    };
+    const { command, args } = ownCommand();
+    const own = await answerOf(command, args);
+    t.same(own, [
+      'upstream connect error or disconnect/reset before headers. reset reason: local connection failure',
+      'cluster.app.bind_errors: 0',
+      'cluster.app.upstream_cx_connect_fail: 1',
+      'cluster.app.upstream_cx_total: 1',
+    ]);
+    await t.rejects(
+      start(command, args, true),
+      /IP_TRANSPARENT option on socket failed: Operation not permitted \(needs CAP_NET_ADMIN\)/,
+    );
+    const envoy = findEnvoy();
+    if (envoy === null) return;
+    t.same(own, await answerOf(envoy, []), 'as Envoy');
+    await t.rejects(start(envoy, [], true), /Setting socket options failed/);
+  },
+);

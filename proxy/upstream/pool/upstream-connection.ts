@@ -3,6 +3,7 @@
  * timeout, and the counters of its life.
  */
 import { Timer } from '../../../common/timer-wheel.ts';
+import { bindFailure } from '../../network/client-connection.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
 import { createOriginalSourceSetup } from '../../network/socket-options.ts';
@@ -157,6 +158,7 @@ export class UpstreamConnection {
     stats.cxLengthMs.record(Math.round(cluster.services.timers.now() - this.#startMs));
     if (!this.#established) {
       stats.cxConnectFail.inc();
+      if (this.connection.info.transportFailureReason.startsWith(bindFailure)) stats.bindErrors.inc();
       this.#host.count(HostField.connectFailures, 1);
       this.#owner.onEnd(event, this.#failureReason(event));
       return;

@@ -5,7 +5,7 @@ import { addresses, type Family, versionsOf } from './pod.ts';
 export const ports = { web: 18_080, tcp: 19_000, virtualTcp: 9000, appHttp: 8080, appTcp: 9090 } as const;
 
 const typeUrl = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
-const listenerFilter = (name: string, extra: object = {}, config: object = {}): object => {
+export const listenerFilter = (name: string, extra: object = {}, config: object = {}): object => {
   const message = name.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
   return {
     name: `envoy.filters.listener.${name}`,
