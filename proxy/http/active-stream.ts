@@ -287,11 +287,19 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#end(false);
   }
 
+  /** The connection manager gives the connection up. */
+  onConnectionAborted(details: string): void {
+    if (this.#ended) return;
+    this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
+    this.streamInfo.responseCodeDetails = details;
+    this.#end(false);
+  }
+
   onProtocolError(details: string): void {
     if (this.#ended) return;
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
-    this.streamInfo.responseCodeDetails = details;
+    this.streamInfo.responseCodeDetails = this.#encoder.responseDetails || details;
     // A connection of many streams is closed as it is: nothing is said of each.
     this.#end(!this.manager.isMultiplexed);
   }

@@ -17,6 +17,7 @@ import { ConnectionStats } from './connection-stats.ts';
 import { describeClientCert } from './forwarded-client-cert.ts';
 import { Http1ServerCodec } from './h1/server-codec.ts';
 import { createServerCodec } from './h2/server-codec.ts';
+import { PrematureResets } from './premature-resets.ts';
 import { buildManagerContext, type ManagerContext } from './manager-context.ts';
 
 /** The connection manager of one downstream connection. */
@@ -34,6 +35,7 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   #peeked: Buffer | null = null;
   readonly #streams = new Set<ActiveStream>();
   #requests = 0;
+  readonly #resets = new PrematureResets();
   #dispatching = false;
   #closed = false;
   #clientCert: string | null = null;
@@ -223,9 +225,17 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     stats.requestsActive.dec();
     this.#stats.countSent();
     if (this.#closed) return;
-    if (!this.isMultiplexed && (abandoned || this.#closing)) this.#endHttp1(stream, abandoned);
+    const { responseCode, startMonotonicMs, endMonotonicMs } = stream.streamInfo;
+    if (this.isMultiplexed && this.#resets.count(responseCode, endMonotonicMs - startMonotonicMs)) this.#endForResets();
+    else if (!this.isMultiplexed && (abandoned || this.#closing)) this.#endHttp1(stream, abandoned);
     else if (this.#isDrained) this.#closeIfDrained();
     else if (this.#idleTimer !== null && this.#streams.size === 0) services.timers.arm(this.#idleTimer, model.idleTimeoutMs);
+  }
+
+  #endForResets(): void {
+    this.context.stats.counter('downstream_rq_too_many_premature_resets').inc();
+    for (const stream of this.#streams) stream.onConnectionAborted('too_many_premature_resets');
+    this.connection.close('no-flush', 'too_many_premature_resets');
   }
 
   #endHttp1(stream: ActiveStream, abandoned: boolean): void {

@@ -2,7 +2,7 @@
 import { clientPreface, FrameType } from '../../proxy/http/h2/frame.ts';
 import { HpackEncoder } from '../../proxy/http/h2/hpack-encoder.ts';
 import type { Random } from '../support/random.ts';
-import { makeBlock, makeData, makeFrame, makeSettings, uint32 } from '../unit/proxy/http/h2/wire.ts';
+import { makeBlock, makeData, makeFrame, makeSettings, uint32 } from '../support/http2-wire.ts';
 
 const names = ['accept', 'x-custom', 'cookie', 'te', 'content-length', 'host', 'a_b', 'via', 'x-request-id', 'expect'];
 const values = ['', 'x', 'trailers', '3', 'a=b', 'y'.repeat(300), '\xe4', '100-continue', 'h'];

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FrameType } from '../../../../../proxy/http/h2/frame.ts';
 import { makeClient, makeRequest } from './codec-fixture.ts';
-import { type Field, makeBlock, makeData, makeFrame, makeHeaders, makeSettings, uint32 } from './wire.ts';
+import { type Field, makeBlock, makeData, makeFrame, makeHeaders, makeSettings, uint32 } from '../../../../support/http2-wire.ts';
 
 const failure = 'error codec_error:The_user_callback_function_failed';
 const response = (status: string, ...more: Field[]) => makeBlock([':status', status], ...more);

@@ -15,7 +15,7 @@ import { createServerCodec } from '../../../../../proxy/http/h2/server-codec.ts'
 import { HeaderMap } from '../../../../../proxy/http/header-map.ts';
 import type { Connection } from '../../../../../proxy/network/connection.ts';
 import type { StatsStore } from '../../../../../proxy/telemetry/stats-store.ts';
-import { clientHello, FrameLog, serverHello } from './wire.ts';
+import { clientHello, FrameLog, serverHello } from '../../../../support/http2-wire.ts';
 
 export const envoyDefaults: Http2ProtocolOptionsModel = {
   hpackTableBytes: 4096,

@@ -1,7 +1,16 @@
 import t from 'tap';
 import { FrameType } from '../../../../../proxy/http/h2/frame.ts';
 import { makeResponse, makeServer } from './codec-fixture.ts';
-import { makeBlock, makeData, makeFrame, makeHeaders, makeSettings, postBlock, requestBlock, uint32 } from './wire.ts';
+import {
+  makeBlock,
+  makeData,
+  makeFrame,
+  makeHeaders,
+  makeSettings,
+  postBlock,
+  requestBlock,
+  uint32,
+} from '../../../../support/http2-wire.ts';
 
 const ping = makeFrame(FrameType.ping, 0, 0, '12345678');
 const priority = makeFrame(FrameType.priority, 0, 1, Buffer.from([0, 0, 0, 3, 1]));

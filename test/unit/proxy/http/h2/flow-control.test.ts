@@ -1,7 +1,16 @@
 import t from 'tap';
 import { FrameType } from '../../../../../proxy/http/h2/frame.ts';
 import { makeClient, makeRequest, makeResponse, makeServer } from './codec-fixture.ts';
-import { makeBlock, makeData, makeFrame, makeHeaders, makeSettings, postBlock, requestBlock, uint32 } from './wire.ts';
+import {
+  makeBlock,
+  makeData,
+  makeFrame,
+  makeHeaders,
+  makeSettings,
+  postBlock,
+  requestBlock,
+  uint32,
+} from '../../../../support/http2-wire.ts';
 
 const windowUpdate = (streamId: number, increment: number) => makeFrame(FrameType.windowUpdate, 0, streamId, uint32(increment));
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import t from 'tap';
 import { FrameType } from '../../../../../proxy/http/h2/frame.ts';
 import { makeClient } from './codec-fixture.ts';
-import { makeFrame } from './wire.ts';
+import { makeFrame } from '../../../../support/http2-wire.ts';
 
 /** The next event that `predicate` holds for, looked for whenever the timer wheel may have turned. */
 async function until(predicate: () => Promise<boolean> | boolean): Promise<void> {

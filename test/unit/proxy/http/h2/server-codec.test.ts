@@ -13,7 +13,7 @@ import {
   postBlock,
   requestBlock,
   uint32,
-} from './wire.ts';
+} from '../../../../support/http2-wire.ts';
 
 const violation = 'error codec_error:The_user_callback_function_failed';
 const pingFrame = makeFrame(FrameType.ping, 0, 0, '12345678');

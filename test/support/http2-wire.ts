@@ -6,8 +6,8 @@ import {
   readUint31,
   readUint32,
   writeFrameHeader,
-} from '../../../../../proxy/http/h2/frame.ts';
-import { HpackDecoder, type FieldSink } from '../../../../../proxy/http/h2/hpack-decoder.ts';
+} from '../../proxy/http/h2/frame.ts';
+import { HpackDecoder, type FieldSink } from '../../proxy/http/h2/hpack-decoder.ts';
 
 export const emptySettings = makeFrame(FrameType.settings, 0, 0);
 /** Preface and SETTINGS of a client that has seen the server's. */
