@@ -1,10 +1,10 @@
 /**
- * The proxy's log: lines in Envoy's format on standard error, by component and level. The agent logs in Istio's format
+ * The proxy's log: lines in Envoy's format on standard error or in a file, by component and level. The agent logs in Istio's format
  * (agent/log.ts).
  *
  * Source: Envoy's application logging, and istioctl's log processor, which parses these lines.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 
 /** Envoy's levels in rising order. */
 export const logLevels = ['trace', 'debug', 'info', 'warning', 'error', 'critical', 'off'] as const;
@@ -93,7 +93,13 @@ type JsonPrefix = { readonly json: boolean };
 
 const ranks: Readonly<Record<LogLevel, number>> = Object.fromEntries(logLevels.map((level, rank) => [level, rank])) as never;
 const thresholds = new Map<LogComponent, number>(logComponents.map(component => [component, ranks.info]));
-const settings: { threadName: string; format: JsonPrefix } = { threadName: 'main', format: { json: false } };
+const standardError = 2;
+const settings: { threadName: string; format: JsonPrefix; path: string; fd: number } = {
+  threadName: 'main',
+  format: { json: false },
+  path: '',
+  fd: standardError,
+};
 
 /** True for a level that this process knows. */
 export function isLogLevel(text: string): text is LogLevel {
@@ -125,6 +131,27 @@ export function currentLogLevels(): ReadonlyMap<LogComponent, LogLevel> {
 export function configureLog(threadName: string, json: boolean): void {
   settings.threadName = threadName;
   settings.format = { json };
+}
+
+/**
+ * Sends this thread's lines to the end of a file, which is made if it does not exist.
+ * @throws if it cannot be opened.
+ */
+export function setLogFile(path: string): void {
+  const fd = openSync(path, 'a', 0o644);
+  if (settings.fd !== standardError) closeSync(settings.fd);
+  settings.fd = fd;
+  settings.path = path;
+}
+
+/** After the file was moved away: lines go to a new one of its name. Lines that go nowhere else stay where they are. */
+export function reopenLogFile(): void {
+  if (settings.fd === standardError) return;
+  try {
+    setLogFile(settings.path);
+  } catch {
+    // The old file is better than none.
+  }
 }
 
 /** Logs one component's events. Message builders run only when the level is on. */
@@ -166,8 +193,8 @@ function writeLine(level: Severity, component: LogComponent, message: string): v
     ? JSON.stringify({ level, time, scope: `envoy ${component}`, msg: message, thread: settings.threadName })
     : `${time}\t${level}\tenvoy ${component}\t${message}\tthread=${settings.threadName}`;
   try {
-    writeSync(2, `${line}\n`);
+    writeSync(settings.fd, `${line}\n`);
   } catch {
-    // Standard error is gone or full: a log line is not worth a crash.
+    // The file or standard error is gone or full: a log line is not worth a crash.
   }
 }

@@ -1,5 +1,5 @@
 /** The proxy's command: Envoy's command line, and what goes wrong before there is a server. */
-import { setLogLevels, Logger } from '../common/log.ts';
+import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
 import { flags } from './config/options.ts';
@@ -42,7 +42,18 @@ async function dispatch(argv: readonly string[]): Promise<void> {
   }
 }
 
+/** @throws OptionsError if it cannot be opened. */
+function openLog(path: string): void {
+  if (path === '') return;
+  try {
+    setLogFile(path);
+  } catch (error) {
+    throw new OptionsError(`Failed to open log-file '${path}'. e.what(): ${(error as Error).message}`);
+  }
+}
+
 async function run(options: ProxyOptions): Promise<void> {
+  openLog(options.logPath);
   setLogLevels(options.logLevel, options.componentLogLevels);
   // The command line is checked before the parts are loaded: a wrong one answers at once.
   const [{ Server }, { loadBootstrap }] = await Promise.all([import('./server.ts'), import('./config/bootstrap-file.ts')]);

@@ -22,6 +22,8 @@ export interface WorkerStart {
   readonly runtime: { readonly [key: string]: string | number | boolean };
   readonly logLevel: string;
   readonly componentLogLevels: { readonly [component: string]: string };
+  /** File of the log; empty: standard error. */
+  readonly logPath: string;
   readonly fileFlushIntervalMs: number;
   readonly fileFlushMinBytes: number;
   readonly globalConnectionLimit: number;

@@ -4,7 +4,7 @@
  */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type net from 'node:net';
-import { configureLog, isLogLevel, Logger, setLogLevels } from '../../common/log.ts';
+import { configureLog, isLogLevel, Logger, reopenLogFile, setLogFile, setLogLevels } from '../../common/log.ts';
 import { TimerWheel } from '../../common/timer-wheel.ts';
 import type { FilterModel } from '../config/model/listener.ts';
 import { httpFilters, networkFilters } from '../extensions/worker-manifest.ts';
@@ -142,7 +142,10 @@ const handlers: Handlers = {
     if (isLogLevel(level)) setLogLevels(level, components);
   },
   runtime: (message, { runtime }) => runtime.replace(message.values),
-  'reopen-logs': (_message, { accessLogs }) => accessLogs.reopen(),
+  'reopen-logs': (_message, { accessLogs }) => {
+    reopenLogFile();
+    accessLogs.reopen();
+  },
   'flush-logs': (_message, { accessLogs }) => accessLogs.flush(),
   barrier: (message, { sink }, post) => {
     sink.flush();
@@ -162,6 +165,7 @@ function runWorker(start: WorkerStart): void {
   const port = parentPort as NonNullable<typeof parentPort>;
   const post = (message: WorkerToMain, transfer: readonly unknown[] = []): void => port.postMessage(message, transfer as never);
   configureLog(`worker_${start.workerIndex}`, false);
+  if (start.logPath !== '') setLogFile(start.logPath);
   if (isLogLevel(start.logLevel)) setLogLevels(start.logLevel, start.componentLogLevels);
   setConnectionIdRange(start.workerIndex);
   // The main thread has proven that they load; here they are needed by the first captured connection, not before.

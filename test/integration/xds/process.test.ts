@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -131,6 +131,24 @@ t.test('--mode validate says OK, or names the resource and the field', async t =
   const { code, errors } = await run(['--mode', 'validate', '-c', path]);
   t.equal(code, 1);
   t.match(errors, /error adding listener 'web': address/);
+});
+
+t.test('--log-path takes the log of every thread, and a new file after a reopen', async t => {
+  const folder = makeFolder(t);
+  const logPath = join(folder, 'proxy.log');
+  const extraArgs = ['--log-path', logPath, '--component-log-level', 'main:info'];
+  const bootstrap = { static_resources: {} };
+  const proxy = await startProxy({ name: 'proxy', ...ownCommand(), bootstrap, folder, extraArgs });
+  t.match(readFileSync(logPath, 'utf8'), /starting workers/);
+  renameSync(logPath, `${logPath}.1`);
+  await getAdmin(proxy.adminPort, '/reopen_logs', 'POST');
+  await proxy.stop();
+  t.match(readFileSync(logPath, 'utf8'), /SIGTERM/);
+  t.equal(proxy.log(), '');
+  const path = join(folder, 'proxy.json');
+  const { code, errors } = await run(['-c', path, '--log-path', join(folder, 'none', 'x')]);
+  t.equal(code, 1);
+  t.match(errors, /Failed to open log-file/);
 });
 
 t.test('an address in use is an error at start', async t => {

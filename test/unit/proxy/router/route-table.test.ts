@@ -172,7 +172,7 @@ t.test('a virtual host that requires TLS redirects plain requests', async t => {
   t.equal(entry?.action.kind, 'direct-response');
   if (entry?.action.kind === 'direct-response') {
     t.equal(entry.action.status, 301);
-    t.equal(entry.action.location?.(makeRequest('GET', 'h:80', '/p?q')), 'https://h/p?q');
+    t.equal(entry.action.location?.(makeRequest('GET', 'h:80', '/p?q')), 'https://h:80/p?q');
   }
   const secure = table.match(makeRequest('GET', 'h', '/', { 'x-forwarded-proto': 'https' }), makeStreamInfo());
   t.equal(secure?.action.kind, 'forward');

@@ -19,7 +19,7 @@ function script(harm: string): string {
         node: { id: 'n', cluster: 'c', locality: { region: '', zone: '', subZone: '' }, metadata: {} },
         statsMatcher: { kind: 'all', patterns: [] },
         hostCounters: allocateHostCounters(2), clusterCounters: allocateClusterCounters(2), runtime: {}, logLevel: 'off',
-        componentLogLevels: {}, fileFlushIntervalMs: 1000, fileFlushMinBytes: 65536, globalConnectionLimit: 0, drainTimeMs: 1000,
+        componentLogLevels: {}, logPath: '', fileFlushIntervalMs: 1000, fileFlushMinBytes: 65536, globalConnectionLimit: 0, drainTimeMs: 1000,
       },
       createSink: () => ({ addBlock() {}, register() {} }),
       onMessage() {},

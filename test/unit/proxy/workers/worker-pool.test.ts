@@ -42,6 +42,7 @@ async function startPool(workerCount: number): Promise<{ pool: WorkerPool; death
       logLevel: 'off',
       componentLogLevels: {},
       fileFlushIntervalMs: 1000,
+      logPath: '',
       fileFlushMinBytes: 65_536,
       globalConnectionLimit: 0,
       drainTimeMs: 1000,
