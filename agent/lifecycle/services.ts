@@ -18,6 +18,7 @@ import { openIstiodChannel } from '../xds/istiod-channel.ts';
 import { AdsRelay, type ResourceHandler } from '../xds/relay.ts';
 import { readStringFields } from '../xds/wire.ts';
 import type { AgentOptions } from './agent.ts';
+import { OrphanReaper } from './orphan-reaper.ts';
 
 const xdsLog = new AgentLogger('xdsproxy');
 const dnsLog = new AgentLogger('dns');
@@ -48,6 +49,7 @@ export class AgentServices {
   #dns: DnsServer | null = null;
   #health: WorkloadHealth | null = null;
   #debug: IstiodDebugServer | null = null;
+  #reaper: OrphanReaper | null = null;
 
   constructor(options: ServicesOptions) {
     this.options = options;
@@ -61,11 +63,13 @@ export class AgentServices {
     this.#startRelay();
     if (this.#statusPort > 0) await this.#startStatus();
     this.#startDebug();
+    if (process.pid === 1) this.#reaper = new OrphanReaper();
     await this.#startHealth();
   }
 
   async close(): Promise<void> {
     this.#health?.close();
+    this.#reaper?.close();
     this.#debug?.close();
     this.#relay?.close();
     this.#dns?.close();
