@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs/light.js';
-import { buildLazyRoot } from './lazy-root.ts';
+import { LazyTypes } from './lazy-types.ts';
 import type { MessageTypes } from './generated/types.d.ts';
 
 export type { MessageTypes, protos } from './generated/types.d.ts';
@@ -21,15 +21,19 @@ export const typeUrlPrefix = 'type.googleapis.com/';
 protobuf.util.Long = undefined as never;
 protobuf.configure();
 
-let loadedRoot: protobuf.Root | undefined;
+let loadedTypes: LazyTypes | undefined;
 
-/** The reflected root, loaded at first use. */
-export function reflectedRoot(): protobuf.Root {
-  if (loadedRoot === undefined) {
+function loadTypes(): LazyTypes {
+  if (loadedTypes === undefined) {
     const path = new URL('./generated/descriptor.json', import.meta.url);
-    loadedRoot = buildLazyRoot(JSON.parse(readFileSync(path, 'utf8')));
+    loadedTypes = new LazyTypes(JSON.parse(readFileSync(path, 'utf8')));
   }
-  return loadedRoot;
+  return loadedTypes;
+}
+
+/** The reflected root with all types. */
+export function reflectedRoot(): protobuf.Root {
+  return loadTypes().makeAll();
 }
 
 const types = new Map<string, protobuf.Type | null>();
@@ -38,8 +42,7 @@ const types = new Map<string, protobuf.Type | null>();
 export function findType(name: string): protobuf.Type | null {
   let type = types.get(name);
   if (type === undefined) {
-    const found = reflectedRoot().lookup(name);
-    type = found instanceof protobuf.Type ? found : null;
+    type = loadTypes().find(name);
     types.set(name, type);
   }
   return type;

@@ -1,6 +1,7 @@
 /**
- * The reflected root, built for a quick start: names first, the fields of a message when something looks at them, its encoder
- * and decoder when they are called often. Of 600 messages a proxy uses 100; protobufjs by itself prepares all, five functions each.
+ * The reflected types, made for a quick start: a type when something asks for it or for a message that has it, its fields when
+ * something looks at them, its encoder and decoder when they are called often. Of 600 messages a proxy uses 100; protobufjs by
+ * itself prepares all, five functions each.
  */
 import protobuf from 'protobufjs/light.js';
 import { createMessageClass, decodeFields, encodeFields } from './field-codec.ts';
@@ -26,16 +27,14 @@ const edition = 'proto3';
 /** A function for one message type is worth its compilation from then on. */
 const callsUntilGenerated = 100;
 /** The types whose fields nobody has looked at. */
-const unread = new WeakMap<protobuf.Type, MessageJson>();
+const unread = new WeakMap<protobuf.Type, { readonly json: MessageJson; readonly types: LazyTypes }>();
 const fieldTables = new WeakMap<protobuf.Type, { [name: string]: protobuf.Field }>();
-/** Messages and enumerations by absolute name (`.package.Name`). */
-const namedObjects = new Set<string>();
 const oneofTables = new WeakMap<protobuf.Type, { [name: string]: protobuf.OneOf } | undefined>();
 
 class LazyType extends protobuf.Type {
   /** Lookups walk through every message: that alone reads no fields. */
   override get(name: string): protobuf.ReflectionObject | null {
-    const json = unread.get(this);
+    const json = unread.get(this)?.json;
     if (json === undefined || hasOwn(json.fields, name) || hasOwn(json.oneofs, name)) return super.get(name);
     return hasOwn(this.nested, name) ? (this.nested?.[name] ?? null) : null;
   }
@@ -103,11 +102,12 @@ function listFieldTypes(type: protobuf.Type): readonly (protobuf.ReflectionObjec
 }
 
 function readFields(type: protobuf.Type): void {
-  const json = unread.get(type);
-  if (json === undefined) return;
+  const source = unread.get(type);
+  if (source === undefined) return;
+  const { json, types } = source;
   unread.delete(type);
   for (const [name, given] of Object.entries(json.fields ?? {})) {
-    const field = { ...given, type: qualifyTypeName(type, given.type) };
+    const field = { ...given, type: types.makeFieldType(type, given.type) };
     const isMap = field.keyType !== undefined;
     type.add(isMap ? protobuf.MapField.fromJSON(name, field as protobuf.IMapField) : protobuf.Field.fromJSON(name, field));
   }
@@ -118,15 +118,6 @@ function readFields(type: protobuf.Type): void {
     resolveFeatures(field);
     field.resolve();
     if (field.resolvedType !== null) resolveFeatures(field.resolvedType);
-  }
-}
-
-/** The absolute name of a field's type: of the candidates the one in the innermost scope. Those of scalars stay. */
-function qualifyTypeName(type: protobuf.Type, name: string): string {
-  if (name in protobuf.types.basic || name.startsWith('.')) return name;
-  for (let scope: string = type.fullName; ; scope = scope.slice(0, scope.lastIndexOf('.'))) {
-    if (namedObjects.has(`${scope}.${name}`)) return `${scope}.${name}`;
-    if (scope === '') throw new Error(`${type.fullName} has a field of the unknown type ${name}`);
   }
 }
 
@@ -141,33 +132,69 @@ function resolveFeatures(object: protobuf.ReflectionObject): void {
   internals._resolveFeatures(edition);
 }
 
-/** Builds the root of a descriptor in protobufjs's JSON form. */
-export function buildLazyRoot(descriptor: MessageJson): protobuf.Root {
-  const root = new protobuf.Root();
-  const found: (readonly [protobuf.Type, MessageJson])[] = [];
-  addNested(root, descriptor, found);
-  // Not before all names are there: a field's type is looked up when it is read.
-  for (const [type, json] of found) unread.set(type, json);
-  return root;
+/** The messages and enumerations of a descriptor in protobufjs's JSON form, by full name. */
+export class LazyTypes {
+  readonly #root = new protobuf.Root();
+  readonly #descriptors = new Map<string, MessageJson>();
+  readonly #made = new Map<string, protobuf.NamespaceBase | protobuf.Enum>([['', this.#root]]);
+
+  constructor(descriptor: MessageJson) {
+    this.#collect(descriptor, '');
+  }
+
+  /** The message of a full name, or null. */
+  find(name: string): protobuf.Type | null {
+    const made = this.#descriptors.has(name) ? this.#make(name) : null;
+    return made instanceof protobuf.Type ? made : null;
+  }
+
+  /** The root with every type in it. */
+  makeAll(): protobuf.Root {
+    for (const name of this.#descriptors.keys()) this.#make(name);
+    return this.#root;
+  }
+
+  /** The absolute name of a field's type: of the candidates the one in the innermost scope. Those of scalars stay. */
+  makeFieldType(type: protobuf.Type, name: string): string {
+    if (name in protobuf.types.basic) return name;
+    if (name.startsWith('.')) return this.#make(name.slice(1)).fullName;
+    for (let scope: string = type.fullName; ; scope = scope.slice(0, scope.lastIndexOf('.'))) {
+      const candidate = `${scope}.${name}`.slice(1);
+      if (this.#descriptors.has(candidate)) return this.#make(candidate).fullName;
+      if (scope === '') throw new Error(`${type.fullName} has a field of the unknown type ${name}`);
+    }
+  }
+
+  #collect(json: MessageJson, scope: string): void {
+    for (const [name, nested] of Object.entries(json.nested ?? {})) {
+      const fullName = scope === '' ? name : `${scope}.${name}`;
+      if (nested.fields !== undefined || nested.values !== undefined) this.#descriptors.set(fullName, nested);
+      this.#collect(nested, fullName);
+    }
+  }
+
+  /** A message, an enumeration, or the package of one. */
+  #make(fullName: string): protobuf.NamespaceBase | protobuf.Enum {
+    const made = this.#made.get(fullName);
+    if (made !== undefined) return made;
+    const split = fullName.lastIndexOf('.');
+    const parent = this.#make(fullName.slice(0, Math.max(0, split))) as protobuf.NamespaceBase;
+    const name = fullName.slice(split + 1);
+    const json = this.#descriptors.get(fullName);
+    const object = json?.values !== undefined ? protobuf.Enum.fromJSON(name, json as protobuf.IEnum) : makeNamespace(name, json);
+    this.#made.set(fullName, object);
+    parent.add(object);
+    for (let above = parent as unknown as Internals | null; above !== null; above = above.parent) {
+      above._needsRecursiveFeatureResolution = false;
+      above._needsRecursiveResolve = false;
+    }
+    if (json !== undefined && object instanceof protobuf.Type) unread.set(object, { json, types: this });
+    return object;
+  }
 }
 
-function addNested(parent: protobuf.NamespaceBase, json: MessageJson, found: (readonly [protobuf.Type, MessageJson])[]): void {
-  for (const [name, nested] of Object.entries(json.nested ?? {})) {
-    if (nested.values !== undefined) {
-      parent.add(protobuf.Enum.fromJSON(name, nested as protobuf.IEnum));
-      namedObjects.add(`${parent.fullName}.${name}`);
-      continue;
-    }
-    const child = nested.fields === undefined ? new protobuf.Namespace(name) : new LazyType(name);
-    (child as unknown as Internals)._defaultEdition = edition;
-    parent.add(child);
-    if (nested.fields !== undefined) {
-      found.push([child as protobuf.Type, nested]);
-      namedObjects.add(child.fullName);
-    }
-    addNested(child, nested, found);
-  }
-  const internals = parent as unknown as Internals;
-  internals._needsRecursiveFeatureResolution = false;
-  internals._needsRecursiveResolve = false;
+function makeNamespace(name: string, json: MessageJson | undefined): protobuf.NamespaceBase {
+  const object = json === undefined ? new protobuf.Namespace(name) : new LazyType(name);
+  (object as unknown as Internals)._defaultEdition = edition;
+  return object;
 }
