@@ -43,6 +43,8 @@ export abstract class Http2Session implements FrameSink {
   /** The peer acknowledged our settings. */
   protected settingsAcknowledged = false;
   #dispatching = false;
+  /** Streams that are reset when the dispatch is over. */
+  readonly #resetting: Http2Stream[] = [];
   #ended = false;
   #failure: { readonly details: string; readonly isFlood: boolean } | null = null;
 
@@ -106,8 +108,9 @@ export abstract class Http2Session implements FrameSink {
     this.#dispatching = true;
     this.writer.held = true;
     this.#reader.feed(data);
-    this.writer.held = false;
     this.#dispatching = false;
+    for (const stream of this.#resetting.splice(0)) stream.finishReset();
+    this.writer.held = false;
     this.writer.flush();
     if (this.#failure !== null) this.reportError(this.#failure.details, this.#failure.isFlood);
   }
@@ -305,6 +308,12 @@ export abstract class Http2Session implements FrameSink {
   /** A stream's user gave it up. */
   reset(stream: Http2Stream, code: ErrorCode): void {
     this.streams.reset(stream, code);
+  }
+
+  /** Calls `finishReset` when everything that has arrived was read. */
+  afterDispatch(stream: Http2Stream): void {
+    if (this.#dispatching) this.#resetting.push(stream);
+    else stream.finishReset();
   }
 
   // The connection

@@ -188,9 +188,8 @@ export abstract class Http2Stream implements CodecStream {
       if (trailers.size > 0) this.wireBytesSent += this.session.headerWriter.write(this.id, trailers, true);
       else this.#writeData(noData, true);
     }
-    const deferred = this.#deferredReset;
-    if (deferred === null) this.#endLocal();
-    else this.session.reset(this, deferred);
+    if (this.#deferredReset === null) this.#endLocal();
+    else this.finishReset();
   }
 
   #endLocal(): void {
@@ -244,8 +243,20 @@ export abstract class Http2Stream implements CodecStream {
     const { callbacks } = this;
     this.detach();
     callbacks?.onReset(reason, '');
-    // What was encoded to the end still goes out.
-    if (this.isServer && this.localEnded && this.#pendingBytes > 0) this.#deferredReset = code;
+    if (!this.isServer || !this.localEnded) {
+      this.session.reset(this, code);
+      return;
+    }
+    // The response still goes out, and the request may be whole before it does.
+    this.#deferredReset = code;
+    if (this.#pendingBytes === 0) this.session.afterDispatch(this);
+  }
+
+  /** The time of a deferred reset has come, if it is still needed. */
+  finishReset(): void {
+    const code = this.#deferredReset;
+    if (code === null || this.closed || this.#pendingBytes > 0) return;
+    if (this.remoteEnded) this.session.streams.closeIfDone(this);
     else this.session.reset(this, code);
   }
 

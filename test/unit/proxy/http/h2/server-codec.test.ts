@@ -313,6 +313,26 @@ t.test('resets carry a code for their reason, and come behind what was encoded t
   t.equal(server.stats.counts.get('tx_reset'), 4);
 });
 
+t.test('a response that is complete before its request waits for what has arrived of it', async t => {
+  for (const endStream of [true, false]) {
+    const server = await makeServer();
+    const { encoders, codec } = server;
+    codec.dispatch(makeHeaders(1, postBlock(), false), false);
+    const [encoder] = encoders;
+    const { events } = server;
+    // Answers within the dispatch, as a direct response does.
+    events.push = (...more: string[]) => {
+      if (more[0] !== '1 data a') return Array.prototype.push.apply(events, more);
+      encoder.encodeHeaders(makeResponse(200), true);
+      encoder.reset('local-reset');
+      return 0;
+    };
+    server.feed(makeData(1, 'a'), makeData(1, 'b', endStream));
+    t.same(await server.written(), ['HEADERS 1 :status=200 END', ...(endStream ? [] : ['RST_STREAM 1 0'])]);
+    t.equal(server.stats.counts.get('streams_active'), 0);
+  }
+});
+
 t.test('a reset by the peer reaches the user with its reason', async t => {
   const server = await makeServer();
   server.feed(makeHeaders(1, requestBlock()), makeFrame(FrameType.rstStream, 0, 1, uint32(8)));
