@@ -3,16 +3,23 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Secret } from './secret.ts';
 
+const fileNames = { roots: 'root-cert.pem', key: 'key.pem', chain: 'cert-chain.pem' } as const;
+
+/** The files that are written to a directory. */
+export function listCertificateFiles(directory: string): readonly string[] {
+  return Object.values(fileNames).map(name => join(directory, name));
+}
+
 /**
  * Replaces the files whose content changed, each atomically. In a cluster other containers of the pod may read them.
  * @throws if the directory is not writable.
  */
 export function writeCertificates(directory: string, secret: Secret, inCluster: boolean): void {
   const mode = inCluster ? 0o644 : 0o600;
-  if (secret.kind === 'roots') replaceFile(join(directory, 'root-cert.pem'), secret.rootsPem, mode);
+  if (secret.kind === 'roots') replaceFile(join(directory, fileNames.roots), secret.rootsPem, mode);
   else {
-    replaceFile(join(directory, 'key.pem'), secret.keyPem, mode);
-    replaceFile(join(directory, 'cert-chain.pem'), secret.chainPem, mode);
+    replaceFile(join(directory, fileNames.key), secret.keyPem, mode);
+    replaceFile(join(directory, fileNames.chain), secret.chainPem, mode);
   }
 }
 

@@ -8,7 +8,7 @@ import type { IdentityPlan } from '../identity/identity-plan.ts';
 import { AgentLogger } from '../log.ts';
 import { IstiodDebugServer } from '../status/istiod-debug.ts';
 import { parseAppProbes } from '../status/app-probe-config.ts';
-import { createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
+import { createGrpcCheck, createProxyCheck, type ReadinessCheck } from '../status/readiness.ts';
 import { parseScrapeTargets } from '../status/scrape-config.ts';
 import type { StatusServer } from '../status/status-server.ts';
 import type { WorkloadHealth } from '../status/workload-health.ts';
@@ -139,6 +139,7 @@ export class AgentServices {
   async #startStatus(): Promise<void> {
     const { environment, type } = this.options.agent;
     const checks: ReadinessCheck[] = environment.disableEnvoy ? [] : [this.#createProxyCheck()];
+    if (environment.grpcBootstrap !== '') checks.push(createGrpcCheck(environment.outputCertificates));
     if (this.#servesDns) checks.push(async () => this.#checkDns());
     const { StatusServer } = await import('../status/status-server.ts');
     this.#status = new StatusServer({

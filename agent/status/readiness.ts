@@ -4,7 +4,9 @@
  *
  * Source: istio.io/istio pilot/cmd/pilot-agent/status/ready.
  */
+import { existsSync } from 'node:fs';
 import { renderGoDuration } from '../config/duration.ts';
+import { listCertificateFiles } from '../identity/certificate-output.ts';
 import { requestAdmin } from '../lifecycle/admin-client.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
@@ -52,6 +54,15 @@ export function createProxyCheck(localhost: string, adminPort: number, terminati
     log.info(`Readiness succeeded in ${renderGoDuration(process.uptime() * 1000)}`);
     agentMetrics.startupDurationSeconds.set(process.uptime());
     return null;
+  };
+}
+
+/** Checks that the certificates are there which gRPC's bootstrap file names, for applications that speak xDS themselves. */
+export function createGrpcCheck(certificateDirectory: string): ReadinessCheck {
+  if (certificateDirectory === '') return async () => null;
+  return async () => {
+    const missing = listCertificateFiles(certificateDirectory).find(path => !existsSync(path));
+    return missing === undefined ? null : `${missing} does not exist`;
   };
 }
 

@@ -1,6 +1,8 @@
 import t from 'tap';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createProxyCheck, findMissingState, findMissingUpdate } from '../../../../agent/status/readiness.ts';
+import { join } from 'node:path';
+import { createGrpcCheck, createProxyCheck, findMissingState, findMissingUpdate } from '../../../../agent/status/readiness.ts';
 
 const updates = (cds: string, lds: string): string =>
   `cluster_manager.cds.update_rejected: ${cds[1]}\ncluster_manager.cds.update_success: ${cds[0]}\n` +
@@ -50,4 +52,15 @@ t.test('what was seen once is not asked again, and the end of the agent ends rea
 t.test('a proxy that does not answer is not ready', async t => {
   const check = createProxyCheck('127.0.0.1', 1, new AbortController().signal);
   t.match(await check(), /ECONNREFUSED/);
+});
+
+t.test("the certificates that gRPC's bootstrap names have to be there, if it names any", async t => {
+  t.equal(await createGrpcCheck('')(), null);
+  const folder = t.testdir();
+  const check = createGrpcCheck(folder);
+  for (const name of ['root-cert.pem', 'key.pem', 'cert-chain.pem']) {
+    t.equal(await check(), `${join(folder, name)} does not exist`);
+    writeFileSync(join(folder, name), 'x');
+  }
+  t.equal(await check(), null);
 });
