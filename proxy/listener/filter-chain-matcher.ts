@@ -111,11 +111,12 @@ function findBySource<T>(direct: DirectSources<T>, info: ConnectionInfo): T | nu
   return ports?.get(remote.kind === 'socket' ? remote.port : anyPort) ?? ports?.get(anyPort) ?? null;
 }
 
+/** As in Envoy, the one address of each family counts as loopback, not all of 127.0.0.0/8. */
 function isSameIpOrLoopback(info: ConnectionInfo): boolean {
   const { remoteAddress, localAddress } = info;
   if (remoteAddress.kind !== 'socket' || localAddress.kind !== 'socket') return true;
   const ip = remoteAddress.address;
-  return ip === localAddress.address || ip === '::1' || ip.startsWith('127.');
+  return ip === localAddress.address || ip === '::1' || ip === '127.0.0.1';
 }
 
 /** A list, or the one entry that does not constrain. */

@@ -1,15 +1,25 @@
-/** `envoy.filters.listener.http_inspector`: recognizes HTTP by its first line or the HTTP/2 preface. */
+/**
+ * `envoy.filters.listener.http_inspector`: recognizes HTTP by its first line or the HTTP/2 preface.
+ *
+ * Differs from Envoy: of a line that is not complete the beginning must look like a known method. Envoy waits for the end of any
+ * line, and so holds up a client of another protocol that waits for an answer.
+ */
 import type { Counter, StatsStore } from '../telemetry/stats-store.ts';
 import { type ListenerFilter, type ListenerFilterFactory, ListenerFilterStatus, type ListenerSocket } from './listener-filter.ts';
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 /** Longest first line that is waited for, bytes. */
 const maxInspectBytes = 65_536;
+const LF = 10;
 
-const methods =
+const knownMethods =
   'ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE M-SEARCH NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE'.split(
     ' ',
   );
+
+/** Method, target and version, which may be missing. */
+const requestLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]+([^ \t\x7f-\xff]+)(?:[ \t]+(HTTP\/\d\.\d)?[ \t]*)?\r*$/;
+const targetStart = /^(?:[/*]|[A-Za-z][A-Za-z0-9+.-]*:\/\/[A-Za-z0-9!$%&'()*+,\-.:;=@[\]_~]*(?:[/?]|$))/;
 
 export type HttpDetection = 'http/1.0' | 'http/1.1' | 'h2c' | 'incomplete' | 'not-http';
 
@@ -17,23 +27,18 @@ export type HttpDetection = 'http/1.0' | 'http/1.1' | 'h2c' | 'incomplete' | 'no
 export function detectHttp(bytes: Buffer): HttpDetection {
   const start = bytes.toString('latin1', 0, Math.min(bytes.length, preface.length));
   if (preface.startsWith(start)) return bytes.length >= preface.length ? 'h2c' : 'incomplete';
-  const line = firstLine(bytes);
-  if (line === null) {
-    const word = start.split(' ', 1)[0];
-    const plausible = start.includes(' ') ? methods.includes(word) : methods.some(method => method.startsWith(word));
-    return plausible && bytes.length < maxInspectBytes ? 'incomplete' : 'not-http';
-  }
-  const match = /^([A-Z-]+) +[^ ]+ +HTTP\/1\.([01])$/.exec(line);
-  if (match === null || !methods.includes(match[1])) return 'not-http';
-  return match[2] === '1' ? 'http/1.1' : 'http/1.0';
+  const end = bytes.indexOf(LF);
+  if (end === -1) return beginsRequest(start) && bytes.length < maxInspectBytes ? 'incomplete' : 'not-http';
+  const match = requestLine.exec(bytes.toString('latin1', 0, end));
+  if (match === null || !(targetStart.test(match[2]) || match[1] === 'CONNECT')) return 'not-http';
+  // Envoy's parser knows one other version, and takes every one but HTTP/1.1 for it.
+  return match[3] === 'HTTP/1.1' ? 'http/1.1' : 'http/1.0';
 }
 
-/** Up to the first CR or LF; null if none has come. */
-function firstLine(bytes: Buffer): string | null {
-  const cr = bytes.indexOf(13);
-  const lf = bytes.indexOf(10);
-  const end = cr < 0 ? lf : lf < 0 ? cr : Math.min(cr, lf);
-  return end < 0 ? null : bytes.toString('latin1', 0, end);
+function beginsRequest(start: string): boolean {
+  const space = start.indexOf(' ');
+  if (space !== -1) return knownMethods.includes(start.slice(0, space));
+  return knownMethods.some(method => method.startsWith(start));
 }
 
 interface HttpInspectorStats {

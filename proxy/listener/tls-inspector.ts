@@ -1,4 +1,9 @@
-/** `envoy.filters.listener.tls_inspector`: tells TLS from plain bytes and reads server name and ALPN of the hello. */
+/**
+ * `envoy.filters.listener.tls_inspector`: tells TLS from plain bytes and reads server name and ALPN of the hello.
+ *
+ * Differs from Envoy: bytes that begin no TLS record are plain at once. Envoy waits for five of them, or for the timeout, and so
+ * holds up a client that sends fewer and waits for an answer.
+ */
 import { maxClientHelloBytes, parseClientHello } from '../network/tls/client-hello.ts';
 import type { Counter, Histogram, StatsStore } from '../telemetry/stats-store.ts';
 import { type ListenerFilter, type ListenerFilterFactory, ListenerFilterStatus, type ListenerSocket } from './listener-filter.ts';

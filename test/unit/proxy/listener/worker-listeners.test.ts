@@ -124,8 +124,11 @@ t.test('HTTP is recognized by its first line', async t => {
     ['GET /', 'incomplete'],
     ['GETX', 'not-http'],
     ['SSH-2.0-x\r\n', 'not-http'],
-    ['GET /\r\n', 'not-http'],
-    ['GET / HTTP/3.0\r\n', 'not-http'],
+    ['GET /\r\n', 'http/1.0'],
+    ['GET / HTTP/3.0\r\n', 'http/1.0'],
+    ['GET / HTTP/1.1x\r\n', 'not-http'],
+    ['GET a HTTP/1.1\r\n', 'not-http'],
+    ['get\t/  HTTP/1.1 \r\n', 'http/1.1'],
   ];
   for (const [text, detected] of cases) t.equal(detectHttp(Buffer.from(text)), detected, JSON.stringify(text));
 });
