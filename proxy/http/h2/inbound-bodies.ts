@@ -45,6 +45,9 @@ export class InboundBodies {
       this.consume(length - dataLength);
     } else if (!stream.takeFrame(length)) {
       this.#streams.resetInvalid(stream, ErrorCode.flowControlError);
+    } else if (!stream.takeBody(dataLength, endStream)) {
+      this.consume(length - dataLength);
+      this.#streams.resetInvalid(stream, ErrorCode.protocolError);
     } else {
       if (length > dataLength) stream.consume(length - dataLength);
       if (dataLength > 0) {

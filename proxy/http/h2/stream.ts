@@ -62,14 +62,15 @@ export abstract class Http2Stream implements CodecStream {
     return this.#receiveWindow.take(length);
   }
 
+  /** Counts the body of a frame; false if the announced length does not allow it. */
+  takeBody(dataLength: number, endStream: boolean): boolean {
+    this.#receivedBytes += dataLength;
+    const expected = this.expectedBytes;
+    return expected === -1 || (endStream ? this.#receivedBytes === expected : this.#receivedBytes <= expected);
+  }
+
   /** A piece of the incoming body, or its end. */
   receiveData(data: Buffer, endStream: boolean): void {
-    this.#receivedBytes += data.length;
-    const expected = this.expectedBytes;
-    if (expected !== -1 && (this.#receivedBytes > expected || (endStream && this.#receivedBytes !== expected))) {
-      this.session.streams.resetInvalid(this, ErrorCode.protocolError);
-      return;
-    }
     if (endStream) this.remoteEnded = true;
     if (this.#readDisables === 0) this.consume(data.length);
     else this.#unconsumedBytes += data.length;
