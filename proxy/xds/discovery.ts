@@ -16,12 +16,13 @@ import { RouteSubscriptionStats, SubscriptionStats } from './discovery-stats.ts'
 import { discoveryTypeUrls } from './discovery-types.ts';
 import { EndpointDiscovery } from './endpoint-discovery.ts';
 import { ExtensionDiscovery, type ExtensionDiscoveryOptions, type ExtensionSink } from './extension-discovery.ts';
+import { watchDirectories } from './file-watch.ts';
 import { InitManager } from './init-manager.ts';
 import { type CompiledListener, ListenerDiscovery, type ListenerSink } from './listener-discovery.ts';
 import { ClusterManagerStats, ListenerManagerStats } from './manager-stats.ts';
 import type { ResourceStore } from './resource-store.ts';
 import { RouteDiscovery, type RouteSink } from './route-discovery.ts';
-import { resolveSecretFiles } from '../config/compile/secret.ts';
+import { listSecretDirectories, resolveSecretFiles } from '../config/compile/secret.ts';
 import { SecretStore } from './secret-store.ts';
 import type { DiscoverySource } from './subscription.ts';
 
@@ -83,6 +84,11 @@ export class Discovery {
     this.secrets = new SecretStore({
       resources,
       resolve: resolveSecretFiles,
+      watchFiles: (bytes, onChange) =>
+        watchDirectories(
+          listSecretDirectories(bytes).map(path => ({ path, entry: null })),
+          onChange,
+        ),
       compile: (bytes, { key }) => compilers.secret(bytes, key),
       aggregated: () => this.sources.aggregated,
       openSource: reference => this.#openSecretSource(reference),

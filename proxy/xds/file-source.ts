@@ -4,17 +4,15 @@
  *
  * Source: Envoy's FilesystemSubscriptionImpl and its watcher, which reacts to a move into place.
  */
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Logger } from '../../common/log.ts';
 import type { ReceivedSotwResponse } from './discovery-services.ts';
+import { watchDirectories } from './file-watch.ts';
 import { SotwState } from './sotw-state.ts';
 import type { DiscoverySource, Subscription, SubscriptionRequest } from './subscription.ts';
 
 const log = new Logger('config');
-
-/** A writer may touch a file several times: the last one counts. */
-const settleMs = 20;
 
 export interface FileSourceOptions {
   readonly path: string;
@@ -29,7 +27,7 @@ export interface FileSourceOptions {
 
 export class FileSource implements DiscoverySource {
   readonly #options: FileSourceOptions;
-  readonly #watchers: FSWatcher[] = [];
+  #stopWatching: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: FileSourceOptions) {
@@ -50,16 +48,16 @@ export class FileSource implements DiscoverySource {
         handler.onConnectionFailure();
       }
     };
-    const schedule = (delayMs: number): void => {
+    const schedule = (): void => {
       if (this.#timer !== null) clearTimeout(this.#timer);
-      this.#timer = setTimeout(read, delayMs);
+      this.#timer = setTimeout(read, 0);
     };
-    this.#watch(() => schedule(settleMs));
-    schedule(0);
+    this.#watch(read);
+    schedule();
     return {
       updateNames: (added, removed) => {
         state.updateNames(added, removed);
-        schedule(0);
+        schedule();
       },
       close: () => this.stop(),
     };
@@ -67,21 +65,13 @@ export class FileSource implements DiscoverySource {
 
   stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const watcher of this.#watchers.splice(0)) watcher.close();
+    this.#stopWatching?.();
   }
 
   #watch(onChange: () => void): void {
     const { path, watchedDirectory } = this.#options;
-    const directory = watchedDirectory ?? dirname(path);
-    const name = watchedDirectory === null ? basename(path) : null;
-    try {
-      const watcher = watch(directory, { persistent: false }, (_event, changed) => {
-        if (name === null || changed === null || changed === name) onChange();
-      });
-      watcher.on('error', error => log.warn(`watching ${directory} failed: ${error.message}`));
-      this.#watchers.push(watcher);
-    } catch (error) {
-      log.warn(`unable to watch ${directory}: ${(error as Error).message}`);
-    }
+    const watched =
+      watchedDirectory === null ? { path: dirname(path), entry: basename(path) } : { path: watchedDirectory, entry: null };
+    this.#stopWatching = watchDirectories([watched], onChange);
   }
 }

@@ -29,6 +29,8 @@ export interface SecretStoreOptions {
   readonly resources: ResourceStore;
   /** The resource with the contents of the files that it names. @throws ConfigError if one cannot be read. */
   readonly resolve: (bytes: Uint8Array) => Uint8Array;
+  /** Calls back when a file that the resource names may have changed; the returned function ends it. Absent: none is watched. */
+  readonly watchFiles?: (bytes: Uint8Array, onChange: () => void) => () => void;
   /** @throws ConfigError; also if the key does not fit the certificate. */
   readonly compile: (bytes: Uint8Array, reference: SecretReference) => SecretModel;
   /** The aggregated stream, shared by all secrets that come over it; null if there is none. */
@@ -43,6 +45,8 @@ interface StoredSecret {
   readonly waiting: Set<() => void>;
   users: number;
   model: SecretModel | null;
+  /** Of the files that its resource names. */
+  stopWatching: (() => void) | null;
   readonly stop: () => void;
 }
 
@@ -84,7 +88,7 @@ export class SecretStore {
   addInline(secret: SecretModel): () => void {
     const reference: SecretReference = { key: secret.key, name: secret.key, source: 'static', kind: 'certificate' };
     const known = this.#secrets.get(secret.key);
-    const stored = known ?? { reference, waiting: new Set(), users: 0, model: null, stop: () => {} };
+    const stored = known ?? { reference, waiting: new Set(), users: 0, model: null, stopWatching: null, stop: () => {} };
     this.#secrets.set(secret.key, stored);
     if (known === undefined) this.#accept(stored, secret);
     return this.#use(stored);
@@ -99,7 +103,7 @@ export class SecretStore {
   acquire(reference: SecretReference, onReady: () => void): () => void {
     let stored = this.#secrets.get(reference.key);
     if (stored === undefined) {
-      stored = { reference, waiting: new Set(), users: 0, model: null, stop: this.#subscribe(reference) };
+      stored = { reference, waiting: new Set(), users: 0, model: null, stopWatching: null, stop: this.#subscribe(reference) };
       this.#secrets.set(reference.key, stored);
     }
     const release = this.#use(stored, onReady);
@@ -117,6 +121,7 @@ export class SecretStore {
       stored.waiting.delete(onReady);
       if (--stored.users > 0) return;
       stored.stop();
+      stored.stopWatching?.();
       const { key, name } = stored.reference;
       this.#secrets.delete(key);
       if (!this.#isNamed(name)) this.#options.resources.delete('secret', name);
@@ -124,7 +129,10 @@ export class SecretStore {
   }
 
   stop(): void {
-    for (const { stop } of this.#secrets.values()) stop();
+    for (const { stop, stopWatching } of this.#secrets.values()) {
+      stop();
+      stopWatching?.();
+    }
   }
 
   #isNamed(name: string): boolean {
@@ -188,7 +196,23 @@ export class SecretStore {
     const entry = resources.ensure('secret', resource.name);
     entry.active = { bytes: resource.bytes, resolvedBytes, versionInfo, lastUpdatedMs: Date.now() };
     entry.failure = null;
+    stored.stopWatching?.();
+    stored.stopWatching = this.#options.watchFiles?.(resource.bytes, () => this.#reload(stored, resource, versionInfo)) ?? null;
     this.#accept(stored, { ...model, key });
+  }
+
+  /** The files may have new contents. Those that do not fit together, as in the middle of a rotation, change nothing. */
+  #reload(stored: StoredSecret, resource: DiscoveredResource, versionInfo: string): void {
+    const entry = this.#options.resources.ensure('secret', resource.name);
+    try {
+      const resolvedBytes = this.#options.resolve(resource.bytes);
+      if (entry.active?.resolvedBytes !== undefined && Buffer.compare(resolvedBytes, entry.active.resolvedBytes) === 0) return;
+      const model = this.#options.compile(resolvedBytes, stored.reference);
+      entry.active = { bytes: resource.bytes, resolvedBytes, versionInfo, lastUpdatedMs: Date.now() };
+      this.#accept(stored, { ...model, key: stored.reference.key });
+    } catch (error) {
+      log.warn(`the changed files of secret ${resource.name} are not taken: ${(error as Error).message}`);
+    }
   }
 
   #accept(stored: StoredSecret, model: SecretModel): void {

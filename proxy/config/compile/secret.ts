@@ -1,5 +1,6 @@
 /** `envoy.extensions.transport_sockets.tls.v3.Secret` and its parts, whether they come by SDS or inline. */
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { decodeMessage, encodeMessage, type protos } from '../../../protos/messages.ts';
 import type { SecretModel, SubjectAltNameMatcher, ValidationModel } from '../model/tls.ts';
@@ -15,6 +16,7 @@ type DataSource = protos.envoy.config.core.v3.DataSource;
 type Secret = protos.envoy.extensions.transport_sockets.tls.v3.Secret;
 
 const sanTypes = ['any', 'email', 'dns', 'uri', 'ip'] as const;
+const secretType = 'envoy.extensions.transport_sockets.tls.v3.Secret';
 const ticketKeyBytes = 48;
 
 export interface CompiledSecret extends CompileFindings {
@@ -37,8 +39,7 @@ export function compileSecret(bytes: Uint8Array, context: CompileContext, key: s
  * @throws ConfigError if a file cannot be read.
  */
 export function resolveSecretFiles(bytes: Uint8Array): Uint8Array {
-  const type = 'envoy.extensions.transport_sockets.tls.v3.Secret';
-  const message = decodeMessage(type, bytes);
+  const message = decodeMessage(secretType, bytes);
   let named = false;
   const resolve = <K extends string>(owner: { [key in K]: DataSource | null } | null, key: K, path: string): void => {
     const source = owner?.[key];
@@ -50,7 +51,27 @@ export function resolveSecretFiles(bytes: Uint8Array): Uint8Array {
     resolve(message.tls_certificate, key, `tls_certificate.${key}`);
   }
   for (const key of ['trusted_ca', 'crl'] as const) resolve(message.validation_context, key, `validation_context.${key}`);
-  return named ? encodeMessage(type, message) : bytes;
+  return named ? encodeMessage(secretType, message) : bytes;
+}
+
+/**
+ * The directories whose changes may be changes of the files that a secret names: those of the files, and the ones that it names
+ * for the purpose.
+ */
+export function listSecretDirectories(bytes: Uint8Array): string[] {
+  const { tls_certificate: certificate, validation_context: validation } = decodeMessage(secretType, bytes);
+  const sources = [
+    certificate?.certificate_chain,
+    certificate?.private_key,
+    certificate?.password,
+    validation?.trusted_ca,
+    validation?.crl,
+  ];
+  const files = sources.flatMap(source => (source?.specifier === 'filename' ? [dirname(source.filename as string)] : []));
+  const named = [certificate?.watched_directory, validation?.watched_directory].flatMap(watched =>
+    watched ? [watched.path] : [],
+  );
+  return [...new Set([...named, ...files])];
 }
 
 function compileSecretMessage(message: Secret, key: string, scope: CompileScope): SecretModel {

@@ -1,7 +1,7 @@
 /** Classes of `envoy.config.core.v3` and of the types and matchers that every resource uses. */
 import { classify, type FieldTable } from '../field-table.ts';
 
-const noWatch = 'the file is read again with the resource; SDS by path watches it';
+const noWatch = 'the file is read again with the resource; files of secrets from SDS are watched in any case';
 
 export const coreTypeFields: FieldTable = {
   'envoy.config.core.v3.Address': classify({ implemented: 'socket_address pipe', rejected: 'envoy_internal_address' }),

@@ -12,13 +12,13 @@ export const tlsFields: FieldTable = {
     rejected: 'session_ticket_keys generic_secret',
   }),
   'envoy.extensions.transport_sockets.tls.v3.TlsCertificate': classify({
-    implemented: 'certificate_chain private_key password',
-    rejected: 'watched_directory pkcs12 private_key_provider ocsp_staple signed_certificate_timestamp',
+    implemented: 'certificate_chain private_key password watched_directory',
+    rejected: 'pkcs12 private_key_provider ocsp_staple signed_certificate_timestamp',
   }),
   'envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext': classify({
     implemented: `trusted_ca verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names
-      match_subject_alt_names crl trust_chain_verification`,
-    rejected: `watched_directory ca_certificate_provider_instance system_root_certs require_signed_certificate_timestamp allow_expired_certificate
+      match_subject_alt_names crl trust_chain_verification watched_directory`,
+    rejected: `ca_certificate_provider_instance system_root_certs require_signed_certificate_timestamp allow_expired_certificate
       custom_validator_config only_verify_leaf_cert_crl max_verify_depth`,
   }),
   'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher': classify({

@@ -2,7 +2,7 @@ import t from 'tap';
 import type { SecretReference } from '../../../../proxy/config/compile/scope.ts';
 import type { SecretModel } from '../../../../proxy/config/model/tls.ts';
 import { ResourceStore } from '../../../../proxy/xds/resource-store.ts';
-import { SecretStore } from '../../../../proxy/xds/secret-store.ts';
+import { SecretStore, type SecretStoreOptions } from '../../../../proxy/xds/secret-store.ts';
 import { FakeSource } from './fakes.ts';
 
 /** A text is `certificate`, or `ca:X` for a validation context. */
@@ -18,7 +18,7 @@ function compile(bytes: Uint8Array, { key }: SecretReference): SecretModel {
   } as never;
 }
 
-function setUp() {
+function setUp(parts: Partial<SecretStoreOptions> = {}) {
   const sources: FakeSource[] = [];
   const aggregated = new FakeSource();
   const sent: SecretModel[] = [];
@@ -33,6 +33,7 @@ function setUp() {
       return sources.at(-1)!;
     },
     onSecret: secret => sent.push(secret),
+    ...parts,
   });
   return { store, sources, aggregated, sent, resources };
 }
@@ -134,4 +135,31 @@ t.test('a static secret that does not exist is an error', async t => {
     () => store.acquire({ key: 'static/x', name: 'x', source: 'static', kind: 'certificate' }, () => {}),
     /Unknown static secret/,
   );
+});
+
+t.test('changed files make a new secret, unless they do not fit together or are the same', async t => {
+  let contents = 'one';
+  let change: () => void = () => {};
+  let watching = 0;
+  const { store, sources, sent } = setUp({
+    resolve: () => Buffer.from(contents),
+    watchFiles: (_bytes, onChange) => {
+      watching++;
+      change = onChange;
+      return () => watching--;
+    },
+  });
+  const release = store.acquire(sds('default'), () => {});
+  sources[0].give({ default: 'names a file' });
+  for (const next of ['one', 'bad', 'two', 'two']) {
+    contents = next;
+    change();
+  }
+  t.same(
+    sent.map(({ certificate }) => certificate?.chain),
+    ['one', 'two'],
+  );
+  t.equal(watching, 1);
+  release();
+  t.equal(watching, 0);
 });
