@@ -3,6 +3,8 @@
  * `-xvalue`, `-x=value`, joined shorthands of switches.
  */
 import type { Config, Environment } from './config.ts';
+import { parseBool, parseDuration, parsePort } from './flag-values.ts';
+import type { LogOptions } from './log.ts';
 
 type Kind = 'string' | 'bool' | 'port' | 'duration';
 type FlagOf<K extends Kind> = { readonly key: keyof Config; readonly kind: K };
@@ -13,12 +15,6 @@ type Flag = FlagOf<Kind> & {
   readonly env: readonly string[];
   readonly usage: string;
 };
-
-/** Settings of the log that the command takes too. */
-export type LogOptions = { outputLevel: string; json: boolean };
-
-/** Wrong use of the command line; ends with exit code 255. */
-export class UsageError extends Error {}
 
 function flag(name: string, short: string, key: keyof Config, kind: Kind, usage: string, extraEnv: readonly string[] = []): Flag {
   const own = name === 'envoy-port' ? [] : [name.toUpperCase().replaceAll('-', '_')];
@@ -74,44 +70,18 @@ export function sourceOf(key: keyof Config): string {
   return known.short === '' ? `--${known.name}` : `-${known.short}, --${known.name}`;
 }
 
-/** Flags of the log that take a value; only the first has an effect here. */
+/** Flags of the log that take a value; the last three have no effect here. */
 const logFlags = new Set(['log_output_level', 'log_target', 'log_stacktrace_level', 'log_caller', 'vklog']);
-const trueTexts = new Set(['1', 't', 'T', 'TRUE', 'true', 'True']);
-const falseTexts = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False']);
-const unitMs: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
+const parsers: Readonly<Record<Kind, (text: string) => string | boolean | number>> = {
+  string: text => text,
+  bool: parseBool,
+  port: parsePort,
+  duration: parseDuration,
 };
 
-/** Go's duration text in milliseconds, or null. */
-export function parseDuration(text: string): number | null {
-  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
-  if (!match) return null;
-  let sum = 0;
-  for (const [, number, unit] of match[2].matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
-    sum += Number(number) * unitMs[unit];
-  return match[1] === '-' ? -sum : sum;
-}
-
-function parseValue(kind: Kind, text: string): string | boolean | number | null {
-  if (kind === 'string') return text;
-  if (kind === 'bool') return trueTexts.has(text) ? true : falseTexts.has(text) ? false : null;
-  if (kind === 'duration') return parseDuration(text);
-  const port = /^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
-  return port <= 65535 ? port : null;
-}
-
-function setValue(config: Config, { key, kind }: Flag, text: string): boolean {
-  const value = parseValue(kind, text);
-  if (value === null) return false;
-  (config as Record<keyof Config, unknown>)[key] = value;
-  return true;
+/** Throws an Error where the text is no value of the flag's kind. */
+function setValue(config: Config, { key, kind }: Flag, text: string): void {
+  (config as Record<keyof Config, unknown>)[key] = parsers[kind](text);
 }
 
 /** Applies the environment; a value that cannot be parsed is passed over. */
@@ -119,31 +89,40 @@ export function applyEnvironment(config: Config, env: Environment): void {
   for (const known of flags) {
     for (const name of known.env) {
       const text = env[name];
-      if (text !== undefined) setValue(config, known, text);
+      if (text === undefined) continue;
+      try {
+        setValue(config, known, text);
+      } catch {
+        // The default stands, as in the original.
+      }
     }
   }
 }
 
-/** Applies the command line over `config` and `logOptions`; true if help was asked for. Throws a UsageError. */
+/** Applies the command line over `config` and `logOptions`; true if help was asked for. Throws an Error. */
 export function applyArguments(config: Config, logOptions: LogOptions, argv: readonly string[]): boolean {
   const rest = [...argv];
   let help = false;
   const assign = (known: Flag, shown: string, text: string): void => {
-    if (setValue(config, known, text)) return;
-    throw new UsageError(`invalid argument ${JSON.stringify(text)} for "${shown}" flag: cannot be parsed`);
+    try {
+      setValue(config, known, text);
+    } catch (error) {
+      throw new Error(`invalid argument ${JSON.stringify(text)} for "${shown}" flag: ${(error as Error).message}`);
+    }
   };
   const readLong = (argument: string): void => {
     const equals = argument.indexOf('=');
     const name = argument.slice(2, equals < 0 ? undefined : equals);
     const inline = equals < 0 ? undefined : argument.slice(equals + 1);
     if (name === 'help') help = true;
-    else if (name === 'log_as_json') logOptions.json = inline === undefined || trueTexts.has(inline);
+    else if (name === 'log_as_json') logOptions.json = readBool(name, inline ?? 'true');
     else if (logFlags.has(name)) {
       const text = inline ?? takeValue(rest, `flag needs an argument: --${name}`);
       if (name === 'log_output_level') logOptions.outputLevel = text;
+      else if (name === 'log_target') logOptions.targets.push(text);
     } else {
       const known = flags.find(candidate => candidate.name === name);
-      if (!known) throw new UsageError(`unknown flag: --${name}`);
+      if (!known) throw new Error(`unknown flag: --${name}`);
       const shown = sourceOf(known.key);
       if (known.kind === 'bool') assign(known, shown, inline ?? 'true');
       else assign(known, shown, inline ?? takeValue(rest, `flag needs an argument: --${name}`));
@@ -158,7 +137,7 @@ export function applyArguments(config: Config, logOptions: LogOptions, argv: rea
         help = true;
         continue;
       }
-      if (!known) throw new UsageError(`unknown shorthand flag: '${letter}' in ${argument}`);
+      if (!known) throw new Error(`unknown shorthand flag: '${letter}' in ${argument}`);
       const shown = sourceOf(known.key);
       if (known.kind === 'bool' && !letters.startsWith('=')) {
         assign(known, shown, 'true');
@@ -177,9 +156,17 @@ export function applyArguments(config: Config, logOptions: LogOptions, argv: rea
   return help;
 }
 
+function readBool(name: string, text: string): boolean {
+  try {
+    return parseBool(text);
+  } catch (error) {
+    throw new Error(`invalid argument ${JSON.stringify(text)} for "--${name}" flag: ${(error as Error).message}`);
+  }
+}
+
 function takeValue(rest: string[], message: string): string {
   const text = rest.shift();
-  if (text === undefined) throw new UsageError(message);
+  if (text === undefined) throw new Error(message);
   return text;
 }
 

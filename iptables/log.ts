@@ -1,36 +1,57 @@
 /**
- * The init step's log, in Istio's format on standard output: `<time>Z<TAB><level><TAB><message>`, or one JSON object per line.
+ * The init step's log, in Istio's format: `<time>Z<TAB><level><TAB><message>`, or one JSON object per line.
  *
  * Source: istio.io/istio pkg/log, as read from the lines that pilot-agent prints.
  */
-import { writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 
 const levels = ['debug', 'info', 'warn', 'error', 'fatal', 'none'] as const;
 export type LogLevel = (typeof levels)[number];
 
-const settings: { threshold: number; json: boolean; write: (line: string) => void } = {
-  threshold: levels.indexOf('info'),
-  json: false,
-  write: line => {
-    try {
-      writeSync(1, `${line}\n`);
-    } catch {
-      // Nobody reads standard output: the rules matter, not the line.
+/** What the flags of the log say. No target is standard output. */
+export type LogOptions = { outputLevel: string; json: boolean; readonly targets: string[] };
+
+type Write = (line: string) => void;
+
+const settings = { threshold: levels.indexOf('info'), json: false, write: writeTo([1]) };
+
+/** Writes to all descriptors. */
+function writeTo(descriptors: readonly number[]): Write {
+  return line => {
+    for (const descriptor of descriptors) {
+      try {
+        writeSync(descriptor, `${line}\n`);
+      } catch {
+        // Nobody reads it: the rules matter, not the line.
+      }
     }
-  },
-};
+  };
+}
+
+function openTarget(target: string): number {
+  if (target === 'stdout') return 1;
+  if (target === 'stderr') return 2;
+  try {
+    return openSync(target, 'a', 0o644);
+  } catch (error) {
+    throw new Error(`open sink ${JSON.stringify(target)}: ${(error as Error).message}`);
+  }
+}
 
 /**
- * Sets level and form. `outputLevels` is the value of `--log_output_level`: `[scope:]level` separated by commas; the scopes
- * `default` and `all` count here. Throws an Error on an unknown level.
+ * Sets level, form and targets. `outputLevel` is `[scope:]level` separated by commas; the scopes `default` and `all` count here.
+ * Throws an Error on an unknown level and on a file that cannot be opened.
  */
-export function configureLog(outputLevels: string, json: boolean, write = settings.write): void {
+export function configureLog({ outputLevel, json, targets }: LogOptions, write?: Write): void {
   settings.json = json;
-  settings.write = write;
-  for (const part of outputLevels.split(',').filter(text => text !== '')) {
-    const [scope, level] = part.includes(':') ? part.split(':') : ['default', part];
+  if (write !== undefined) settings.write = write;
+  else if (targets.length > 0) settings.write = writeTo(targets.map(openTarget));
+  for (const part of outputLevel.split(',').filter(text => text !== '')) {
+    const words = part.split(':');
+    if (words.length > 2) throw new Error(`invalid output level format '${part}'`);
+    const [scope, level] = words.length === 2 ? words : ['default', part];
     const rank = levels.indexOf(level as LogLevel);
-    if (rank < 0) throw new Error(`invalid output level '${part}'`);
+    if (rank < 0) throw new Error(`invalid output level '${level}'`);
     if (scope === 'default' || scope === 'all') settings.threshold = rank;
   }
 }

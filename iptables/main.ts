@@ -10,8 +10,8 @@ import {
 } from './config.ts';
 import { programIptables } from './configurator.ts';
 import { DryRunExecutor, type Executor, SystemExecutor } from './executor.ts';
-import { applyArguments, applyEnvironment, type LogOptions, renderHelp, UsageError } from './flags.ts';
-import { configureLog, log } from './log.ts';
+import { applyArguments, applyEnvironment, renderHelp } from './flags.ts';
+import { configureLog, type LogOptions, log } from './log.ts';
 import { programNftables } from './nftables/configurator.ts';
 import { addRoutes, planRoutes, removeRoutes } from './routes.ts';
 import { validateCapture } from './validator.ts';
@@ -29,18 +29,18 @@ Otherwise, this pod will need to be manually removed so that it is scheduled on 
 /** Runs the step. `argv` comes without the command's own name. Resolves to the exit code. */
 export async function run(argv: readonly string[], env: Environment = process.env, host: Host = thisHost): Promise<number> {
   const config = defaultConfig();
-  const logOptions: LogOptions = { outputLevel: '', json: false };
+  const logOptions: LogOptions = { outputLevel: '', json: false, targets: [] };
   try {
     applyEnvironment(config, env);
     if (applyArguments(config, logOptions, argv)) {
       process.stdout.write(renderHelp());
       return exitCodes.ok;
     }
-    configureLog(logOptions.outputLevel, logOptions.json);
+    configureLog(logOptions);
   } catch (error) {
     process.stderr.write(`Error: ${(error as Error).message}\n`);
     log.error((error as Error).message);
-    return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+    return exitCodes.usage;
   }
   try {
     fillFromEnvironment(config, env, host);

@@ -52,7 +52,7 @@ function runOriginal(argv: string[], env: { [name: string]: string }, namespace:
 async function runOurs(argv: string[], env: { [name: string]: string }, host: Host): Promise<Outcome> {
   const path = `${folder}-ours`;
   const lines: string[] = [];
-  configureLog('default:info', false, line => lines.push(line));
+  configureLog({ outputLevel: 'default:info', json: false, targets: [] }, line => lines.push(line));
   const code = await run(['--dry-run', ...argv], { DRY_RUN_FILE_PATH: path, ...env }, host);
   return { code, recorded: readRecord(path), logged: withoutTimes(lines.join('\n')) };
 }
@@ -102,7 +102,42 @@ t.test(
   },
 );
 
-t.test('wrong use ends with 255, as the original', { skip: pilotAgent ? false : 'no pilot-agent' }, async t => {
+/** The flags that the original lists in its help, with their kinds. */
+function readFlags(): { name: string; kind: string }[] {
+  const { stdout } = spawnSync(pilotAgent as string, ['istio-iptables', '--help'], { encoding: 'utf8' });
+  const own = stdout.slice(stdout.indexOf('\nFlags:'), stdout.indexOf('\nGlobal Flags:'));
+  return [...own.matchAll(/--([a-z-]+) (string|uint16|duration)?/g)]
+    .map(([, name, kind = 'bool']) => ({ name, kind }))
+    .filter(({ name }) => !['help', 'dry-run', 'skip-rule-apply', 'native-nftables', 'run-validation'].includes(name));
+}
+
+const samples: Readonly<Record<string, readonly [string, string]>> = {
+  bool: ['true', 'false'],
+  uint16: ['1', '2'],
+  duration: ['1ms', '2ms'],
+  string: ['7,8', '9'],
+  'istio-service-cidr': ['10.0.0.0/8', '*'],
+  'istio-service-exclude-cidr': ['10.0.0.0/8', '10.1.0.0/16'],
+  'force-iptables-binary': ['legacy', 'nft'],
+};
+
+t.test('every flag has its variable, below the command line', { skip: pilotAgent ? false : 'no pilot-agent' }, async t => {
+  const flags = readFlags();
+  t.ok(flags.length > 25, `${flags.length} flags`);
+  for (const { name, kind } of flags) {
+    const [value, other] = samples[name] ?? samples[kind];
+    const variable = name.toUpperCase().replaceAll('-', '_');
+    for (const { argv, env } of [
+      { argv: [], env: { [variable]: value } },
+      { argv: [`--${name}=${other}`], env: { [variable]: value } },
+      { argv: [], env: { [variable]: kind === 'string' ? '' : 'nonsense' } },
+    ]) {
+      t.same(await runOurs(argv, env, thisHost), runOriginal(argv, env, null), JSON.stringify({ argv, env }));
+    }
+  }
+});
+
+t.test("wrong use ends with the original's code and words", { skip: pilotAgent ? false : 'no pilot-agent' }, async t => {
   for (const argv of [
     ['--no-such-flag'],
     ['-p'],
@@ -110,10 +145,15 @@ t.test('wrong use ends with 255, as the original', { skip: pilotAgent ? false : 
     ['--dual-stack=maybe'],
     ['--probe-timeout', '5'],
     ['--iptables-probe-port', '70000'],
+    ['--log_output_level=default:loud'],
+    ['--log_as_json=maybe'],
   ]) {
-    const result = spawnSync(pilotAgent as string, ['istio-iptables', '-n', ...argv]);
-    configureLog('none', false);
-    t.equal(await run(['-n', ...argv], {}), result.status, argv.join(' '));
+    const [original, ours] = [
+      [pilotAgent as string, 'istio-iptables'],
+      [process.execPath, join(import.meta.dirname, '../../../iptables/main.ts')],
+    ].map(([command, argument]) => spawnSync(command, [argument, '-n', ...argv], { encoding: 'utf8' }));
+    const message = ({ stderr }: typeof ours): string | undefined => /^Error: .*$/m.exec(stderr)?.[0];
+    t.equal(ours.status, original.status, argv.join(' '));
+    t.equal(message(ours), message(original));
   }
-  configureLog('info', false);
 });

@@ -12,7 +12,7 @@ export type Outcome = { readonly code: number; readonly logged: readonly string[
 for await (const line of createInterface({ input: process.stdin })) {
   const { argv, env } = JSON.parse(line) as Case;
   const logged: string[] = [];
-  configureLog('default:info', false, text => logged.push(text));
+  configureLog({ outputLevel: 'default:info', json: false, targets: [] }, text => logged.push(text));
   const code = await run(argv, env);
   process.stdout.write(`${JSON.stringify({ code, logged } satisfies Outcome)}\n`);
 }

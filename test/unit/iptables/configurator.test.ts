@@ -5,7 +5,7 @@ import { configureLog } from '../../../iptables/log.ts';
 import { programNftables } from '../../../iptables/nftables/configurator.ts';
 import { done, FakeExecutor, refused } from './fake-executor.ts';
 
-configureLog('none', false);
+configureLog({ outputLevel: 'none', json: false, targets: [] });
 const config: Config = { ...defaultConfig(), proxyUid: '1337', proxyGid: '1337', enableIpv6: true, dropInvalid: true };
 const foreign = '*nat\n:OUTPUT ACCEPT [1:2]\n-A OUTPUT -p tcp -j RETURN\nCOMMIT\n';
 

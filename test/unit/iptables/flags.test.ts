@@ -1,11 +1,11 @@
 import t from 'tap';
 import { type Config, defaultConfig, fillFromEnvironment, type Host, validateConfig } from '../../../iptables/config.ts';
-import { applyArguments, applyEnvironment, parseDuration, renderHelp, UsageError } from '../../../iptables/flags.ts';
+import { applyArguments, applyEnvironment, renderHelp } from '../../../iptables/flags.ts';
 
 function parse(argv: string[], env: { [name: string]: string } = {}): Config {
   const config = defaultConfig();
   applyEnvironment(config, env);
-  applyArguments(config, { outputLevel: '', json: false }, argv);
+  applyArguments(config, { outputLevel: '', json: false, targets: [] }, argv);
   return config;
 }
 
@@ -39,19 +39,11 @@ t.test('the environment is below the command line, and its nonsense is passed ov
 });
 
 t.test('wrong use names the flag', async t => {
-  t.throws(() => parse(['--nope']), new UsageError('unknown flag: --nope'));
-  t.throws(() => parse(['-ny']), new UsageError("unknown shorthand flag: 'y' in -ny"));
-  t.throws(() => parse(['-z']), new UsageError("flag needs an argument: 'z' in -z"));
+  t.throws(() => parse(['--nope']), new Error('unknown flag: --nope'));
+  t.throws(() => parse(['-ny']), new Error("unknown shorthand flag: 'y' in -ny"));
+  t.throws(() => parse(['-z']), new Error("flag needs an argument: 'z' in -z"));
   t.throws(() => parse(['--dry-run=maybe']), /"-n, --dry-run"/);
   t.match(renderHelp(), /-p, --envoy-port/);
-});
-
-t.test('durations are those of Go', async t => {
-  t.equal(parseDuration('5s'), 5000);
-  t.equal(parseDuration('1m30.5s'), 90_500);
-  t.equal(parseDuration('0'), 0);
-  t.equal(parseDuration('5'), null);
-  t.equal(parseDuration(''), null);
 });
 
 t.test('uid, IPv6 and name servers come from the machine', async t => {
