@@ -2,45 +2,60 @@
 import { type BucketCounts, countBetweenBounds, countPerBound } from '../telemetry/bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from '../telemetry/histogram-quantiles.ts';
 import { lowerBoundOf, widthOf } from '../telemetry/log-linear-buckets.ts';
-import type { HistogramSnapshot, MetricSnapshot } from '../telemetry/stats-merger.ts';
-import type { HistogramDisplay } from './stats.ts';
-import { splitByKind } from './stats-text.ts';
+import type { HistogramSnapshot } from '../telemetry/stats-merger.ts';
+import type { HistogramDisplay, MetricStream } from './stats.ts';
+import { collectByKind } from './stats-text.ts';
 
 const percents = supportedQuantiles.map(quantile => Math.round(quantile * 1000) / 10);
 
-export function* renderStatsJson(metrics: readonly MetricSnapshot[], display: HistogramDisplay): Generator<string> {
-  const [readouts, numbers, histograms] = splitByKind(metrics);
+export function* renderStatsJson(metrics: MetricStream, display: HistogramDisplay): Generator<string> {
+  const { readouts, numbers, histograms } = yield* collectByKind(metrics);
   let separator = '{"stats":[';
-  for (const { name, text } of readouts) {
+  for (const { name, text } of readouts.sorted()) {
     yield separator + JSON.stringify({ name, value: text });
     separator = ',';
   }
-  for (const { name, value } of numbers) {
+  for (const { name, value } of numbers.sorted()) {
     yield separator + JSON.stringify({ name, value });
     separator = ',';
   }
-  if (histograms.length > 0) yield separator + JSON.stringify({ histograms: renderHistograms(histograms, display) });
-  else if (separator !== ',') yield separator;
+  if (!histograms.isEmpty) {
+    const [begin, end] = histogramFrames[display];
+    yield `${separator}{"histograms":${begin}`;
+    separator = '';
+    for (const { name, histogram } of histograms.sorted()) {
+      yield separator + JSON.stringify(renderHistogram(name, histogram as HistogramSnapshot, display));
+      separator = ',';
+    }
+    yield `${end}}`;
+  } else if (separator !== ',') yield separator;
   yield ']}';
 }
 
-function renderHistograms(metrics: readonly MetricSnapshot[], display: HistogramDisplay): unknown {
-  const shown = metrics.map(({ name, histogram }) => ({ name, histogram: histogram as HistogramSnapshot }));
-  if (display === 'cumulative' || display === 'disjoint') {
-    const select = display === 'cumulative' ? countPerBound : countBetweenBounds;
-    return shown.map(({ name, histogram }) => ({ name, buckets: renderBuckets(histogram, select) }));
+/** What is around the list of histograms. */
+const histogramFrames: { readonly [D in HistogramDisplay]: readonly [begin: string, end: string] } = {
+  cumulative: ['[', ']'],
+  disjoint: ['[', ']'],
+  summary: [`{"supported_quantiles":${JSON.stringify(percents)},"computed_quantiles":[`, ']}'],
+  detailed: [`{"supported_percentiles":${JSON.stringify(percents)},"details":[`, ']}'],
+};
+
+function renderHistogram(name: string, histogram: HistogramSnapshot, display: HistogramDisplay): object {
+  switch (display) {
+    case 'cumulative':
+      return { name, buckets: renderBuckets(histogram, countPerBound) };
+    case 'disjoint':
+      return { name, buckets: renderBuckets(histogram, countBetweenBounds) };
+    case 'summary':
+      return { values: renderQuantiles(histogram), name };
+    case 'detailed':
+      return {
+        name,
+        percentiles: renderQuantiles(histogram),
+        totals: renderCounts(histogram.cumulative),
+        intervals: renderCounts(histogram.interval),
+      };
   }
-  if (display === 'summary') {
-    const values = shown.map(({ name, histogram }) => ({ values: renderQuantiles(histogram), name }));
-    return { supported_quantiles: percents, computed_quantiles: values };
-  }
-  const details = shown.map(({ name, histogram }) => ({
-    name,
-    percentiles: renderQuantiles(histogram),
-    totals: renderCounts(histogram.cumulative),
-    intervals: renderCounts(histogram.interval),
-  }));
-  return { supported_percentiles: percents, details };
 }
 
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);

@@ -1,40 +1,51 @@
 /** Metrics as lines `name: value`, sorted: text readouts, then counters and gauges, then histograms. */
 import { countBetweenBounds, countPerBound } from '../telemetry/bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from '../telemetry/histogram-quantiles.ts';
-import { compareNames, formatInteger } from '../telemetry/prometheus-text.ts';
-import type { HistogramSnapshot, MetricSnapshot } from '../telemetry/stats-merger.ts';
-import type { HistogramDisplay } from './stats.ts';
+import { MetricOrder } from '../telemetry/metric-order.ts';
+import { formatInteger } from '../telemetry/prometheus-text.ts';
+import type { HistogramSnapshot, MergedMetric } from '../telemetry/stats-merger.ts';
+import type { HistogramDisplay, MetricStream } from './stats.ts';
 
-const piece = 200;
+const piece = 100;
 
-/** Yields some hundred lines at a time. */
-export function* renderStatsText(metrics: readonly MetricSnapshot[], display: HistogramDisplay): Generator<string> {
-  const sections = splitByKind(metrics);
-  for (const section of sections) {
+/** Yields lines in pieces, and nothing while it collects. */
+export function* renderStatsText(metrics: MetricStream, display: HistogramDisplay): Generator<string> {
+  const { readouts, numbers, histograms } = yield* collectByKind(metrics);
+  for (const section of [readouts, numbers, histograms]) {
     let text = '';
     let count = 0;
-    for (const metric of section) {
+    for (const metric of section.sorted()) {
       text += `${metric.name}: ${formatValue(metric, display)}\n`;
-      if (++count % piece === 0) {
-        yield text;
-        text = '';
-      }
+      if (++count % piece !== 0) continue;
+      yield text;
+      text = '';
     }
     yield text;
   }
 }
 
-/** Text readouts; counters and gauges; histograms; each sorted by name. */
-export function splitByKind(metrics: readonly MetricSnapshot[]): readonly (readonly MetricSnapshot[])[] {
-  const of = (...kinds: readonly string[]) =>
-    metrics.filter(({ kind }) => kinds.includes(kind)).sort((a, b) => compareNames(a.name, b.name));
-  return [of('text-readout'), of('counter', 'gauge'), of('histogram')];
+export interface MetricSections {
+  readonly readouts: MetricOrder;
+  readonly numbers: MetricOrder;
+  readonly histograms: MetricOrder;
 }
 
-export function formatValue(metric: MetricSnapshot, display: HistogramDisplay): string {
+/** Yields nothing between any two metrics; returns text readouts, counters with gauges, and histograms. */
+export function* collectByKind(metrics: MetricStream): Generator<string, MetricSections> {
+  const sections: MetricSections = { readouts: new MetricOrder(), numbers: new MetricOrder(), histograms: new MetricOrder() };
+  for (const metric of metrics) {
+    if (metric?.kind === 'text-readout') sections.readouts.add(metric);
+    else if (metric?.kind === 'histogram') sections.histograms.add(metric);
+    else if (metric !== null) sections.numbers.add(metric);
+    yield '';
+  }
+  return sections;
+}
+
+export function formatValue(metric: MergedMetric, display: HistogramDisplay): string {
   if (metric.kind === 'text-readout') return `"${metric.text}"`;
-  if (metric.histogram === null) return formatInteger(metric.value);
-  return formatHistogram(metric.histogram, display);
+  const { histogram } = metric;
+  return histogram === null ? formatInteger(metric.value) : formatHistogram(histogram, display);
 }
 
 /** A number as C++ streams print it: six significant digits. */

@@ -1,5 +1,5 @@
 /** `/stats` and `/stats/prometheus`: parameters, filters and the choice of a format. */
-import type { MetricSnapshot } from '../telemetry/stats-merger.ts';
+import type { MergedMetric } from '../telemetry/stats-merger.ts';
 import type { StatKind } from '../telemetry/stats-store.ts';
 import { renderPrometheus } from '../telemetry/prometheus-text.ts';
 import type { AdminContext } from './admin-context.ts';
@@ -23,8 +23,11 @@ const kindsOfType: { readonly [type: string]: readonly StatKind[] | undefined } 
 };
 const formats = ['html', 'active-html', 'json', 'prometheus', 'text'];
 
+/** Null where other work may run. */
+export type MetricStream = Iterable<MergedMetric | null>;
+
 /** The metrics a query asks for, or the error it deserves. */
-function selectMetrics(query: URLSearchParams, context: AdminContext): readonly MetricSnapshot[] | AdminResponse {
+function selectMetrics(query: URLSearchParams, context: AdminContext): MetricStream | AdminResponse {
   const kinds = kindsOfType[query.get('type') ?? 'All'];
   if (kinds === undefined) return textResponse('invalid &type= param', 400);
   const filter = parseFilter(query.get('filter'), false);
@@ -34,13 +37,16 @@ function selectMetrics(query: URLSearchParams, context: AdminContext): readonly 
   const usedOnly = query.has('usedonly');
   // Every metric here is shown by default: there is nothing hidden to select.
   if (query.get('hidden') === 'only') return [];
-  return context.stats.snapshot().filter(metric => {
-    if (usedOnly && !metric.used) return false;
-    return kinds.includes(metric.kind) && (matches === null || matches(metric.name) === wanted);
-  });
+  const isSelected = (metric: MergedMetric): boolean =>
+    kinds.includes(metric.kind) && (matches === null || matches(metric.name) === wanted) && (!usedOnly || metric.used);
+  return selectFrom(context.stats.list(), isSelected);
 }
 
-function isResponse(selected: readonly MetricSnapshot[] | AdminResponse): selected is AdminResponse {
+function* selectFrom(metrics: MetricStream, isSelected: (metric: MergedMetric) => boolean): Generator<MergedMetric | null> {
+  for (const metric of metrics) yield metric !== null && isSelected(metric) ? metric : null;
+}
+
+function isResponse(selected: MetricStream | AdminResponse): selected is AdminResponse {
   return 'status' in selected;
 }
 

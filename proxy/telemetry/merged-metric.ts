@@ -2,6 +2,7 @@
 import { addCounts, type BucketCounts, noCounts, readCounts, subtractCounts } from './bucket-counts.ts';
 import { gaugeSet, type TextReadout } from './stat-metrics.ts';
 import type { StatKind, Tag } from './stats-store.ts';
+import type { ExtractedTags } from './tag-extractor.ts';
 
 export type Cells = Float64Array<SharedArrayBuffer>;
 
@@ -32,11 +33,12 @@ interface Retired {
 
 const nothingRetired: Retired = { value: 0, used: false, counts: noCounts };
 
+/** Reads its cells whenever it is looked at. */
 export class MergedMetric {
   readonly kind: StatKind;
   readonly name: string;
-  tagExtractedName: string | null;
-  tags: readonly Tag[] | null;
+  readonly #extract: (name: string) => ExtractedTags;
+  #tags: ExtractedTags | null;
   readonly #bounds: readonly number[];
   readonly #parts: MetricPart[] = [];
   #retired = nothingRetired;
@@ -44,23 +46,68 @@ export class MergedMetric {
   declarations = 0;
   /** What reset_counters has forgotten. */
   #counterBase = 0;
+  /** Of a text. */
   readout: TextReadout | null = null;
   /** Of histograms: values as of the last flush, and those of the interval before it. */
   #flushed = noCounts;
   #interval = noCounts;
 
+  /** `tags` is null where they are to be found in the name, by `extract`. */
   constructor(
     kind: StatKind,
     name: string,
-    tagExtractedName: string | null,
-    tags: readonly Tag[] | null,
+    tags: ExtractedTags | null,
+    extract: (name: string) => ExtractedTags,
     bounds: readonly number[],
   ) {
     this.kind = kind;
     this.name = name;
-    this.tagExtractedName = tagExtractedName;
-    this.tags = tags;
+    this.#tags = tags;
+    this.#extract = extract;
     this.#bounds = bounds;
+  }
+
+  get tagExtractedName(): string {
+    return this.#extractTags().tagExtractedName;
+  }
+
+  get tags(): readonly Tag[] {
+    return this.#extractTags().tags;
+  }
+
+  #extractTags(): ExtractedTags {
+    this.#tags ??= this.#extract(this.name);
+    return this.#tags;
+  }
+
+  /** Of counters and gauges. */
+  get value(): number {
+    if (this.kind === 'counter') return this.#sumParts() - this.#counterBase;
+    return this.kind === 'gauge' ? this.#readGauge().value : 0;
+  }
+
+  /** Was ever written. */
+  get used(): boolean {
+    switch (this.kind) {
+      case 'counter':
+        return this.#retired.used || this.#parts.some(isTouched);
+      case 'gauge':
+        return this.#readGauge().used;
+      case 'histogram':
+        return this.#countValues() > 0;
+      default:
+        return this.text !== '';
+    }
+  }
+
+  get histogram(): HistogramSnapshot | null {
+    if (this.kind !== 'histogram') return null;
+    const cumulative = this.#readCounts();
+    return { bounds: this.#bounds, sum: this.#sumParts(), count: cumulative.count, cumulative, interval: this.#interval };
+  }
+
+  get text(): string {
+    return this.readout?.text ?? '';
   }
 
   /** Nobody counts it or says that it exists. */
@@ -85,13 +132,8 @@ export class MergedMetric {
     };
   }
 
-  readCounter(): { value: number; used: boolean } {
-    const used = this.#retired.used || this.#parts.some(isTouched);
-    return { value: this.#sumParts() - this.#counterBase, used };
-  }
-
   /** Gauges that threads add to are summed; of those that threads set, the largest is shown. */
-  readGauge(): { value: number; used: boolean } {
+  #readGauge(): { value: number; used: boolean } {
     let total = 0;
     let largest = Number.NEGATIVE_INFINITY;
     let onlySet = true;
@@ -107,11 +149,6 @@ export class MergedMetric {
     return { value: used && onlySet ? largest : total, used };
   }
 
-  readHistogram(): HistogramSnapshot {
-    const cumulative = this.#readCounts();
-    return { bounds: this.#bounds, sum: this.#sumParts(), count: cumulative.count, cumulative, interval: this.#interval };
-  }
-
   /** Shows a counter as zero. */
   reset(): void {
     this.#counterBase = this.#sumParts();
@@ -119,12 +156,16 @@ export class MergedMetric {
 
   /** Ends a histogram's interval. */
   flushInterval(): void {
-    let count = this.#retired.counts.count;
-    for (const { cells, index } of this.#parts) count += cells[index + 1];
-    const isUnchanged = count === this.#flushed.count;
+    const isUnchanged = this.#countValues() === this.#flushed.count;
     const current = isUnchanged ? this.#flushed : this.#readCounts();
     this.#interval = isUnchanged ? noCounts : subtractCounts(current, this.#flushed);
     this.#flushed = current;
+  }
+
+  #countValues(): number {
+    let count = this.#retired.counts.count;
+    for (const { cells, index } of this.#parts) count += cells[index + 1];
+    return count;
   }
 
   #readCounts(): BucketCounts {

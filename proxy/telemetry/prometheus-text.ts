@@ -5,8 +5,9 @@
  */
 import { countPerBound } from './bucket-counts.ts';
 import { computeQuantiles, supportedQuantiles } from './histogram-quantiles.ts';
-import type { MetricSnapshot } from './stats-merger.ts';
-import type { Tag } from './stats-store.ts';
+import type { MergedMetric } from './merged-metric.ts';
+import { sortMetrics, sortNames } from './metric-order.ts';
+import type { StatKind, Tag } from './stats-store.ts';
 
 /** Names below this namespace are shown without it and without `envoy_`: istio.stats registers it. */
 const customNamespace = 'istiocustom.';
@@ -36,19 +37,12 @@ function formatTags(tags: readonly Tag[]): string {
   return tags.map(([name, value]) => `${sanitizeName(name)}="${escapeValue(value)}"`).join(',');
 }
 
-/** Envoy compares names token by token: '.' sorts before every character. */
-export function compareNames(a: string, b: string): number {
-  const left = a.replaceAll('.', '\0');
-  const right = b.replaceAll('.', '\0');
-  return left < right ? -1 : left > right ? 1 : 0;
-}
-
 /** Counters and gauges are 64 bits wide in Envoy; its largest value stands for "no limit". */
 export function formatInteger(value: number): string {
   return value >= 2 ** 64 ? '18446744073709551615' : String(value);
 }
 
-function formatHistogram(name: string, { tags, histogram }: MetricSnapshot): string {
+function formatHistogram(name: string, { tags, histogram }: MergedMetric): string {
   if (histogram === null) return '';
   const own = formatTags(tags);
   const prefix = own === '' ? '' : `${own},`;
@@ -59,7 +53,7 @@ function formatHistogram(name: string, { tags, histogram }: MetricSnapshot): str
   return `${text}${name}_sum{${own}} ${histogram.sum}\n${name}_count{${own}} ${histogram.count}\n`;
 }
 
-function formatSummary(name: string, { tags, histogram }: MetricSnapshot): string {
+function formatSummary(name: string, { tags, histogram }: MergedMetric): string {
   if (histogram === null) return '';
   const own = formatTags(tags);
   const prefix = own === '' ? '' : `${own},`;
@@ -72,7 +66,7 @@ function formatSummary(name: string, { tags, histogram }: MetricSnapshot): strin
   return `${text}${name}_sum{${own}} ${histogram.sum}\n${name}_count{${own}} ${histogram.count}\n`;
 }
 
-function formatMetric(name: string, metric: MetricSnapshot, options: PrometheusOptions): string {
+function formatMetric(name: string, metric: MergedMetric, options: PrometheusOptions): string {
   switch (metric.kind) {
     case 'histogram':
       return options.histograms === 'summary' ? formatSummary(name, metric) : formatHistogram(name, metric);
@@ -84,26 +78,40 @@ function formatMetric(name: string, metric: MetricSnapshot, options: PrometheusO
 }
 
 const sections = ['counter', 'gauge', 'text-readout', 'histogram'] as const;
+/** Lines are given out after so many metrics, of which one may have twenty. */
+const piece = 50;
 
-/** Yields the text metric by metric, so that the caller can pause between them. */
-export function* renderPrometheus(metrics: readonly MetricSnapshot[], options: PrometheusOptions): Generator<string> {
+/** By kind and exposed name. */
+type Families = { readonly [K in StatKind]: Map<string, MergedMetric[]> };
+
+/** Yields the text in pieces, and nothing while it collects, so that the caller can pause. `metrics` may hold null for a pause of its own. */
+export function* renderPrometheus(metrics: Iterable<MergedMetric | null>, options: PrometheusOptions): Generator<string> {
+  const families: Families = { counter: new Map(), gauge: new Map(), 'text-readout': new Map(), histogram: new Map() };
+  for (const metric of metrics) {
+    if (metric !== null) addTo(families, metric);
+    yield '';
+  }
   for (const kind of sections) {
     if (kind === 'text-readout' && !options.textReadouts) continue;
-    const groups = new Map<string, MetricSnapshot[]>();
-    for (const metric of metrics) {
-      if (metric.kind !== kind) continue;
-      const group = groups.get(metric.tagExtractedName);
-      if (group === undefined) groups.set(metric.tagExtractedName, [metric]);
-      else group.push(metric);
-    }
     const type = kind === 'text-readout' ? 'gauge' : kind === 'histogram' && options.histograms === 'summary' ? 'summary' : kind;
-    for (const name of [...groups.keys()].sort(compareNames)) {
+    for (const name of sortNames(families[kind].keys())) {
       const exposed = prometheusName(name);
       if (exposed === null) continue;
       let text = `# TYPE ${exposed} ${type}\n`;
-      const group = groups.get(name) as MetricSnapshot[];
-      for (const metric of group.sort((a, b) => compareNames(a.name, b.name))) text += formatMetric(exposed, metric, options);
+      for (const [i, metric] of sortMetrics(families[kind].get(name) as MergedMetric[]).entries()) {
+        text += formatMetric(exposed, metric, options);
+        if (i % piece !== piece - 1) continue;
+        yield text;
+        text = '';
+      }
       yield text;
     }
   }
+}
+
+function addTo(families: Families, metric: MergedMetric): void {
+  const family = families[metric.kind];
+  const known = family.get(metric.tagExtractedName);
+  if (known === undefined) family.set(metric.tagExtractedName, [metric]);
+  else known.push(metric);
 }

@@ -1,28 +1,13 @@
 /**
  * All metrics of the process, merged over threads. Every thread's StatsStore announces its metrics to a sink of this merger;
- * values are read from shared memory when a snapshot is taken.
+ * values are read from shared memory when somebody looks.
  */
 import { type Cells, type HistogramSnapshot, MergedMetric } from './merged-metric.ts';
 import { type StatFamilyName, statFamilies } from './stat-families.ts';
-import type { StatKind, StatRegistration, StatSink, Tag } from './stats-store.ts';
-import type { TagExtractor } from './tag-extractor.ts';
+import type { StatKind, StatRegistration, StatSink } from './stats-store.ts';
+import type { ExtractedTags, TagExtractor } from './tag-extractor.ts';
 
-export type { HistogramSnapshot };
-
-/** One metric at one moment. */
-export interface MetricSnapshot {
-  readonly kind: StatKind;
-  readonly name: string;
-  readonly tagExtractedName: string;
-  readonly tags: readonly Tag[];
-  /** Of counters and gauges. */
-  readonly value: number;
-  /** Was ever written. */
-  readonly used: boolean;
-  readonly histogram: HistogramSnapshot | null;
-  /** Of text readouts. */
-  readonly text: string;
-}
+export type { HistogramSnapshot, MergedMetric };
 
 export interface StatsMergerOptions {
   readonly tagExtractor: TagExtractor;
@@ -79,7 +64,7 @@ export class StatsMerger {
         this.#register(registration, cells, blocks);
       },
       registerText: (name, readout) => {
-        this.#ensure('text-readout', name, null, null).readout = readout;
+        this.#ensure('text-readout', name, null).readout = readout;
       },
       unregister: (kind, name) => {
         const metric = this.#metrics[kind].get(name);
@@ -91,28 +76,30 @@ export class StatsMerger {
     };
   }
 
-  /** Calls `refresh` before each snapshot: for gauges that are computed when they are read. */
+  /** Calls `refresh` before metrics are listed: for gauges that are computed when they are read. */
   onSnapshot(refresh: () => void): void {
     this.#refreshers.push(refresh);
   }
 
-  /** Every metric, sorted by kind (counters, gauges, text readouts, histograms), not by name. */
-  snapshot(): MetricSnapshot[] {
+  /** Every metric, in no order. Gives null where there is none yet: other work may run between any two steps. */
+  *list(): Generator<MergedMetric | null> {
     for (const refresh of this.#refreshers) refresh();
-    this.#makeDeclared();
-    this.#untagged.length = 0;
-    if (this.#options.flushOnSnapshot) this.flushIntervals();
-    const snapshots: MetricSnapshot[] = [];
-    for (const kind of ['counter', 'gauge', 'text-readout', 'histogram'] as const) {
-      for (const metric of this.#metrics[kind].values()) snapshots.push(this.#read(metric));
+    for (const declaration of this.#pending) {
+      this.#make(declaration);
+      yield null;
     }
-    return snapshots;
+    if (this.#options.flushOnSnapshot) this.flushIntervals();
+    for (const metrics of Object.values(this.#metrics)) yield* metrics.values();
+  }
+
+  /** The whole list at once. */
+  snapshot(): MergedMetric[] {
+    return [...this.list()].filter(metric => metric !== null);
   }
 
   /** The merged value of a counter or gauge, 0 if there is none. */
   valueOf(kind: 'counter' | 'gauge', name: string): number {
-    const metric = this.#metrics[kind].get(name);
-    return metric === undefined ? 0 : this.#read(metric).value;
+    return this.#metrics[kind].get(name)?.value ?? 0;
   }
 
   /** Sets every counter to zero, as shown. */
@@ -127,7 +114,8 @@ export class StatsMerger {
 
   #register(registration: StatRegistration, cells: Cells, blocks: ReadonlyMap<number, Cells>): void {
     const { kind, name, tagExtractedName, tags, index } = registration;
-    this.#ensure(kind, name, tagExtractedName, tags).addPart({ cells, index, blocks });
+    const ownTags = tagExtractedName === null ? null : { tagExtractedName, tags: tags ?? [] };
+    this.#ensure(kind, name, ownTags).addPart({ cells, index, blocks });
   }
 
   #declare(scope: string, family: StatFamilyName): void {
@@ -157,66 +145,43 @@ export class StatsMerger {
     }
   }
 
-  /** Does ahead, in short slices, what the first reading would have to do at once. */
+  /** Does ahead, in short slices, what the first reading would have to do. */
   #schedulePreparation(delayMs: number): void {
     this.#preparation ??= setTimeout(() => {
       this.#preparation = null;
       const endMs = performance.now() + preparationSliceMs;
-      this.#makeDeclared(endMs);
-      while (this.#untagged.length > 0 && performance.now() < endMs) this.#extractTags(this.#untagged.pop() as MergedMetric);
+      const isTime = (): boolean => performance.now() < endMs;
+      for (const declaration of this.#pending) {
+        if (!isTime()) break;
+        this.#make(declaration);
+      }
+      // Looking is what makes them extract their tags.
+      while (this.#untagged.length > 0 && isTime()) void this.#untagged.pop()?.tags;
       if (this.#pending.size > 0 || this.#untagged.length > 0) this.#schedulePreparation(preparationPauseMs);
     }, delayMs).unref();
   }
 
-  #makeDeclared(endMs = Number.POSITIVE_INFINITY): void {
-    const isIncluded = this.#options.isIncluded ?? (() => true);
-    for (const declaration of this.#pending) {
-      if (performance.now() >= endMs) return;
-      this.#pending.delete(declaration);
-      const { scope, family } = declaration;
-      for (const { kind, name } of statFamilies[family]) {
-        if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null, null).declarations++;
-      }
+  #make(declaration: Declaration): void {
+    this.#pending.delete(declaration);
+    const { scope, family } = declaration;
+    const { isIncluded = () => true } = this.#options;
+    for (const { kind, name } of statFamilies[family]) {
+      if (isIncluded(scope + name)) this.#ensure(kind, scope + name, null).declarations++;
     }
   }
 
-  #extractTags(metric: MergedMetric): void {
-    if (metric.tagExtractedName !== null && metric.tags !== null) return;
-    const extracted = this.#options.tagExtractor.extract(metric.name);
-    metric.tagExtractedName = extracted.tagExtractedName;
-    metric.tags = extracted.tags;
-  }
-
-  #ensure(kind: StatKind, name: string, tagExtractedName: string | null, tags: readonly Tag[] | null): MergedMetric {
-    let metric = this.#metrics[kind].get(name);
-    if (metric === undefined) {
-      const bounds = kind === 'histogram' ? this.#options.histogramBounds(name) : [];
-      metric = new MergedMetric(kind, name, tagExtractedName, tags, bounds);
-      this.#metrics[kind].set(name, metric);
-      if (tagExtractedName === null) {
-        this.#untagged.push(metric);
-        this.#schedulePreparation(preparationDelayMs);
-      }
+  #ensure(kind: StatKind, name: string, tags: ExtractedTags | null): MergedMetric {
+    const known = this.#metrics[kind].get(name);
+    if (known !== undefined) return known;
+    const bounds = kind === 'histogram' ? this.#options.histogramBounds(name) : [];
+    const metric = new MergedMetric(kind, name, tags, this.#extract, bounds);
+    this.#metrics[kind].set(name, metric);
+    if (tags === null) {
+      this.#untagged.push(metric);
+      this.#schedulePreparation(preparationDelayMs);
     }
     return metric;
   }
 
-  #read(metric: MergedMetric): MetricSnapshot {
-    this.#extractTags(metric);
-    const { kind, name } = metric;
-    const text = metric.readout?.text ?? '';
-    const common = { kind, name, tagExtractedName: metric.tagExtractedName ?? name, tags: metric.tags ?? [], text };
-    switch (kind) {
-      case 'counter':
-        return { ...common, ...metric.readCounter(), histogram: null };
-      case 'gauge':
-        return { ...common, ...metric.readGauge(), histogram: null };
-      case 'histogram': {
-        const histogram = metric.readHistogram();
-        return { ...common, value: 0, used: histogram.count > 0, histogram };
-      }
-      case 'text-readout':
-        return { ...common, value: 0, used: text !== '', histogram: null };
-    }
-  }
+  readonly #extract = (name: string): ExtractedTags => this.#options.tagExtractor.extract(name);
 }
