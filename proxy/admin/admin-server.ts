@@ -1,7 +1,7 @@
 /** The admin API over HTTP: dispatch, Envoy's headers, and long answers in slices so that the event loop stays free. */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, BoundSocket } from 'node:net';
 import { Logger } from '../../common/log.ts';
 import type { AdminContext } from './admin-context.ts';
 import { AdminAccessLog } from './access-log.ts';
@@ -57,7 +57,8 @@ function listen(server: Server, { address }: AdminContext): Promise<void> {
       resolve();
     };
     if (address.kind === 'pipe') server.listen({ path: address.path }, ready);
-    else server.listen({ host: address.address, port: address.port }, ready);
+    // Given a host it would ask the resolver first, with regular expressions that take milliseconds to compile.
+    else server.listen(new BoundSocket({ host: address.address, port: address.port }), ready);
   });
 }
 

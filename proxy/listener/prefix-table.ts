@@ -1,5 +1,4 @@
 /** Longest-prefix match of IP addresses: one map per family and prefix length, longest first. */
-import { isIPv6 } from 'node:net';
 import type { CidrRange } from '../config/model/address.ts';
 import { parseIp } from '../network/socket-address.ts';
 
@@ -20,7 +19,7 @@ export class PrefixTable<T> {
       this.#any ??= create();
       return this.#any;
     }
-    const levels = isIPv6(range.address) ? this.#v6 : this.#v4;
+    const levels = range.address.includes(':') ? this.#v6 : this.#v4;
     let level = levels.find(candidate => candidate.length === range.prefixLength);
     if (level === undefined) {
       level = { length: range.prefixLength, entries: new Map() };
@@ -62,6 +61,6 @@ function maskedKey(bytes: Uint8Array, length: number): string {
 
 /** True if the range holds the address. */
 export function containsAddress(range: CidrRange, ip: string): boolean {
-  if (isIPv6(range.address) !== ip.includes(':')) return false;
+  if (range.address.includes(':') !== ip.includes(':')) return false;
   return maskedKey(parseIp(range.address), range.prefixLength) === maskedKey(parseIp(ip), range.prefixLength);
 }

@@ -1,5 +1,4 @@
 /** Opens upstream connections: TCP or Unix socket, from a chosen source address, plain or TLS. */
-import { isIPv6 } from 'node:net';
 import { Logger } from '../../common/log.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import { type Address, formatAddress, type SocketAddress } from '../config/model/address.ts';
@@ -95,7 +94,7 @@ function explainUnusable(error: Error & { code?: string }, bindAddress: SocketAd
 function createBoundSocket(options: ClientConnectionOptions): number | null {
   const { address, bindAddress, socketSetup = null, keepalive = null } = options;
   if (address.kind === 'pipe' || (bindAddress === null && socketSetup === null && keepalive === null)) return null;
-  const family = isIPv6(address.address) ? 6 : 4;
+  const family = address.address.includes(':') ? 6 : 4;
   const setup: SocketSetup = { ...socketSetup, keepalive, bindAddressNoPort: bindAddress !== null && bindAddress.port === 0 };
   return createSocket(family, setup, bindAddress);
 }

@@ -1,5 +1,4 @@
 /** `struct sockaddr_in` and `sockaddr_in6` (Linux layout) to and from addresses. */
-import { isIPv6 } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
 
 const afInet = 2;
@@ -21,7 +20,7 @@ export function writeSocketAddress(bytes: Uint8Array, address: SocketAddress): n
   bytes.fill(0);
   bytes[2] = address.port >> 8;
   bytes[3] = address.port & 255;
-  if (isIPv6(address.address)) {
+  if (address.address.includes(':')) {
     bytes[0] = afInet6;
     bytes.set(parseIp(address.address), 8);
     return 28;

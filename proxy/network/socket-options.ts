@@ -5,7 +5,6 @@
  * Source: socket(7), ip(7), ipv6(7); netfilter's SO_ORIGINAL_DST.
  */
 import { createRequire } from 'node:module';
-import { isIPv6 } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import type { OriginalSource } from './connection.ts';
@@ -100,7 +99,7 @@ const addressLength = new Uint32Array(1);
  * `localAddress` is the accepted socket's own address and selects the family.
  */
 export function getOriginalDestination(fd: number, localAddress: string): SocketAddress | null {
-  const v6 = isIPv6(localAddress) && !localAddress.startsWith('::ffff:');
+  const v6 = localAddress.includes(':') && !localAddress.startsWith('::ffff:');
   addressLength[0] = addressBytes.length;
   const result = calls().getsockopt(fd, v6 ? solIpv6 : solIp, originalDestination, addressBytes, addressLength);
   return result === 0 ? parseSocketAddress(addressBytes) : null;

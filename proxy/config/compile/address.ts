@@ -1,5 +1,5 @@
 /** Addresses and CIDR ranges, checked and in canonical text form. */
-import { SocketAddress, isIP } from 'node:net';
+import { SocketAddress, isIP, isIPv4 } from 'node:net';
 import type { protos } from '../../../protos/messages.ts';
 import type { Address, CidrRange } from '../model/address.ts';
 import { ConfigError } from './config-error.ts';
@@ -7,7 +7,8 @@ import { requireRange, requireText, unwrap } from './scalars.ts';
 
 /** The canonical text of an IP, or null if it is none. */
 export function canonicalIp(text: string): string | null {
-  const version = isIP(text);
+  // To refuse a name as an IPv6 address takes a regular expression of milliseconds.
+  const version = text.includes(':') ? isIP(text) : isIPv4(text) ? 4 : 0;
   if (version === 0 || text.includes('%')) return null;
   return version === 4 ? text : new SocketAddress({ address: text, family: 'ipv6' }).address;
 }
