@@ -87,6 +87,10 @@ function readIdentityEnvironment(variables: Variables) {
     bootstrapOverride: readText(variables, 'ISTIO_BOOTSTRAP_OVERRIDE', ''),
     coreDump: readBool(variables, 'ISTIO_ENVOY_ENABLE_CORE_DUMP', false),
     compliancePolicy: readText(variables, 'COMPLIANCE_POLICY', ''),
+    cloudPlatform: readText(variables, 'CLOUD_PLATFORM', ''),
+    gcpMetadata: readText(variables, 'GCP_METADATA', ''),
+    gcpQuotaProject: readText(variables, 'GCP_QUOTA_PROJECT', ''),
+    gcpZone: readText(variables, 'GCP_ZONE', ''),
     kubernetesServiceHost: readText(variables, 'KUBERNETES_SERVICE_HOST', ''),
   };
 }

@@ -8,6 +8,7 @@ import { AgentLogger } from '../log.ts';
 import type { StringMap } from './downward-api.ts';
 import type { Environment } from './environment.ts';
 import type { Json, JsonObject } from './proto-json.ts';
+import type { Platform } from './platform/platform.ts';
 import type { ProxyConfig } from './proxy-config.ts';
 
 const log = new AgentLogger('default');
@@ -36,6 +37,8 @@ export type NodeSources = {
   readonly credentialSocketExists: boolean;
   /** The agent serves only file-mounted certificates. */
   readonly servesOnlyFiles: boolean;
+  /** Absent or null: none of the known clouds. */
+  readonly platform?: Platform | null;
 };
 
 const stringKeys = [
@@ -102,10 +105,12 @@ export function buildNode(sources: NodeSources): Node {
   typed.LABELS = labels.all;
   typed.STATIC_LABELS = labels.own;
   typed.ANNOTATIONS = { ...((raw.ANNOTATIONS as JsonObject | undefined) ?? {}), ...sources.podAnnotations };
+  typed.PLATFORM_METADATA = sources.platform?.metadata ?? {};
   for (const [key, value] of Object.entries(typed)) if (isEmpty(value)) delete typed[key];
   if (sources.credentialSocketExists) raw.credential = 'true';
   if (sources.servesOnlyFiles) raw['file-credential'] = 'true';
-  return { id: sources.id, locality: splitLocality(localityText), typed, raw };
+  const locality = localityText === '' ? (sources.platform?.locality ?? {}) : splitLocality(localityText);
+  return { id: sources.id, locality, typed, raw };
 }
 
 /** What the bootstrap file says: a typed key wins over what the environment said. */

@@ -49,6 +49,8 @@ export class CaClient implements CertificateAuthority {
     this.#address = address;
     this.#serverName = serverName;
     this.#client = this.#connect();
+    // Meanwhile the key is made.
+    this.#client.getChannel().getConnectivityState(true);
   }
 
   async sign(requestPem: string, validitySeconds: number): Promise<readonly string[]> {
@@ -112,6 +114,7 @@ export class CaClient implements CertificateAuthority {
       ...buildKeepaliveOptions(this.#environment),
       // A channel of its own: a pooled one would go on with the old root.
       'grpc.use_local_subchannel_pool': 1,
+      'grpc.service_config_disable_resolution': 1,
     };
     if (this.#address.endsWith(':15010')) {
       log.warn('Debug mode or IP-secure network');

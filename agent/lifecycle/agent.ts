@@ -13,6 +13,7 @@ import { addressFamily } from '../config/addresses.ts';
 import type { StringMap } from '../config/downward-api.ts';
 import type { Environment } from '../config/environment.ts';
 import { buildNode, type Node } from '../config/node-metadata.ts';
+import { discoverPlatform } from '../config/platform/platform.ts';
 import { durationMs, type ProxyConfig } from '../config/proxy-config.ts';
 import { prepareKeyPair } from '../identity/certificate-request.ts';
 import { findXdsRoot } from '../identity/credential-files.ts';
@@ -144,6 +145,7 @@ export class Agent {
       outlierLogPath: this.#options.outlierLogPath,
       credentialSocketExists,
       servesOnlyFiles: plan.servesOnlyFiles,
+      platform: await discoverPlatform(environment),
     });
   }
 

@@ -32,6 +32,8 @@ export class AdsRelay {
   readonly #options: RelayOptions;
   readonly #server: Server;
   #current: RelayedStream | null = null;
+  /** For the first stream. */
+  #prepared: IstiodChannel | null = null;
   #lastId = 0;
   /** Undefined before the first probe; null is healthy. */
   #health: ErrorDetail | null | undefined;
@@ -55,8 +57,15 @@ export class AdsRelay {
     );
   }
 
+  /** Serves the proxy, and connects to istiod before its first stream comes: both take about as long to start. */
   serve(): void {
     serveOn(this.#server, this.#options.listener);
+    try {
+      this.#prepared = this.#options.openChannel();
+      this.#prepared.connect();
+    } catch {
+      // The first stream fails alike, and tells why.
+    }
   }
 
   /** Tells istiod whether the application is healthy, now and after each reconnect; null is healthy. */
@@ -67,8 +76,17 @@ export class AdsRelay {
 
   close(): void {
     this.#current?.close();
+    this.#prepared?.close();
     this.#options.listener.close();
     this.#server.forceShutdown();
+  }
+
+  #takeChannel(): IstiodChannel {
+    const prepared = this.#prepared;
+    this.#prepared = null;
+    if (prepared !== null && !prepared.hasFailed) return prepared;
+    prepared?.close();
+    return this.#options.openChannel();
   }
 
   #accept(downstream: ServerDuplexStream<Buffer, Buffer>, variant: DiscoveryVariant): void {
@@ -81,7 +99,7 @@ export class AdsRelay {
       id: ++this.#lastId,
       downstream,
       variant,
-      openChannel: this.#options.openChannel,
+      openChannel: () => this.#takeChannel(),
       istiodAddress: this.#options.istiodAddress,
       handlers: this.#options.handlers,
       forwardsEverything: this.#options.forwardsEverything,

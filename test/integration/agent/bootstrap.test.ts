@@ -61,6 +61,15 @@ const scenarios: readonly Scenario[] = [
     environment: { ISTIO_BOOTSTRAP: './copy.json' },
     files: { 'copy.json': template === '' ? '' : readFileSync(template, 'utf8') },
   },
+  {
+    name: "Google's cloud, by environment",
+    environment: {
+      CLOUD_PLATFORM: 'gcp',
+      GCP_METADATA: 'p|12|c|europe-west1',
+      GCP_ZONE: 'europe-west1-b',
+      GCP_QUOTA_PROJECT: 'q',
+    },
+  },
   { name: 'IPv6 only', addresses: ['fd00::1'] },
   { name: 'both families, one used', addresses: ['10.1.1.1', 'fd00::1'] },
   { name: 'dual stack', addresses: ['10.1.1.1', 'fd00::1'], environment: { ISTIO_DUAL_STACK: 'true' } },
