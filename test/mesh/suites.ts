@@ -22,8 +22,9 @@ export const suites: readonly Suite[] = [
   { name: 'h-destinations', modes: ['bare'] },
   { name: 'i-termination', modes: ['bare'] },
   { name: 'j-metrics', modes: ['default'] },
-  { name: 'k-statistics', modes: ['bare'], onlyByName: 'differs from Envoy with an opened stats matcher' },
+  { name: 'k-statistics', modes: ['bare'] },
   { name: 'l-tproxy', modes: ['bare'] },
+  { name: 'm-grpc', modes: ['default', 'bare'] },
   // Last: it gives istiod another authority for a while.
   { name: 'b-trust', modes: ['bare'] },
 ];
