@@ -23,6 +23,8 @@ export type IstiodOptions = {
   /** Signs istiod's own certificate and the workloads'. */
   readonly authority: CertificateAuthority;
   readonly port: number;
+  /** Default `127.0.0.1`; IPv6 in brackets. */
+  readonly host?: string;
   readonly certificateTtlMs?: number;
 };
 
@@ -51,11 +53,12 @@ export class Istiod {
     const own = await this.authority.issue([
       { type: 'dns', value: 'istiod.istio-system.svc' },
       { type: 'ip', value: '127.0.0.1' },
+      { type: 'ip', value: '::1' },
     ]);
     const keyPair = { private_key: Buffer.from(own.privateKey), cert_chain: Buffer.from(own.certificate) };
     const credentials = ServerCredentials.createSsl(null, [keyPair]);
     await new Promise<void>((resolve, reject) => {
-      const address = `127.0.0.1:${this.#options.port}`;
+      const address = `${this.#options.host ?? '127.0.0.1'}:${this.#options.port}`;
       this.#server.bindAsync(address, credentials, error => (error === null ? resolve() : reject(error)));
     });
   }
