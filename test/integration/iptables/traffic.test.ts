@@ -112,6 +112,15 @@ const cases: readonly RuleCase[] = [
     ],
   },
   {
+    name: 'TPROXY, as far as it goes without a transparent listener',
+    argv: '-b * -i * -d 9191 -m TPROXY --drop-invalid',
+    flows: [
+      ['app', 'outside', 7000, outbound],
+      ['outside', 'pod', 9191, 9191],
+      ['app', 'pod', 9090, 9090],
+    ],
+  },
+  {
     name: 'DNS to the servers of resolv.conf',
     argv: '-b * -i * --redirect-dns',
     flows: [
