@@ -112,7 +112,7 @@ export class HeaderBlockReader implements FieldSink {
         else this.#cookies = this.#cookies === '' ? value : `${this.#cookies}; ${value}`;
         return true;
       case FieldKind.te:
-        if (this.#kind !== 'trailers' && value.toLowerCase() !== 'trailers') return false;
+        if (value.toLowerCase() !== 'trailers') return false;
         break;
       case FieldKind.underscore:
         return this.#takeUnderscore(name, value);

@@ -34,6 +34,11 @@ const modules: readonly GoModule[] = [
     },
   },
   {
+    name: 'h2spec',
+    main: 'github.com/summerwind/h2spec',
+    binaries: { h2spec: 'github.com/summerwind/h2spec/cmd/h2spec' },
+  },
+  {
     name: 'istio',
     main: 'istio.io/istio',
     binaries: {
