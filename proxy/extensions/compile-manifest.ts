@@ -26,6 +26,7 @@ import { metadataExchangeFilter } from './filters/network/metadata-exchange/conf
 import { httpInspectorFilter } from './filters/listener/http-inspector/config.ts';
 import { originalDstFilter } from './filters/listener/original-dst/config.ts';
 import { originalSrcFilter } from './filters/listener/original-src/config.ts';
+import { proxyProtocolFilter } from './filters/listener/proxy-protocol/config.ts';
 import { tlsInspectorFilter } from './filters/listener/tls-inspector/config.ts';
 import { httpConnectionManagerFilter } from './filters/network/http-connection-manager/config.ts';
 import { tcpProxyFilter } from './filters/network/tcp-proxy/config.ts';
@@ -51,7 +52,7 @@ export const extensions: Extensions = {
     mongoProxyFilter,
     ...denyingNetworkFilters,
   ],
-  listenerFilters: [originalDstFilter, originalSrcFilter, tlsInspectorFilter, httpInspectorFilter],
+  listenerFilters: [originalDstFilter, originalSrcFilter, tlsInspectorFilter, httpInspectorFilter, proxyProtocolFilter],
   accessLoggers: [fileAccessLogger, stdoutAccessLogger, stderrAccessLogger, ...inertAccessLoggers],
 };
 

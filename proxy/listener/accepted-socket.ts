@@ -58,6 +58,10 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
     return this.#listener.model.transparent;
   }
 
+  consume(bytes: number): void {
+    this.#peeked = this.#peeked.subarray(bytes);
+  }
+
   start(): void {
     this.#listener.stats.preCxActive.inc();
     this.info.listenerName = this.#listener.name;
@@ -79,8 +83,8 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
         this.#wait(filter);
         return;
       }
-      if (status === ListenerFilterStatus.close) {
-        this.#fail();
+      if (status !== ListenerFilterStatus.continue) {
+        this.#fail(status);
         return;
       }
     }
@@ -110,8 +114,8 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
     const status = this.#inspect(filter);
     if (status === ListenerFilterStatus.needData) return;
     this.#waiting = null;
-    if (status === ListenerFilterStatus.close) this.#fail();
-    else this.#run();
+    if (status === ListenerFilterStatus.continue) this.#run();
+    else this.#fail(status);
   }
 
   #onTimeout(): void {
@@ -121,12 +125,17 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
       this.#finish();
       return;
     }
-    this.#connection.close('no-flush', 'listener_filters_timeout');
+    this.#close('listener_filters_timeout');
   }
 
-  #fail(): void {
-    this.#listener.stats.filterError.inc();
-    this.#connection.close('no-flush', 'listener_filter_error');
+  #fail(status: ListenerFilterStatus): void {
+    if (status === ListenerFilterStatus.close) this.#listener.stats.filterError.inc();
+    this.#close('listener_filter_error');
+  }
+
+  /** Bytes that nobody took make it a reset, as in Envoy, where they still are in the kernel. */
+  #close(details: string): void {
+    this.#connection.close(this.#peeked.length > 0 ? 'abort-reset' : 'no-flush', details);
   }
 
   /** The peer went away, or a filter refused it. */

@@ -1,8 +1,9 @@
-/** Listener filters: they see a connection before its filter chain is known, and only look at its first bytes. */
+/** Listener filters: they see a connection before its filter chain is known, and look at its first bytes. */
 import type { ListenerFilterPredicate } from '../config/model/listener.ts';
 import type { ConnectionRecord } from '../network/connection-record.ts';
 
-export const ListenerFilterStatus = { continue: 0, needData: 1, close: 2 } as const;
+/** `close` and `refuse` end the connection; only the first counts as an error of the listener. */
+export const ListenerFilterStatus = { continue: 0, needData: 1, close: 2, refuse: 3 } as const;
 export type ListenerFilterStatus = (typeof ListenerFilterStatus)[keyof typeof ListenerFilterStatus];
 
 /** One filter on one connection. `needData` from either hook asks for `onData` with everything received so far. */
@@ -18,6 +19,8 @@ export interface ListenerSocket {
   readonly fd: number;
   /** The listener accepts for foreign addresses: its local address is the destination. */
   readonly transparent: boolean;
+  /** Takes this many of the bytes received: nobody else sees them. */
+  consume(bytes: number): void;
 }
 
 /** Made once per listener; makes one filter per connection. */

@@ -9,6 +9,7 @@ import { compilePredicate, type ListenerFilterFactory } from './listener-filter.
 import { ListenerStats, listenerStatName } from './listener-stats.ts';
 import { createOriginalDst } from './original-dst.ts';
 import { createOriginalSrcFactory, type OriginalSrcModel } from './original-src.ts';
+import { createProxyProtocolFactory, type ProxyProtocolFilterModel } from './proxy-protocol.ts';
 import { createTlsInspectorFactory } from './tls-inspector.ts';
 
 export interface ConfiguredListenerFilter {
@@ -79,6 +80,8 @@ export class ListenerRuntime implements ChainOwner {
         return createOriginalSrcFactory(config as OriginalSrcModel);
       case 'envoy.filters.listener.tls_inspector':
         return createTlsInspectorFactory(this.statScope);
+      case 'envoy.filters.listener.proxy_protocol':
+        return createProxyProtocolFactory(config as ProxyProtocolFilterModel, this.statScope);
       case 'envoy.filters.listener.http_inspector':
         return createHttpInspectorFactory(this.statScope);
       default:

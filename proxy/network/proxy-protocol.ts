@@ -15,7 +15,8 @@ export interface AnnouncedAddresses {
   readonly destination: Address;
 }
 
-const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
+/** How the binary form begins. */
+export const proxySignature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 const commandLocal = 0x20;
 const commandProxy = 0x21;
 const familyTcp4 = 0x11;
@@ -37,7 +38,7 @@ function encodeText(addresses: AnnouncedAddresses | null): Buffer {
 function encodeBinary(addresses: AnnouncedAddresses | null): Buffer {
   const header = (command: number, family: number, parts: readonly Uint8Array[]): Buffer => {
     const body = Buffer.concat(parts);
-    return Buffer.concat([signature, Buffer.from([command, family, body.length >> 8, body.length & 255]), body]);
+    return Buffer.concat([proxySignature, Buffer.from([command, family, body.length >> 8, body.length & 255]), body]);
   };
   if (addresses === null) return header(commandLocal, 0, []);
   const { source, destination } = addresses;

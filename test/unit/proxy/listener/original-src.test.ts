@@ -11,7 +11,7 @@ const local: Address = { kind: 'socket', address: '10.0.0.1', port: 80 };
 
 function accept(remote: Address, mark = 1337): ConnectionRecord {
   const info = new ConnectionRecord(local, remote);
-  const status = createOriginalSrcFactory({ mark })().onAccept({ info, fd: -1, transparent: true });
+  const status = createOriginalSrcFactory({ mark })().onAccept({ info, fd: -1, transparent: true, consume() {} });
   t.equal(status, ListenerFilterStatus.continue);
   return info;
 }
