@@ -83,15 +83,12 @@ t.test('values that Envoy refuses are refused', async t => {
 });
 
 t.test('a keepalive without jitter has fifteen percent', async t => {
-  t.same(
-    upstreamOptions({ connection_keepalive: { interval: seconds(300), timeout: seconds(20) } }).connectionKeepalive,
-    {
-      intervalMs: 300_000,
-      timeoutMs: 20_000,
-      intervalJitterPercent: 15,
-      connectionIdleIntervalMs: 0,
-    },
-  );
+  t.same(upstreamOptions({ connection_keepalive: { interval: seconds(300), timeout: seconds(20) } }).connectionKeepalive, {
+    intervalMs: 300_000,
+    timeoutMs: 20_000,
+    intervalJitterPercent: 15,
+    connectionIdleIntervalMs: 0,
+  });
 });
 
 t.test("what an invalid message ends is said by the options, then by the manager, then by the options' old field", async t => {
