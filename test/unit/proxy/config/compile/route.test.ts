@@ -137,12 +137,16 @@ t.test('a direct response is bounded by the limit of its route configuration', a
   t.doesNotThrow(() => compile.route(direct(4097, { max_direct_response_body_size_bytes: { value: 5000 } })));
 });
 
-t.test('redirects map their code and refuse a scheme that is not HTTP', async t => {
+t.test('redirects map their code and scheme', async t => {
   const redirect = (message: object) => oneRoute({ redirect: message });
   t.match(compile.route(redirect({ https_redirect: true, response_code: 4 })).model.virtualHosts[0].routes[0].action, {
     kind: 'redirect',
     scheme: 'https',
     status: 308,
+  });
+  t.match(compile.route(redirect({ scheme_redirect: 'ftp' })).model.virtualHosts[0].routes[0].action, {
+    scheme: 'ftp',
+    status: 301,
   });
 });
 
