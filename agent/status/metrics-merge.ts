@@ -29,7 +29,7 @@ export type MergedMetrics = {
 };
 
 type Source = 'envoy' | 'application';
-type Page = { readonly contentType: string; readonly body: Buffer };
+type Page = { readonly contentType: string; readonly chunks: readonly Buffer[] };
 
 /** Never rejects: what fails is left out, counted and logged. */
 export async function mergeMetrics(options: MergeOptions, query: string, headers: IncomingHttpHeaders): Promise<MergedMetrics> {
@@ -69,19 +69,27 @@ async function* passOn(response: IncomingMessage, source: Source): AsyncGenerato
 
 function* joinBodies(pages: readonly Page[], openMetrics: boolean): Generator<Buffer> {
   const newline = Buffer.from('\n');
-  for (const { body } of pages) {
-    const stripped = stripEnd(body);
-    yield stripped;
-    if (stripped.length > 0 && stripped.at(-1) !== newline[0]) yield newline;
+  for (const { chunks } of pages) {
+    const stripped = stripEnd(chunks);
+    yield* stripped;
+    const last = stripped.at(-1)?.at(-1);
+    if (last !== undefined && last !== newline[0]) yield newline;
   }
   if (openMetrics && pages.length > 0) yield Buffer.from('# EOF\n');
 }
 
-/** Without the line that ends an OpenMetrics exposition. */
-function stripEnd(body: Buffer): Buffer {
-  const text = body.subarray(-64).toString('latin1');
+/** More than the line that ends an exposition, with any white space that follows it. */
+const endBytes = 64;
+
+/** Without the line that ends an OpenMetrics exposition, and without empty chunks. */
+function stripEnd(chunks: readonly Buffer[]): readonly Buffer[] {
+  let start = chunks.length;
+  for (let length = 0; start > 0 && length < endBytes; ) length += chunks[--start].length;
+  const tail = Buffer.concat(chunks.slice(start));
+  const text = tail.subarray(-endBytes).toString('latin1');
   const match = /# EOF\s*$/.exec(text);
-  return match === null ? body : body.subarray(0, body.length - (text.length - match.index));
+  const kept = match === null ? tail : tail.subarray(0, tail.length - (text.length - match.index));
+  return [...chunks.slice(0, start), kept].filter(chunk => chunk.length > 0);
 }
 
 const proxyTypes = ['text/*', 'text/plain'] as const;
@@ -122,7 +130,7 @@ async function readTargets(targets: readonly ScrapeTarget[], headers: IncomingHt
       const response = await openTarget(target, headers, accept);
       if (response === null) return null;
       try {
-        return { contentType: response.headers['content-type'] ?? '', body: await readWhole(response) };
+        return { contentType: response.headers['content-type'] ?? '', chunks: await readWhole(response) };
       } catch (error) {
         noteFailure('application', `${JSON.stringify(`${target.port}:${target.path}`)}: ${(error as Error).message}`);
         return null;
@@ -132,7 +140,7 @@ async function readTargets(targets: readonly ScrapeTarget[], headers: IncomingHt
   return pages.filter(page => page !== null);
 }
 
-async function readWhole(response: IncomingMessage): Promise<Buffer> {
+async function readWhole(response: IncomingMessage): Promise<readonly Buffer[]> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response) {
@@ -140,7 +148,7 @@ async function readWhole(response: IncomingMessage): Promise<Buffer> {
     length += (chunk as Buffer).length;
     if (length > maxAppBytes) throw new Error(`response exceeds ${maxAppBytes} bytes; dropping target`);
   }
-  return Buffer.concat(chunks);
+  return chunks;
 }
 
 /** Rejects if there is no answer with status 200. */

@@ -6,7 +6,7 @@
 import { createServer } from 'node:net';
 import { pipeline, Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { createGzip, gzip } from 'node:zlib';
+import { constants, createGzip, gzip } from 'node:zlib';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { JsonObject } from '../config/proto-json.ts';
 import { explainSystemError } from '../failure-text.ts';
@@ -167,7 +167,7 @@ async function compressReply(request: FastifyRequest, reply: FastifyReply, paylo
   const accepts = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
   if (accepts && payload instanceof Readable) {
     reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding');
-    return pipeline(payload, createGzip(), () => {});
+    return pipeline(payload, createGzip({ level: constants.Z_BEST_SPEED }), () => {});
   }
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
   if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
