@@ -39,9 +39,8 @@ export interface UpstreamServices {
 
 const defaultOverrideStatus: readonly HostModel['health'][] = ['unknown', 'healthy', 'degraded'];
 const defaultOverprovisioningFactor = 140;
-/** Of responses over HTTP/2; Envoy's defaults. */
+/** Of responses over HTTP/2; Envoy's default. */
 const maxHeadersBytes = 60 * 1024;
-const maxHeadersCount = 100;
 
 export class WorkerCluster implements Cluster {
   readonly name: string;
@@ -81,7 +80,7 @@ export class WorkerCluster implements Cluster {
   }
 
   createHttp1Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
-    return this.services.createHttp1Codec(connection, this.model.protocol.http1, callbacks);
+    return this.services.createHttp1Codec(connection, this.model.protocol, callbacks);
   }
 
   createHttp2Codec(connection: Connection, callbacks: ClientConnectionCallbacks): ClientCodec {
@@ -103,7 +102,7 @@ export class WorkerCluster implements Cluster {
     this.#http2Options ??= {
       protocol: this.model.protocol.http2,
       maxHeadersBytes,
-      maxHeadersCount,
+      maxHeadersCount: this.model.protocol.maxHeadersCount,
       headersWithUnderscores: 'allow',
       stats: new Http2CodecStats(stats, `cluster.${this.model.statName}.http2.`),
       timers,

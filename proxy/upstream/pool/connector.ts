@@ -1,7 +1,6 @@
 /** How pools get connections: network/client-connection.ts opens them, tests bring their own. */
 import type { Address } from '../../config/model/address.ts';
-import type { TcpKeepaliveModel } from '../../config/model/cluster.ts';
-import type { Http1OptionsModel } from '../../config/model/http-connection-manager.ts';
+import type { TcpKeepaliveModel, UpstreamProtocolModel } from '../../config/model/cluster.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../../config/model/tls.ts';
 import type { ClientCodec, ClientConnectionCallbacks } from '../../http/codec.ts';
 import type { Http2Options } from '../../http/h2/options.ts';
@@ -39,7 +38,7 @@ export type Connector = (options: ConnectOptions) => Connection;
 
 export type Http1CodecFactory = (
   connection: Connection,
-  options: Http1OptionsModel,
+  options: UpstreamProtocolModel,
   callbacks: ClientConnectionCallbacks,
 ) => ClientCodec;
 

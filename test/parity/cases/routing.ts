@@ -129,6 +129,16 @@ const formats: readonly ParityCase[] = [
   }),
 ];
 
+const fewHeaders = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      common_http_protocol_options: { max_headers_count: 3 },
+      explicit_http_config: { http_protocol_options: {} },
+    },
+  },
+};
+
 const others: readonly ParityCase[] = [
   {
     name: 'weighted clusters: one that a header names',
@@ -238,6 +248,18 @@ const others: readonly ParityCase[] = [
       },
     ],
     secondUpstream: reply(200),
+  },
+  {
+    name: 'limits: as many headers as a response may have',
+    send: get(),
+    cluster: fewHeaders,
+    upstream: reply(200, 'x-a: 1\r\nx-b: 2\r\n'),
+  },
+  {
+    name: 'limits: more headers than a response may have',
+    send: get(),
+    cluster: fewHeaders,
+    upstream: reply(200, 'x-a: 1\r\nx-b: 2\r\nx-c: 3\r\n'),
   },
   {
     name: 'hash policy: a cookie is made, and not made again',
