@@ -19,6 +19,9 @@ const shortCookieBytes = 20;
 /** A name whose values enter the table again and again without being used is not indexed any more. */
 const maxWastedInsertions = 8;
 
+/** A value that is put into the table for the sake of its name is at most this long. */
+const maxNameOnlyValueLength = 64;
+
 /** What the encoder knows of one name; its values in the dynamic table, oldest first, with the number of each. */
 class NameRecord {
   readonly name: FieldName;
@@ -137,7 +140,11 @@ export class HpackEncoder {
 
   #isIndexed(record: NameRecord, value: string): boolean {
     const { text } = record.name;
-    if (record.isChanging || record.wasted > maxWastedInsertions || text === 'authorization') return false;
+    if (text === 'authorization') return false;
+    if (record.isChanging || record.wasted > maxWastedInsertions) {
+      // Once, so that the name needs not be spelled out again.
+      return record.staticIndex === 0 && record.values.length === 0 && value.length <= maxNameOnlyValueLength;
+    }
     if (text === 'cookie' && value.length < shortCookieBytes) return false;
     return fieldBytes(text, value) <= this.#table.maxBytes * 0.75;
   }

@@ -3,6 +3,7 @@ import type { CodecStream, StreamCallbacks, StreamResetReason } from '../codec.t
 import type { HeaderMap } from '../header-map.ts';
 import { ReceiveWindow } from './flow-control.ts';
 import { defaultMaxFrameBytes, ErrorCode, frameHeaderBytes, maxWindowBytes } from './frame.ts';
+import { PendingBody } from './pending-body.ts';
 import type { Http2Session } from './session.ts';
 
 const noData = Buffer.alloc(0);
@@ -31,9 +32,8 @@ export abstract class Http2Stream implements CodecStream {
   #unconsumedBytes = 0;
   #readDisables = 0;
   #sendWindowBytes: number;
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
-  #pendingTrailers: HeaderMap | null = null;
+  /** Null: nothing waits. */
+  #pending: PendingBody | null = null;
   #deferredReset: ErrorCode | null = null;
   #aboveHighWatermark = false;
 
@@ -51,7 +51,7 @@ export abstract class Http2Stream implements CodecStream {
   protected abstract readonly isServer: boolean;
 
   get bufferedBytes(): number {
-    return this.#pendingBytes;
+    return this.#pending === null ? 0 : this.#pending.bytes;
   }
 
   // Receiving
@@ -110,21 +110,25 @@ export abstract class Http2Stream implements CodecStream {
 
   protected sendTrailers(trailers: HeaderMap): void {
     if (this.closed || this.localEnded) return;
-    if (this.#pendingBytes > 0) {
+    if (this.#pending !== null) {
       this.localEnded = true;
-      this.#pendingTrailers = trailers;
+      this.#pending.trailers = trailers;
       this.onPendingEnd();
       return;
     }
+    this.#writeTrailers(trailers);
+    this.#endLocal();
+  }
+
+  #writeTrailers(trailers: HeaderMap): void {
     if (trailers.size > 0) this.wireBytesSent += this.session.headerWriter.write(this.id, trailers, true);
     else this.#writeData(noData, true);
-    this.#endLocal();
   }
 
   protected sendData(data: Buffer, endStream: boolean): void {
     if (this.closed || this.localEnded) return;
     let sent = 0;
-    if (this.#pendingBytes === 0) {
+    if (this.#pending === null) {
       sent = Math.min(data.length, this.#sendWindowBytes, this.session.sendFlow.windowBytes);
       if (sent < 0) sent = 0;
       for (let at = 0; at < sent; at += defaultMaxFrameBytes) {
@@ -135,7 +139,7 @@ export abstract class Http2Stream implements CodecStream {
     }
     if (sent < data.length) this.#enqueue(data.subarray(sent));
     if (!endStream) return;
-    if (this.#pendingBytes === 0) {
+    if (this.#pending === null) {
       this.#endLocal();
     } else {
       this.localEnded = true;
@@ -156,8 +160,8 @@ export abstract class Http2Stream implements CodecStream {
   }
 
   #enqueue(data: Buffer): void {
-    this.#pending.push(Buffer.from(data));
-    this.#pendingBytes += data.length;
+    this.#pending ??= new PendingBody();
+    this.#pending.add(data);
     this.session.options.stats.pendingSendBytes.add(data.length);
     this.session.sendFlow.await(this);
     this.#checkHighWatermark();
@@ -165,30 +169,25 @@ export abstract class Http2Stream implements CodecStream {
 
   /** Sends the next frame of what waits; false if the windows do not allow any. */
   sendPendingFrame(): boolean {
+    const pending = this.#pending;
     const { sendFlow, options } = this.session;
     const allowed = Math.min(this.#sendWindowBytes, sendFlow.windowBytes, defaultMaxFrameBytes);
-    const first = this.#pending[0];
-    if (allowed <= 0 || first === undefined) return false;
-    const data = first.length <= allowed ? first : first.subarray(0, allowed);
-    if (data === first) this.#pending.shift();
-    else this.#pending[0] = first.subarray(allowed);
-    this.#pendingBytes -= data.length;
+    if (allowed <= 0 || pending === null) return false;
+    const data = pending.take(allowed);
     options.stats.pendingSendBytes.add(-data.length);
-    const isLast = this.#pendingBytes === 0;
-    if (isLast) sendFlow.forget(this);
-    this.#writeData(data, isLast && this.localEnded && this.#pendingTrailers === null);
-    this.#checkLowWatermark();
-    if (isLast && this.localEnded && !this.closed) this.#finishPending();
+    const isLast = pending.bytes === 0;
+    this.#writeData(data, isLast && this.localEnded && pending.trailers === null);
+    if (isLast) {
+      this.#pending = null;
+      sendFlow.forget(this);
+      if (this.localEnded) this.#finishPending(pending.trailers);
+    }
+    if (!this.closed) this.#checkLowWatermark();
     return true;
   }
 
-  #finishPending(): void {
-    const trailers = this.#pendingTrailers;
-    this.#pendingTrailers = null;
-    if (trailers !== null) {
-      if (trailers.size > 0) this.wireBytesSent += this.session.headerWriter.write(this.id, trailers, true);
-      else this.#writeData(noData, true);
-    }
+  #finishPending(trailers: HeaderMap | null): void {
+    if (trailers !== null) this.#writeTrailers(trailers);
     if (this.#deferredReset === null) this.#endLocal();
     else this.finishReset();
   }
@@ -200,7 +199,7 @@ export abstract class Http2Stream implements CodecStream {
 
   /** Both directions are over: nothing is to be received or sent. */
   get isDone(): boolean {
-    return this.remoteEnded && this.localEnded && this.#pendingBytes === 0 && this.#pendingTrailers === null;
+    return this.remoteEnded && this.localEnded && this.#pending === null;
   }
 
   /** WINDOW_UPDATE, or a change of the initial size; false if the window overflows. */
@@ -210,14 +209,14 @@ export abstract class Http2Stream implements CodecStream {
   }
 
   resumeSending(): void {
-    while (this.#pendingBytes > 0 && this.sendPendingFrame());
+    while (this.sendPendingFrame());
   }
 
   // Watermarks: of what waits here, and of the connection below
 
   #checkHighWatermark(): void {
     const limit = this.session.connection.bufferLimitBytes;
-    const above = (limit > 0 && this.#pendingBytes > limit) || this.session.aboveHighWatermark;
+    const above = (limit > 0 && this.bufferedBytes > limit) || this.session.aboveHighWatermark;
     if (!above || this.#aboveHighWatermark) return;
     this.#aboveHighWatermark = true;
     this.callbacks?.onAboveWriteBufferHighWatermark();
@@ -225,7 +224,7 @@ export abstract class Http2Stream implements CodecStream {
 
   #checkLowWatermark(): void {
     if (!this.#aboveHighWatermark || this.session.aboveHighWatermark) return;
-    if (this.#pendingBytes * 2 > this.session.connection.bufferLimitBytes) return;
+    if (this.bufferedBytes * 2 > this.session.connection.bufferLimitBytes) return;
     this.#aboveHighWatermark = false;
     this.callbacks?.onBelowWriteBufferLowWatermark();
   }
@@ -250,13 +249,13 @@ export abstract class Http2Stream implements CodecStream {
     }
     // The response still goes out, and the request may be whole before it does.
     this.#deferredReset = code;
-    if (this.#pendingBytes === 0) this.session.afterDispatch(this);
+    if (this.#pending === null) this.session.afterDispatch(this);
   }
 
   /** The time of a deferred reset has come, if it is still needed. */
   finishReset(): void {
     const code = this.#deferredReset;
-    if (code === null || this.closed || this.#pendingBytes > 0) return;
+    if (code === null || this.closed || this.#pending !== null) return;
     if (this.remoteEnded) this.session.streams.closeIfDone(this);
     else this.session.reset(this, code);
   }
@@ -290,10 +289,9 @@ export abstract class Http2Stream implements CodecStream {
     this.closed = true;
     this.session.bodies.consume(this.#unconsumedBytes);
     this.#unconsumedBytes = 0;
-    this.session.options.stats.pendingSendBytes.add(-this.#pendingBytes);
+    if (this.#pending === null) return;
+    this.session.options.stats.pendingSendBytes.add(-this.#pending.bytes);
     this.session.sendFlow.forget(this);
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    this.#pendingTrailers = null;
+    this.#pending = null;
   }
 }
