@@ -33,7 +33,8 @@ export async function measureLoad(benchCase: BenchCase, { name, pid, port }: Sub
 
 /** Connections to bring up what is allocated once. */
 const firstConnections = 200;
-const settleMs = 2000;
+/** V8 collects at last what an idle thread left behind. */
+const settleMs = 15_000;
 
 /** Anonymous memory per idle connection, in KiB. */
 export async function measureIdle(benchCase: BenchCase, { name, pid, port }: Subject): Promise<Sample> {

@@ -26,18 +26,8 @@ export class NetworkFilterChain implements ConnectionCallbacks {
     this.#inner = connection;
     this.streamInfo = streamInfo;
     this.connection = new FilteredConnection(connection, this);
-    for (const [index, factory] of factories.entries()) this.#filters.push(factory(this.#callbacksOf(index)));
+    for (const [index, factory] of factories.entries()) this.#filters.push(factory(new FilterPlace(this, index)));
     connection.callbacks = this;
-  }
-
-  #callbacksOf(index: number): NetworkFilterCallbacks {
-    return {
-      connection: this.connection,
-      streamInfo: this.streamInfo,
-      continueReading: () => this.#continueReading(index),
-      passReadData: (data, endStream) => this.#passRead(index + 1, data, endStream),
-      passWriteData: (data, endStream) => this.#passWrite(index - 1, data, endStream),
-    };
   }
 
   /** Tells the filters, in order, that the connection is established. */
@@ -58,14 +48,15 @@ export class NetworkFilterChain implements ConnectionCallbacks {
     return this.#inner.state === 'closed';
   }
 
-  #continueReading(index: number): void {
+  /** The filter at `index` lets the connection go on. */
+  continueReading(index: number): void {
     if (!this.#stopped || index !== this.#initialized - 1 || this.#isClosed()) return;
     this.#stopped = false;
     this.start();
     if (this.#stopped || this.#isClosed()) return;
     const held = this.#held;
     this.#held = [];
-    for (const [i, data] of held.entries()) this.#passRead(0, data, this.#heldEnd && i === held.length - 1);
+    for (const [i, data] of held.entries()) this.passRead(0, data, this.#heldEnd && i === held.length - 1);
     this.#inner.readDisable(false);
   }
 
@@ -80,10 +71,11 @@ export class NetworkFilterChain implements ConnectionCallbacks {
       this.#heldEnd ||= endStream;
       return;
     }
-    this.#passRead(0, data, endStream);
+    this.passRead(0, data, endStream);
   }
 
-  #passRead(from: number, data: Buffer, endStream: boolean): void {
+  /** Read filters from `from` up to the last, then the consumer. */
+  passRead(from: number, data: Buffer, endStream: boolean): void {
     const filters = this.#filters;
     for (let i = from; i < filters.length; i++) {
       const filter = filters[i];
@@ -94,7 +86,7 @@ export class NetworkFilterChain implements ConnectionCallbacks {
   }
 
   /** Write filters from `from` down to the first, then the connection. */
-  #passWrite(from: number, data: Buffer, endStream: boolean): void {
+  passWrite(from: number, data: Buffer, endStream: boolean): void {
     for (let i = from; i >= 0; i--) {
       const filter = this.#filters[i];
       if (filter.onWrite !== undefined && filter.onWrite(data, endStream) === FilterStatus.stop) return;
@@ -104,7 +96,7 @@ export class NetworkFilterChain implements ConnectionCallbacks {
 
   /** All write filters. */
   write(data: Buffer, endStream: boolean): void {
-    this.#passWrite(this.#filters.length - 1, data, endStream);
+    this.passWrite(this.#filters.length - 1, data, endStream);
   }
 
   get hasWriteFilters(): boolean {
@@ -124,6 +116,33 @@ export class NetworkFilterChain implements ConnectionCallbacks {
   onBelowWriteBufferLowWatermark(): void {
     for (const filter of this.#filters) filter.onBelowWriteBufferLowWatermark?.();
     this.connection.callbacks.onBelowWriteBufferLowWatermark?.();
+  }
+}
+
+/** One filter's place in its chain. */
+class FilterPlace implements NetworkFilterCallbacks {
+  readonly #chain: NetworkFilterChain;
+  readonly #index: number;
+
+  constructor(chain: NetworkFilterChain, index: number) {
+    this.#chain = chain;
+    this.#index = index;
+  }
+
+  get connection(): Connection {
+    return this.#chain.connection;
+  }
+  get streamInfo(): StreamInfo {
+    return this.#chain.streamInfo;
+  }
+  continueReading(): void {
+    this.#chain.continueReading(this.#index);
+  }
+  passReadData(data: Buffer, endStream: boolean): void {
+    this.#chain.passRead(this.#index + 1, data, endStream);
+  }
+  passWriteData(data: Buffer, endStream: boolean): void {
+    this.#chain.passWrite(this.#index - 1, data, endStream);
   }
 }
 

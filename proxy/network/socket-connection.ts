@@ -27,6 +27,27 @@ const noBytes = Buffer.alloc(0);
 
 export const ignoreConnection: ConnectionCallbacks = { onData() {}, onClose() {} };
 
+/** Where a stream's events go; its listeners are shared by all connections. */
+const owner = Symbol('connection');
+
+type OwnedStream = net.Socket & { [owner]: SocketConnection };
+
+function handleError(this: OwnedStream, error: Error): void {
+  this[owner].onTransportError(error);
+}
+function handleEnd(this: OwnedStream): void {
+  this[owner].onStreamEnd(this);
+}
+function handleDrain(this: OwnedStream): void {
+  this[owner].onStreamDrain(this);
+}
+function handleFinish(this: OwnedStream): void {
+  this[owner].onStreamFinish(this);
+}
+function handleClose(this: OwnedStream): void {
+  this[owner].onSocketClose();
+}
+
 export class SocketConnection implements Connection, ReadSink, WriterOwner, ClosingConnection {
   readonly info: ConnectionRecord;
   callbacks: ConnectionCallbacks = ignoreConnection;
@@ -79,21 +100,16 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     this.#raw = socket;
     this.#stream = socket;
     this.#writer.attach(socket, false);
-    socket.on('error', error => this.onTransportError(error));
-    socket.on('close', () => this.#onSocketClose());
     this.#listen(socket);
+    socket.on('close', handleClose);
   }
 
   #listen(stream: net.Socket): void {
-    stream.on('end', () => {
-      if (stream === this.#stream) this.#onEnd();
-    });
-    stream.on('drain', () => {
-      if (stream === this.#stream) this.#onDrain();
-    });
-    stream.on('finish', () => {
-      if (stream === this.#stream) this.#onFinish();
-    });
+    (stream as OwnedStream)[owner] = this;
+    stream.on('error', handleError);
+    stream.on('end', handleEnd);
+    stream.on('drain', handleDrain);
+    stream.on('finish', handleFinish);
   }
 
   /** Moves to TLS: `stream` wraps the plain socket and does its handshake; nothing is delivered before `finishTls`. */
@@ -104,7 +120,6 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     this.#readDisabled = 0;
     this.#readsDirectly = enableDirectReads(stream, this);
     if (this.#buffer !== null) this.#buffer.limitToRecords = true;
-    stream.on('error', error => this.onTransportError(error));
     this.#listen(stream);
   }
 
@@ -152,9 +167,9 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     return this.#buffer.advance(this.#lastReadBytes, this.#bufferHolder);
   }
 
-  onRead(bytes: number, buffer: Buffer): boolean {
+  onRead(bytes: number): boolean {
     this.#lastReadBytes = bytes;
-    this.#bufferHolder = this.#deliver(bytes === buffer.length ? buffer : buffer.subarray(0, bytes));
+    this.#bufferHolder = this.#deliver((this.#buffer as ReadBuffer).take(bytes));
     return this.#readDisabled === 0 || this.state === 'closed';
   }
 
@@ -170,8 +185,9 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     return endDispatch();
   }
 
-  #onEnd(): void {
-    if (this.#readEnded || this.state === 'closed') return;
+  /** Of the plain stream nothing counts once TLS has it. */
+  onStreamEnd(stream: net.Socket): void {
+    if (stream !== this.#stream || this.#readEnded || this.state === 'closed') return;
     this.#readEnded = true;
     if (this.#closing !== null || !this.#halfClose) {
       this.#destroy('remote-close');
@@ -215,7 +231,8 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     this.callbacks.onAboveWriteBufferHighWatermark?.();
   }
 
-  #onDrain(): void {
+  onStreamDrain(stream: net.Socket): void {
+    if (stream !== this.#stream) return;
     const isBelow = this.#writer.onDrain();
     if (this.#closing !== null) this.#continueClosing(this.#closing);
     else if (isBelow) {
@@ -225,7 +242,8 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     }
   }
 
-  #onFinish(): void {
+  onStreamFinish(stream: net.Socket): void {
+    if (stream !== this.#stream) return;
     if (this.#closing !== null) this.#continueClosing(this.#closing);
     else if (this.#readEnded) this.#destroy('local-close');
   }
@@ -306,7 +324,7 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     });
   }
 
-  #onSocketClose(): void {
+  onSocketClose(): void {
     if (this.#buffer !== null && !this.#isTls) {
       this.#buffer.release();
       this.#buffer = null;

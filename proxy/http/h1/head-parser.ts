@@ -29,9 +29,12 @@ export type HeadError =
   | 'http1.too_many_headers'
   | 'http1.unexpected_underscore';
 
+/** Of a head that was released. */
+const noHeaders = new HeaderMap();
+
 /** The result of parsing a head; one object per codec, overwritten by each message. */
 export class MessageHead {
-  headers = new HeaderMap();
+  headers = noHeaders;
   /** First line, without blanks at its end. */
   firstLine = '';
   /** Whole head as text, from which values are cut. */
@@ -55,6 +58,13 @@ export class MessageHead {
     this.hasConnection = false;
     this.hasUpgrade = false;
     this.hasHost = false;
+  }
+
+  /** Forgets what is large: a connection may idle for long after a message. */
+  release(): void {
+    this.headers = noHeaders;
+    this.firstLine = '';
+    this.text = '';
   }
 }
 

@@ -191,6 +191,7 @@ export class MessageReader {
     this.#endAnnounced = false;
     this.#phase = Phase.body;
     const framing = this.#events.onHead(this.#head);
+    this.#head.release();
     if (this.stopped) return end;
     this.#body.begin(framing, this.#head.contentLength);
     if (framing === Framing.none) this.#finish(null);
@@ -270,6 +271,8 @@ export class MessageReader {
   #announceEnd(unreadBytes: number): void {
     this.#messageEnded = false;
     this.unreadBytes = unreadBytes;
-    this.#events.onMessageEnd(this.#trailers, this.#endAnnounced);
+    const trailers = this.#trailers;
+    this.#trailers = null;
+    this.#events.onMessageEnd(trailers, this.#endAnnounced);
   }
 }
