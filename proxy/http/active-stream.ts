@@ -125,6 +125,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       this.streamInfo.route = route?.route ?? null;
       this.streamInfo.routeName = route?.route.name ?? '';
       this.streamInfo.virtualHostName = route?.virtualHostName ?? '';
+      this.streamInfo.virtualHostMetadata = route?.virtualHost?.metadata ?? null;
       // Known to logs and metrics even of a request that no filter lets through to the router.
       const clusterName = route?.clusterNameOf(this.requestHeaders) ?? '';
       this.streamInfo.cluster = clusterName === '' ? null : services.clusters.find(clusterName);

@@ -4,7 +4,7 @@
  */
 import type { FilterModel } from '../config/model/listener.ts';
 import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
-import type { PerFilterModel, RouteModel } from '../config/model/route.ts';
+import type { PerFilterModel, RouteModel, VirtualHostModel } from '../config/model/route.ts';
 import type { Connection } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
@@ -93,6 +93,7 @@ export interface HttpFilterCallbacks {
 export interface RouteMatchView {
   readonly route: RouteModel;
   readonly virtualHostName: string;
+  readonly virtualHost?: Pick<VirtualHostModel, 'metadata'>;
   /** Everything that was precomputed for the route, by the router that owns it. */
   readonly compiled: unknown;
   /** The most specific configuration of a filter, by its configured name: weighted cluster, route, virtual host. */

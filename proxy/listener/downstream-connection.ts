@@ -29,6 +29,8 @@ export class DownstreamConnection implements DrainableConnection {
     stats.workerCxActive.inc();
     chain.connections.add(this);
     connection.info.filterChainName = chain.model.name;
+    connection.info.listenerMetadata = listener.model.metadata;
+    connection.info.filterChainMetadata = chain.model.metadata;
     connection.setBufferLimit(listener.model.perConnectionBufferLimitBytes);
   }
 

@@ -1,5 +1,6 @@
 /** The facts of one connection while they are being found out: what filters read as ConnectionInfo. */
 import type { Address } from '../config/model/address.ts';
+import type { Metadata } from '../config/model/matchers.ts';
 import type { ConnectionInfo, OriginalSource, TlsInfo } from './connection.ts';
 
 /** Connection ids of one worker start at its index times this, so that they are unique in the process. */
@@ -30,6 +31,8 @@ export class ConnectionRecord implements ConnectionInfo {
   transportFailureReason = '';
   listenerName = '';
   filterChainName = '';
+  listenerMetadata: Metadata | null = null;
+  filterChainMetadata: Metadata | null = null;
 
   constructor(localAddress: Address, remoteAddress: Address) {
     this.localAddress = localAddress;

@@ -3,6 +3,7 @@
  * socket) is the only place that touches Node's sockets.
  */
 import type { Address, SocketAddress } from '../config/model/address.ts';
+import type { Metadata } from '../config/model/matchers.ts';
 
 /** How a connection is closed; the names are Envoy's `ConnectionCloseType`. */
 export type CloseType =
@@ -85,6 +86,9 @@ export interface ConnectionInfo {
   readonly transportFailureReason: string;
   readonly listenerName: string;
   readonly filterChainName: string;
+  /** Of downstream connections. */
+  readonly listenerMetadata?: Metadata | null;
+  readonly filterChainMetadata?: Metadata | null;
 }
 
 /** Receives what happens on a connection. No call comes after onClose. */

@@ -140,7 +140,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   #startAttempt(host: Host): void {
     const attempt = new UpstreamRequest(this, host, this.config.context.services.timers);
     this.#attempt = attempt;
-    this.info.upstreamHost = host;
+    this.info.setUpstreamHost(host);
     this.#retryState?.onHostAttempted(host);
     if (this.#action.autoHostRewrite && host.hostname !== '') {
       rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost, !this.config.model.suppressEnvoyHeaders);

@@ -26,7 +26,8 @@ export interface FormatOptions {
 
 type Part = string | Operator;
 
-const operatorPattern = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d+))?%/y;
+/** An argument may hold parentheses: it ends where the operator does. */
+const operatorPattern = /%([A-Z0-9_]+)(?:\((.*?)\)(?=(?::\d+)?%))?(?::(\d+))?%/y;
 
 /** @throws FormatError for an unknown operator or a stray '%'. */
 function parseFormat(format: string): Part[] {

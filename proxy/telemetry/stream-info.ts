@@ -2,12 +2,15 @@
  * What is known of one stream (an HTTP request, or a TCP connection): filled in along the request path, read by access logs,
  * istio.stats and header formatters. All fields exist from the start, so that every stream has one hidden class.
  */
+import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteModel } from '../config/model/route.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { HostView, ClusterView } from '../upstream/views.ts';
 import { appendFlags } from './response-flags.ts';
 
 export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2' | '';
+
+const noHosts: readonly HostView[] = [];
 
 export class StreamInfo {
   readonly downstream: ConnectionInfo;
@@ -46,8 +49,10 @@ export class StreamInfo {
   route: RouteModel | null = null;
   routeName = '';
   virtualHostName = '';
+  virtualHostMetadata: Metadata | null = null;
   cluster: ClusterView | null = null;
   upstreamHost: HostView | null = null;
+  #earlierHosts: readonly HostView[] = noHosts;
   /** Of the last attempt. */
   upstreamConnection: ConnectionInfo | null = null;
   upstreamProtocol: Protocol = '';
@@ -69,6 +74,17 @@ export class StreamInfo {
     this.downstream = downstream;
     this.startTimeMs = startTimeMs;
     this.startMonotonicMs = startMonotonicMs;
+  }
+
+  /** An attempt goes to this host. */
+  setUpstreamHost(host: HostView): void {
+    if (this.upstreamHost !== null && this.upstreamHost !== host) this.#earlierHosts = [...this.#earlierHosts, this.upstreamHost];
+    this.upstreamHost = host;
+  }
+
+  /** Hosts of all attempts, each once. */
+  get attemptedHosts(): readonly HostView[] {
+    return this.upstreamHost === null ? [] : [...new Set([...this.#earlierHosts, this.upstreamHost])];
   }
 
   setFlag(flag: number): void {

@@ -2,6 +2,8 @@
  * strftime patterns as access logs and certificate operators use them: the conversions of strftime(3) plus `%f` with an
  * optional digit count (fractions of a second), `%s` (seconds since the epoch), `%E*S` and `%Ez`.
  */
+import type { OperatorFactory } from './format-operator.ts';
+import type { StreamInfo } from './stream-info.ts';
 
 const dayNames = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 const monthNames = [
@@ -114,3 +116,29 @@ function compileConversion(match: RegExpExecArray): string | Part {
 export function formatDefaultTime(timeMs: number): string {
   return new Date(timeMs).toISOString();
 }
+
+/** The same in the zone of the machine: `2026-01-31T13:00:00.000+0100`. */
+function formatLocalTime(timeMs: number): string {
+  const offsetMinutes = -new Date(timeMs).getTimezoneOffset();
+  const shifted = new Date(timeMs + offsetMinutes * 60_000).toISOString().slice(0, -1);
+  const size = Math.abs(offsetMinutes);
+  return `${shifted}${offsetMinutes < 0 ? '-' : '+'}${pad(Math.floor(size / 60))}${pad(size % 60)}`;
+}
+
+type TimeReader = (info: StreamInfo) => number | null;
+
+function makeTimeOperator(read: TimeReader, formatDefault: (timeMs: number) => string): OperatorFactory {
+  return argument => {
+    const format = argument ? compileTimeFormat(argument) : formatDefault;
+    return ({ info }) => {
+      const timeMs = read(info);
+      return timeMs === null ? null : format(timeMs);
+    };
+  };
+}
+
+/** An operator whose argument is the format of a time. */
+export const timeOperator = (read: TimeReader): OperatorFactory => makeTimeOperator(read, formatDefaultTime);
+
+/** Differs from Envoy: with a format of its own, the time is UTC too. */
+export const localTimeOperator = (read: TimeReader): OperatorFactory => makeTimeOperator(read, formatLocalTime);

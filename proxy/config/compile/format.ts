@@ -15,7 +15,11 @@ export const defaultHttpFormat =
   '"%REQUEST_HEADER(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
 /** Operators that need no formatter extension here: they are built in. */
-const builtInFormatters = new Set(['envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery']);
+const builtInFormatters = new Set([
+  'envoy.extensions.formatter.cel.v3.Cel',
+  'envoy.extensions.formatter.metadata.v3.Metadata',
+  'envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery',
+]);
 
 /** @throws ConfigError if the text is no format string. */
 export function requireFormat(format: string, path: string): string {

@@ -101,6 +101,7 @@ function compileVirtualHost(
       ...inherited.perFilter,
       ...compilePerFilter(message.typed_per_filter_config, `${path}.typed_per_filter_config`, scope),
     },
+    ...(message.metadata === null ? {} : { metadata: compileMetadata(message.metadata) }),
   };
 }
 

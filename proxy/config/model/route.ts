@@ -29,6 +29,8 @@ export interface VirtualHostModel {
   readonly retryPolicy: RetryPolicyModel | null;
   /** Named `vhost.<name>.vcluster.other` counters exist only when virtual clusters do. */
   readonly perFilter: PerFilterModels;
+  /** Absent: none. */
+  readonly metadata?: Metadata | undefined;
 }
 
 /** Filter name to its compiled per-route configuration; the filter's file defines the shape. */

@@ -15,8 +15,8 @@ const routeLevels: FieldTable = {
   }),
   'envoy.config.route.v3.VirtualHost': classify({
     implemented: `name domains routes require_tls ${headerEdits} typed_per_filter_config include_request_attempt_count
-      include_attempt_count_in_response retry_policy request_mirror_policies`,
-    ignored: { metadata: 'no extension here reads it', virtual_clusters: 'statistics only' },
+      include_attempt_count_in_response retry_policy request_mirror_policies metadata`,
+    ignored: { virtual_clusters: 'statistics only' },
     rejected: `matcher rate_limits cors retry_policy_typed_config hedge_policy include_is_timeout_retry_header
       per_request_buffer_limit_bytes`,
   }),

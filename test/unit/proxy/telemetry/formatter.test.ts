@@ -60,13 +60,42 @@ t.test('certificates, durations, filter state and metadata', async t => {
   for (const [format, expected] of cases) t.equal(render(format, context), expected, format);
 });
 
+t.test('metadata, expressions, names, networks and attempts', async t => {
+  const info = makeStreamInfo({ requestedServerName: '' });
+  Object.assign(info.downstream, {
+    listenerMetadata: { a: { b: 'of the listener' } },
+    filterChainMetadata: { a: { b: 'of the chain' } },
+  });
+  info.virtualHostMetadata = { a: { b: 'of the virtual host' } };
+  const host = (text: string, hostname = '') =>
+    ({ address: { kind: 'socket', address: text.split(':')[0], port: 80 }, addressText: text, hostname }) as never;
+  for (const attempt of [host('10.0.0.1:80'), host('10.0.0.2:80', 'two.x')]) info.setUpstreamHost(attempt);
+  const context = makeContext({ info });
+  const cases: [string, string][] = [
+    ['%METADATA(LISTENER:a:b)%|%METADATA(LISTENER_FILTER_CHAIN:a:b)%', 'of the listener|of the chain'],
+    ['%METADATA(VIRTUAL_HOST:a:b)%|%METADATA(VIRTUAL_HOST:a:c)%', 'of the virtual host|-'],
+    ["%CEL(request.path.startsWith('/p') && size(request.path) > 3)%", 'true'],
+    ['%CEL(request.method)%|%CEL(request.nothing)%:12', 'GET|-:12'],
+    ['%REQUESTED_SERVER_NAME%|%REQUESTED_SERVER_NAME(SNI_FIRST)%', '-|svc.ns:80'],
+    ['%REQUESTED_SERVER_NAME(HOST_FIRST:ORIG)%|%QUERY_PARAMS%', '-|a=b&c=d'],
+    ['%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(16)%|%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%', '::/16|::1'],
+    ['%UPSTREAM_HOSTS_ATTEMPTED%|%UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT%', '10.0.0.1:80,10.0.0.2:80|10.0.0.1,10.0.0.2'],
+    ['%UPSTREAM_HOST_NAMES_ATTEMPTED%|%UPSTREAM_HOST%', '10.0.0.1:80,two.x|10.0.0.2:80'],
+    ['%COMMON_DURATION(DS_RX_BEG:own:ms)%|%SPAN_ID%|%CUSTOM_FLAGS%', '-|-|'],
+  ];
+  for (const [format, expected] of cases) t.equal(render(format, context), expected, format);
+  t.match(render('%UNIQUE_ID%'), /^[0-9a-f-]{36}$/);
+  t.match(render('%START_TIME_LOCAL%'), /^2026-01-0\d.*[+-]\d{4}$/);
+  t.throws(() => compileFormat('%CEL(1 +)%'), 'a broken expression');
+});
+
 t.test('a missing value is empty in header values', async t => {
   t.equal(compileFormat('a%REQ(NONE)%b', { omitEmpty: true }).format(makeContext()), 'ab');
   t.equal(compileFormat('plain').isLiteral, true);
 });
 
 t.test('unknown operators, missing arguments and stray percent signs are refused', async t => {
-  for (const format of ['%NOPE%', '%REQ%', '%PROTOCOL(x)%', '50%', '%REQ(a?b?c)%', '%COMMON_DURATION(A:B:ms)%', '%START_TIME']) {
+  for (const format of ['%NOPE%', '%REQ%', '%PROTOCOL(x)%', '50%', '%REQ(a?b?c)%', '%COMMON_DURATION(A:B:s)%', '%START_TIME']) {
     t.throws(() => compileFormat(format), format);
   }
 });

@@ -100,7 +100,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     }
     this.#attempts++;
     streamInfo.upstreamRequestAttemptCount = this.#attempts;
-    streamInfo.upstreamHost = host;
+    streamInfo.setUpstreamHost(host);
     this.#host = host;
     // A failure may be reported before connect returns.
     const attempt = this.#attempts;
