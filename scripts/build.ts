@@ -4,11 +4,20 @@
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { programs, writeStartFiles } from './start-files.ts';
 
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
+
+/** protobufjs takes 64-bit integers from it if it is there, and we take numbers; it compiles WebAssembly as it is loaded. */
+const withoutLong: Plugin = {
+  name: 'without-long',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^long$/ }, ({ path }) => ({ path, namespace: 'absent' }));
+    onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
 
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
@@ -22,6 +31,7 @@ await build({
   platform: 'node',
   target: 'node26',
   external: ['koffi'],
+  plugins: [withoutLong],
   define: { 'import.meta.url': 'programUrl', 'import.meta.main': 'false' },
   // A function for NAME-start.cjs to call.
   banner: { js: '(function (require, programUrl) { const module = { exports: {} };' },
