@@ -96,7 +96,7 @@ export class Server {
     this.pool = this.#createPool(hostCounters, clusterCounters);
     const broadcast = (message: MainToWorker): void => this.pool.broadcast(message);
     const findSecret: SecretLookup = key => this.discovery.secrets.describe(key);
-    this.#listenerStats = new DeclaredListenerStats(this.stats, this.workerCount, findSecret);
+    this.#listenerStats = new DeclaredListenerStats(this.stats, this.workerCount, options.drainTimeMs, findSecret);
     this.registry = new ClusterRegistry({
       broadcast,
       hostCounters,

@@ -8,12 +8,14 @@ import { listenerStatName } from './listener-stats.ts';
 export class DeclaredListenerStats {
   readonly #stats: StatsStore;
   readonly #workerCount: number;
+  readonly #drainTimeMs: number;
   readonly #findSecret: SecretLookup;
   readonly #listeners = new Map<string, { readonly scope: StatsStore; readonly secrets: SecretStats | null }>();
 
-  constructor(stats: StatsStore, workerCount: number, findSecret: SecretLookup) {
+  constructor(stats: StatsStore, workerCount: number, drainTimeMs: number, findSecret: SecretLookup) {
     this.#stats = stats;
     this.#workerCount = workerCount;
+    this.#drainTimeMs = drainTimeMs;
     this.#findSecret = findSecret;
   }
 
@@ -34,9 +36,11 @@ export class DeclaredListenerStats {
     for (const { secrets } of this.#listeners.values()) secrets?.onSecret(key);
   }
 
+  /** What is gone goes on for the drain time: a scrape in between sees the end of its connections. */
   remove(name: string): void {
-    this.#listeners.get(name)?.scope.release();
+    const listener = this.#listeners.get(name);
     this.#listeners.delete(name);
+    if (listener !== undefined) setTimeout(() => listener.scope.release(), this.#drainTimeMs).unref();
   }
 }
 

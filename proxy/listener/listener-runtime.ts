@@ -96,9 +96,7 @@ export class ListenerRuntime implements ChainOwner {
 
   /** The listener is gone: every chain drains, and then its statistics end. */
   drain(): void {
-    const chains = [...this.#chains.values()];
-    for (const chain of chains) chain.drain();
-    if (chains.every(({ connections }) => connections.size === 0)) this.statScope.release();
-    else this.#shared.services.timers.schedule(this.#shared.drainTimeMs, () => this.statScope.release());
+    for (const chain of this.#chains.values()) chain.drain();
+    this.#shared.services.timers.schedule(this.#shared.drainTimeMs, () => this.statScope.release());
   }
 }
