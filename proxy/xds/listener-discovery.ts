@@ -11,13 +11,12 @@ import type { ListenerModel } from '../config/model/listener.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
 import type { ExtensionDiscovery } from './extension-discovery.ts';
-import { InitManager } from './init-manager.ts';
+import type { InitManager } from './init-manager.ts';
 import type { ListenerManagerStats } from './manager-stats.ts';
-import type { ResourceStore, ResourceVersion } from './resource-store.ts';
+import type { ResourceStore } from './resource-store.ts';
 import type { RouteDiscovery } from './route-discovery.ts';
 import type { SecretStore } from './secret-store.ts';
-import type { DiscoveredResource, DiscoveryHandler, DiscoveryUpdate, UpdateOutcome } from './subscription.ts';
-import { applyEach, isUnchanged, joinCallbacks, noteFailure, type WarmingResource } from './warming-resource.ts';
+import { WarmingDiscovery, type WarmingKind } from './warming-discovery.ts';
 
 const log = new Logger('config');
 
@@ -56,23 +55,25 @@ export interface ListenerDiscoveryOptions {
   readonly subscriptionStats: SubscriptionStats;
 }
 
-export class ListenerDiscovery implements DiscoveryHandler {
+const kind: WarmingKind = {
+  kind: 'listener',
+  service: 'lds',
+  // A new listener may take over an address.
+  removesFirst: true,
+  log,
+  describeUpdate: (added, removed) => `lds: add/update ${added} listener(s), remove ${removed} listener(s)`,
+  describeProblems: problems => `Error adding/updating listener(s) ${problems.join('\n')}\n`,
+  describeDuplicate: name => `duplicate listener ${name} found`,
+};
+
+export class ListenerDiscovery extends WarmingDiscovery<CompiledListener> {
   readonly #options: ListenerDiscoveryOptions;
-  readonly #warming = new Map<string, WarmingResource>();
-  readonly #active = new Map<string, () => void>();
   /** Everything but the filter chains of active listeners. */
   readonly #shapes = new Map<string, string>();
-  #firstUpdate: InitManager | null = null;
-  #onInitialized: (() => void) | null = null;
-  #initialized = false;
-  #accepting = false;
 
   constructor(options: ListenerDiscoveryOptions) {
+    super(options, kind);
     this.#options = options;
-  }
-
-  get pending(): { readonly name: string; readonly targets: readonly string[] }[] {
-    return [...this.#warming].map(([name, { init }]) => ({ name, targets: init.pending }));
   }
 
   /**
@@ -80,102 +81,15 @@ export class ListenerDiscovery implements DiscoveryHandler {
    * @throws ConfigError
    */
   prepareStatic(bytes: Buffer): (onWarm: () => void) => void {
-    const compiled = this.#options.compile(bytes);
-    const { name } = compiled.model;
-    if (this.#options.resources.get('listener', name) !== undefined) throw new Error(`duplicate listener ${name} found`);
-    this.#options.resources.ensure('listener', name, true);
-    return onWarm => this.#accept(name, compiled, { bytes, versionInfo: '', lastUpdatedMs: Date.now() }, onWarm);
+    return this.prepare(bytes).accept;
   }
 
-  /**
-   * Calls back when the first update, whatever became of it, and all listeners it brought are done with.
-   * @param timeoutMs for the first update; 0: as long as it takes.
-   */
-  whenInitialized(timeoutMs: number, callback: () => void): void {
-    const fetch = new InitManager(callback);
-    this.#onInitialized = fetch.add('lds', timeoutMs, () => this.#options.subscriptionStats.countFetchTimeout());
-    fetch.seal();
-    if (this.#initialized) this.#onInitialized();
+  protected override onRejected(): void {
+    this.#options.stats.countCreateFailure();
   }
 
-  onConnectionFailure(): void {
-    this.#options.subscriptionStats.countFailure();
-  }
-
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
-    const startMs = performance.now();
-    const { resources, stats, subscriptionStats } = this.#options;
-    const first = this.#initialized || this.#firstUpdate !== null ? null : new InitManager(() => this.#finishInitialization());
-    this.#firstUpdate ??= first;
-    // Removals come first: a new listener may take over an address.
-    for (const name of update.removed) this.#remove(name);
-    const outcome = applyEach(
-      update,
-      problems => `Error adding/updating listener(s) ${problems.join('\n')}\n`,
-      resource => this.#apply(resource, update.versionInfo, first),
-      (resource, details) => {
-        stats.countCreateFailure();
-        noteFailure(resources, 'listener', resource, update.versionInfo, details);
-      },
-    );
-    if (outcome.error === null) subscriptionStats.countSuccess(update.versionInfo, performance.now() - startMs);
-    else subscriptionStats.countRejected();
-    log.info(`lds: add/update ${update.resources.length} listener(s), remove ${update.removed.length} listener(s)`);
-    first?.seal();
-    return outcome;
-  }
-
-  #finishInitialization(): void {
-    if (this.#initialized) return;
-    this.#initialized = true;
-    this.#onInitialized?.();
-  }
-
-  #apply(resource: DiscoveredResource, versionInfo: string, first: InitManager | null): void {
-    const entry = this.#options.resources.get('listener', resource.name);
-    if (entry?.isStatic || isUnchanged(entry, resource)) return;
-    const compiled = this.#options.compile(resource.bytes);
-    const onWarm = first?.add(`listener ${resource.name}`) ?? (() => {});
-    try {
-      this.#accept(resource.name, compiled, { bytes: resource.bytes, versionInfo, lastUpdatedMs: Date.now() }, onWarm);
-    } catch (error) {
-      this.#giveUp(resource.name);
-      throw error;
-    }
-  }
-
-  /** A source that does not exist shows only when it is asked: nobody waits for such a listener. */
-  #giveUp(name: string): void {
-    const onWarm = this.#cancelWarming(name);
-    if (onWarm === undefined) return;
-    this.#options.resources.ensure('listener', name).warming = null;
-    this.#options.stats.setWarming(this.#warming.size);
-    onWarm();
-  }
-
-  #accept(name: string, compiled: CompiledListener, version: ResourceVersion, whenWarm: () => void): void {
-    const { resources, secrets, stats } = this.#options;
-    const onWarm = joinCallbacks(this.#cancelWarming(name), whenWarm);
-    const entry = resources.ensure('listener', name);
-    entry.warming = version;
-    entry.failure = null;
-    if (entry.active === null) stats.countAdded();
-    else stats.countModified();
-    const releases = compiled.inlineSecrets.map(secret => secrets.addInline(secret));
-    const init = new InitManager(() => this.#activate(name, compiled.model, onWarm));
-    this.#warming.set(name, { version, init, release: () => runAll(releases), onWarm });
-    stats.setWarming(this.#warming.size);
-    for (const reference of compiled.secrets) {
-      releases.push(secrets.acquire(reference, init.add(`secret ${reference.name}`, reference.initialFetchTimeoutMs)));
-    }
-    if (compiled.routeNames.length > 0) releases.push(...this.#watchRoutes(compiled, init));
-    releases.push(...this.#watchExtensions(compiled, init));
-    this.#accepting = true;
-    try {
-      init.seal();
-    } finally {
-      this.#accepting = false;
-    }
+  protected override acquireParts(compiled: CompiledListener, init: InitManager): (() => void)[] {
+    return [...this.#watchRoutes(compiled, init), ...this.#watchExtensions(compiled, init)];
   }
 
   #watchRoutes(compiled: CompiledListener, init: InitManager): (() => void)[] {
@@ -196,21 +110,16 @@ export class ListenerDiscovery implements DiscoveryHandler {
     });
   }
 
-  #activate(name: string, model: ListenerModel, onWarm: () => void): void {
-    const { listeners, resources, stats } = this.#options;
-    const warming = this.#warming.get(name) as WarmingResource;
-    this.#warming.delete(name);
-    stats.setWarming(this.#warming.size);
-    const entry = resources.ensure('listener', name);
-    entry.warming = null;
+  /** Envoy binds before it warms: an address that cannot be bound shows here after the ACK if the listener had to wait. */
+  protected override serve({ model }: CompiledListener): void {
+    const { listeners, stats } = this.#options;
+    const { name } = model;
     try {
       listeners.update(model);
     } catch (error) {
-      this.#onBindFailure(name, warming, error as Error);
-      onWarm();
-      // While the update is being answered the failure is a NACK, as in Envoy, which binds before it warms.
-      if (this.#accepting) throw error;
-      return;
+      stats.countCreateFailure();
+      log.error(`listener '${name}' failed to bind or apply socket options: ${(error as Error).message}`);
+      throw error;
     }
     stats.countCreated();
     const shape = describeShape(model);
@@ -218,50 +127,11 @@ export class ListenerDiscovery implements DiscoveryHandler {
     if (shapeBefore === shape) stats.countInPlaceUpdated();
     else if (shapeBefore !== undefined) stats.countReplaced();
     this.#shapes.set(name, shape);
-    entry.active = warming.version;
-    this.#active.get(name)?.();
-    this.#active.set(name, warming.release);
-    stats.setActive(this.#active.size);
-    onWarm();
   }
 
-  /** An address that cannot be bound shows after the ACK: the failure is kept beside the version that still serves. */
-  #onBindFailure(name: string, warming: WarmingResource, error: Error): void {
-    warming.release();
-    const { resources, stats } = this.#options;
-    const { bytes, versionInfo } = warming.version;
-    resources.ensure('listener', name).failure = { bytes, versionInfo, lastAttemptMs: Date.now(), details: error.message };
-    stats.countCreateFailure();
-    log.error(`listener '${name}' failed to bind or apply socket options: ${error.message}`);
-  }
-
-  /** Gives what has to be called for those who wait for the version that is given up. */
-  #cancelWarming(name: string): (() => void) | undefined {
-    const warming = this.#warming.get(name);
-    if (warming === undefined) return undefined;
-    this.#warming.delete(name);
-    warming.init.cancel();
-    warming.release();
-    return warming.onWarm;
-  }
-
-  #remove(name: string): void {
-    const { resources, listeners, stats } = this.#options;
-    const entry = resources.get('listener', name);
-    if (entry === undefined || entry.isStatic) return;
-    const onWarm = this.#cancelWarming(name);
-    const release = this.#active.get(name);
-    resources.delete('listener', name);
-    if (release !== undefined) {
-      this.#active.delete(name);
-      this.#shapes.delete(name);
-      listeners.remove(name);
-      release();
-      stats.countRemoved();
-    }
-    stats.setWarming(this.#warming.size);
-    stats.setActive(this.#active.size);
-    onWarm?.();
+  protected override withdraw(name: string): void {
+    this.#shapes.delete(name);
+    this.#options.listeners.remove(name);
   }
 }
 
@@ -278,8 +148,4 @@ function statPrefixOf({ filterChains, defaultFilterChain }: ListenerModel, route
     if (own.kind === 'rds' && own.name === routes) return statPrefix;
   }
   return '';
-}
-
-function runAll(actions: readonly (() => void)[]): void {
-  for (const action of actions) action();
 }
