@@ -109,7 +109,9 @@ export class SystemExecutor implements Executor {
 function spawn(command: string, args: readonly string[], stdin?: string): CommandResult {
   log.debug(`Running command: ${[command, ...args].join(' ')}`);
   const result = spawnSync(command, args, { input: stdin ?? '', encoding: 'utf8', maxBuffer: 64 << 20 });
-  if (result.error) return { ok: false, stdout: '', stderr: explainSpawn(command, result.error) };
+  const error = result.error as (Error & { code?: string }) | undefined;
+  // A tool that ends before it has read everything says itself why.
+  if (error && error.code !== 'EPIPE') return { ok: false, stdout: '', stderr: explainSpawn(command, error) };
   const isXtables = command.includes('tables') && result.status !== 0;
   const stderr = isXtables ? nameKind(result.status, result.stderr) : result.stderr;
   return { ok: result.status === 0, stdout: result.stdout, stderr };
