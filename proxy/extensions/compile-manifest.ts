@@ -15,6 +15,7 @@ import { compressorFilter } from './filters/http/compressor/config.ts';
 import { corsFilter } from './filters/http/cors/config.ts';
 import { faultFilter } from './filters/http/fault/config.ts';
 import { grpcStatsFilter } from './filters/http/grpc-stats/config.ts';
+import { grpcWebFilter } from './filters/http/grpc-web/config.ts';
 import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
@@ -38,6 +39,7 @@ export const extensions: Extensions = {
     corsFilter,
     faultFilter,
     grpcStatsFilter,
+    grpcWebFilter,
     istioStatsHttpFilter,
     peerMetadataFilter,
     routerFilter,

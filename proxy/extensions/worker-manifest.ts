@@ -9,6 +9,7 @@ import { createCompressorFilter } from './filters/http/compressor/compressor-fil
 import { createCorsFilter } from './filters/http/cors/cors-filter.ts';
 import { createFaultFilter } from './filters/http/fault/fault-filter.ts';
 import { createGrpcStatsFilter } from './filters/http/grpc-stats/grpc-stats-filter.ts';
+import { createGrpcWebFilter } from './filters/http/grpc-web/grpc-web-filter.ts';
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
 import { createStatefulSessionFilter } from './filters/http/stateful-session/stateful-session-filter.ts';
@@ -39,6 +40,7 @@ export const httpFilters: HttpFilterBuilders = {
   'envoy.filters.http.cors': createCorsFilter,
   'envoy.filters.http.fault': createFaultFilter,
   'envoy.filters.http.grpc_stats': createGrpcStatsFilter,
+  'envoy.filters.http.grpc_web': createGrpcWebFilter,
   'istio.alpn': createAlpnFilter,
   'envoy.filters.http.ext_authz': buildDenyFilter,
   'envoy.filters.http.jwt_authn': buildDenyFilter,

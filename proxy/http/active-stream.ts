@@ -8,7 +8,7 @@ import type { LocalReply, RouteMatchView } from './filter.ts';
 import { type ChainStream, FilterChain, type NamedFactory } from './filter-chain.ts';
 import type { HeaderMap } from './header-map.ts';
 import { readGrpcStatus } from './grpc-outcome.ts';
-import { renderLocalReply } from './local-reply.ts';
+import { isGrpcContentType, renderLocalReply } from './local-reply.ts';
 import { RequestPreparation } from './request-preparation.ts';
 import { applyResponseHeaders } from './response-headers.ts';
 import { StreamTimers } from './stream-timers.ts';
@@ -27,6 +27,9 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   #route: RouteMatchView | null = null;
   #routeKnown = false;
   requestComplete = false;
+  /** Of the request as it came, before filters changed it. */
+  #isGrpc = false;
+  #isHead = false;
   /** The terminal filter or a local reply began to answer. */
   #responseBegun = false;
   #responseWritten = false;
@@ -61,6 +64,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   onRequestHeaders(headers: HeaderMap, endStream: boolean): void {
     this.requestHeaders = headers;
+    this.#isGrpc = isGrpcContentType(headers.get('content-type'));
+    this.#isHead = headers.method === 'HEAD';
     this.requestComplete = endStream;
     this.#touch();
     this.#timers.onHeaders();
@@ -156,7 +161,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       return;
     }
     info.responseCodeDetails = reply.details;
-    const { headers, body } = renderLocalReply(reply, this.requestHeaders);
+    const { headers, body } = renderLocalReply(reply, this.#isGrpc, this.#isHead);
     if (this.requestHeaders === null) this.forgoRoute();
     const chain = this.#createChain(this.manager.context.filters);
     chain.abortRequest();
@@ -323,7 +328,11 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       logger.log(info, this.requestHeaders, this.#responseWritten ? this.responseHeaders : null, this.#responseTrailers);
     }
     this.#chain?.destroy();
-    if (abandoned && this.manager.isMultiplexed) this.#encoder.reset(this.#resetReason());
+    if (abandoned && this.manager.isMultiplexed) {
+      // As in Envoy, where whoever resets a stream hears of it like of the client's reset.
+      stats.counter('downstream_rq_rx_reset').inc();
+      this.#encoder.reset(this.#resetReason());
+    }
     this.manager.onStreamEnd(this, abandoned);
   }
 

@@ -131,6 +131,9 @@ class FilterHandle implements HttpFilterCallbacks {
   continueResponse(): void {
     this.#chain.response.continueFrom(this.#chain.size - 1 - this.index);
   }
+  injectRequestData(data: Buffer, endStream: boolean): void {
+    this.#chain.request.inject(this.index, data, endStream);
+  }
   injectResponseData(data: Buffer, endStream: boolean): void {
     this.#chain.response.inject(this.#chain.size - 1 - this.index, data, endStream);
   }

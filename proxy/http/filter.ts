@@ -66,6 +66,8 @@ export interface HttpFilterCallbacks {
   /** Resumes a stopped request (response) direction. */
   continueRequest(): void;
   continueResponse(): void;
+  /** Passes bytes to the request filters behind this one: for a filter that took data (`stop`) and gives other bytes. */
+  injectRequestData(data: Buffer, endStream: boolean): void;
   /** Passes bytes to the response filters behind this one: for a filter that took data (`stop`) and gives other bytes. */
   injectResponseData(data: Buffer, endStream: boolean): void;
   sendLocalReply(reply: LocalReply): void;

@@ -21,22 +21,22 @@ export function encodeGrpcMessage(message: string): string {
     .replace(/[^ -$&-~]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
 }
 
-/** Makes the response to `requestHeaders`, which are null when there was no request to speak of. */
-export function renderLocalReply(reply: LocalReply, requestHeaders: HeaderMap | null): RenderedReply {
+/** Makes the response to a request of this kind, as it came: filters may have changed its headers since. */
+export function renderLocalReply(reply: LocalReply, isGrpc: boolean, isHead: boolean): RenderedReply {
   const headers = new HeaderMap();
   headers.status = reply.status;
   // Before the headers of the body, so that they stand where Envoy puts them.
   reply.modifyHeaders?.(headers);
-  if (requestHeaders !== null && isGrpcContentType(requestHeaders.get('content-type'))) {
+  if (isGrpc) {
     headers.status = 200;
     headers.set('content-type', 'application/grpc');
     headers.set('grpc-status', String(reply.grpcStatus ?? grpcStatusOf(reply.status)));
-    if (reply.body !== '' && requestHeaders.method !== 'HEAD') headers.set('grpc-message', encodeGrpcMessage(reply.body));
+    if (reply.body !== '' && !isHead) headers.set('grpc-message', encodeGrpcMessage(reply.body));
     return { headers, body: '' };
   }
   if (reply.body !== '') {
     headers.set('content-length', String(Buffer.byteLength(reply.body)));
     if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
   }
-  return { headers, body: requestHeaders?.method === 'HEAD' ? '' : reply.body };
+  return { headers, body: isHead ? '' : reply.body };
 }

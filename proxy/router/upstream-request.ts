@@ -34,6 +34,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   readonly #timers: TimerWheel;
   #handle: PoolHandle | null = null;
   #encoder: RequestEncoder | null = null;
+  #isMultiplexed = false;
   #perTryTimer: Timer | null = null;
   #idleTimer: Timer | null = null;
   #idleMs = 0;
@@ -106,7 +107,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     if (this.#done) return;
     this.#finish();
     if (this.#handle !== null) this.#handle.cancel();
-    else this.#encoder?.reset('local-reset');
+    else this.#reset();
   }
 
   #finish(): void {
@@ -125,7 +126,17 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   complete(): void {
     if (this.#done) return;
     this.#finish();
-    if (!this.requestEnded) this.#encoder?.reset('local-reset');
+    if (!this.requestEnded) this.#reset();
+  }
+
+  #reset(): void {
+    this.#countReset('local-reset');
+    this.#encoder?.reset('local-reset');
+  }
+
+  /** On HTTP/1 the end of the connection says it all. */
+  #countReset(reason: StreamResetReason): void {
+    if (this.#isMultiplexed) this.host.cluster.stats.countStreamReset(reason);
   }
 
   // PoolCallbacks
@@ -133,6 +144,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   onPoolReady(encoder: RequestEncoder, connection: ConnectionInfo, protocol: Protocol): void {
     this.#handle = null;
     this.#encoder = encoder;
+    this.#isMultiplexed = protocol === 'HTTP/2';
     const { info } = this.#owner;
     info.upstreamConnection = connection;
     info.upstreamProtocol = protocol;
@@ -182,6 +194,7 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
 
   onReset(reason: StreamResetReason, transportFailureReason: string): void {
     if (this.#done) return;
+    this.#countReset(reason);
     this.#finish();
     this.#owner.onUpstreamFailure(this, streamResetReasons[reason], transportFailureReason);
   }
