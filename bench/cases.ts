@@ -20,8 +20,12 @@ export interface BenchCase {
   /** Routes with a regular expression in front of the one that matches. */
   readonly regexRoutes?: number;
   readonly accessLog?: boolean;
-  /** The filters of a sidecar in Istio's default installation, which a stock Envoy lacks: compared with this proxy without them. */
+  /** The filters of a sidecar in Istio's default installation, which a stock Envoy lacks. */
   readonly istioFilters?: boolean;
+  /** Worker threads; without it one. */
+  readonly workers?: number;
+  /** Compared not with Envoy, but with this proxy in `http1`. */
+  readonly comparedWithItself?: boolean;
   /** The efficiency to reach, against Envoy: the reference's cost divided by this proxy's. */
   readonly target: number;
 }
@@ -57,7 +61,7 @@ function makeBodyCases(): BenchCase[] {
   );
 }
 
-/** Plain HTTP/1.1; also the reference of `http1-istio`. */
+/** Plain HTTP/1.1; also the reference of what is compared with this proxy itself. */
 export const plainHttpCase: BenchCase = {
   name: 'http1',
   description: 'HTTP/1.1, plain both sides',
@@ -78,7 +82,16 @@ export const cases: readonly BenchCase[] = [
     name: 'http1-istio',
     description: "HTTP/1.1 through Istio's filters, against this proxy without them",
     istioFilters: true,
+    comparedWithItself: true,
     target: 0.8,
+  },
+  {
+    ...plainHttpCase,
+    name: 'http1-two-workers',
+    description: 'HTTP/1.1, two workers on one core, against this proxy with one',
+    workers: 2,
+    comparedWithItself: true,
+    target: 0.9,
   },
   {
     ...plainHttpCase,
@@ -86,7 +99,13 @@ export const cases: readonly BenchCase[] = [
     description: 'HTTP/1.1, 100 routes with regexes before the match',
     regexRoutes: 100,
   },
-  { ...plainHttpCase, name: 'http1-access-log', description: "HTTP/1.1, access log in Istio's text format", accessLog: true },
+  {
+    ...plainHttpCase,
+    name: 'http1-access-log',
+    description: "HTTP/1.1, access log in Istio's text format",
+    accessLog: true,
+    target: 1.2,
+  },
   ...makeBodyCases(),
   {
     name: 'new-connections',

@@ -31,13 +31,13 @@ export interface Context {
 /** Which proxies a case compares; the first one is the reference. */
 export function namesOf(benchCase: BenchCase, commands: Context['commands']): string[] {
   const builds = Object.keys(commands).filter(name => name !== 'envoy');
-  if (benchCase.istioFilters) return ['without', ...builds];
+  if (benchCase.comparedWithItself) return [plainHttpCase.name, ...builds];
   return benchCase === plainHttpCase ? ['envoy', ...builds, 'http-proxy-3'] : ['envoy', ...builds];
 }
 
 export function startSubject(benchCase: BenchCase, name: string, context: Context): Promise<Subject> {
   if (name === 'http-proxy-3') return startHttpProxy(context);
-  if (name === 'without') return startConfigured(plainHttpCase, name, context.commands.own, context);
+  if (name === plainHttpCase.name) return startConfigured(plainHttpCase, name, context.commands.own, context);
   return startConfigured(benchCase, name, context.commands[name], context);
 }
 
@@ -54,6 +54,7 @@ async function startConfigured(benchCase: BenchCase, name: string, command: Comm
     args: ['-c', String(proxyCore), command.command, ...command.args],
     bootstrap: buildProxyBootstrap(benchCase, ports, certificates, folder),
     folder,
+    concurrency: benchCase.workers ?? 1,
   });
   await waitForPort(ports.proxy);
   const client = benchCase.entry === 'mutual-tls' ? await startClient(benchCase, label, ports.proxy, context) : null;
