@@ -1,5 +1,6 @@
 /** Real listeners of a worker in the test's own thread, on port 0, with an echoing network filter. */
 import { TimerWheel } from '../../common/timer-wheel.ts';
+import { compileFilterChainMatch } from '../../proxy/config/compile/filter-chain-match.ts';
 import type { FilterChainMatch, FilterChainModel, ListenerModel } from '../../proxy/config/model/listener.ts';
 import type { CommonTlsModel, DownstreamTlsModel, ValidationModel } from '../../proxy/config/model/tls.ts';
 import { ListeningSocket } from '../../proxy/listener/listening-socket.ts';
@@ -10,17 +11,7 @@ import { SecretContexts } from '../../proxy/network/tls/secret-contexts.ts';
 import type { StreamInfo } from '../../proxy/telemetry/stream-info.ts';
 import { StatsStore } from '../../proxy/telemetry/stats-store.ts';
 
-export const anyMatch: FilterChainMatch = {
-  destinationPort: null,
-  prefixRanges: [],
-  serverNames: [],
-  transportProtocol: '',
-  applicationProtocols: [],
-  directSourcePrefixRanges: [],
-  sourceType: 'any',
-  sourcePrefixRanges: [],
-  sourcePorts: [],
-};
+export const anyMatch: FilterChainMatch = compileFilterChainMatch(null, '');
 
 export const noValidation: ValidationModel = {
   trustedCa: null,
