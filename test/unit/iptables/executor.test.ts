@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DryRunExecutor, SystemExecutor } from '../../../iptables/executor.ts';
 
-/** Puts a script in place of `command` for this test. */
-function replaceCommand(t: Test, command: string, script: string): void {
-  const file = join(t.testdir(), command);
-  writeFileSync(file, `#!/bin/sh\n${script}\n`);
-  chmodSync(file, 0o755);
+/** Puts scripts in place of commands for this test. */
+function replaceCommands(t: Test, scripts: Readonly<Record<string, string>>): void {
+  const folder = t.testdir();
+  for (const [command, script] of Object.entries(scripts)) {
+    writeFileSync(join(folder, command), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, command), 0o755);
+  }
   const { PATH } = process.env;
-  process.env.PATH = `${join(file, '..')}:${PATH}`;
+  process.env.PATH = `${folder}:${PATH}`;
   t.teardown(() => {
     process.env.PATH = PATH;
   });
@@ -18,20 +20,19 @@ function replaceCommand(t: Test, command: string, script: string): void {
 const legacy = { binary: 'iptables', legacy: true, hasRules: false };
 
 t.test('a tool that ends before it has read everything is heard all the same', async t => {
-  replaceCommand(t, 'nft', 'exec 0<&-; echo refused >&2; exit 1');
+  replaceCommands(t, { nft: 'exec 0<&-; echo refused >&2; exit 1' });
   const result = new SystemExecutor('').runTool('nft', ['-f', '-'], 'x'.repeat(1 << 20));
   t.match(result, { ok: false, stderr: 'refused\n' });
 });
 
 t.test('iptables tells the kind of its failure by its exit code', async t => {
-  replaceCommand(t, 'iptables', 'echo "iptables v1.8.9 (legacy): host/network x not found" >&2; exit 2');
+  replaceCommands(t, { iptables: 'echo "iptables v1.8.9 (legacy): host/network x not found" >&2; exit 2' });
   const { stderr } = new SystemExecutor('').run(legacy, 'iptables', ['-A', 'X']);
   t.equal(stderr, 'xtables parameter problem: host/network x not found');
 });
 
 t.test('the legacy variant waits for its lock when it writes', async t => {
-  replaceCommand(t, 'iptables', 'echo "$@"');
-  replaceCommand(t, 'iptables-save', 'echo "saved $@"');
+  replaceCommands(t, { iptables: 'echo "$@"', 'iptables-save': 'echo "saved $@"' });
   const executor = new SystemExecutor('');
   t.equal(executor.run(legacy, 'iptables', ['-A', 'X']).stdout, '-A X --wait=30\n');
   t.equal(executor.run({ ...legacy, legacy: false }, 'iptables', ['-A', 'X']).stdout, '-A X\n');
