@@ -1,4 +1,5 @@
 /** Makes the statistics of a listener visible before its first connection, as the workers make them when they need them. */
+import { TimerWheel } from '../../common/timer-wheel.ts';
 import type { HttpConnectionManagerModel } from '../config/model/http-connection-manager.ts';
 import type { FilterChainModel, ListenerModel } from '../config/model/listener.ts';
 import { type SecretLookup, SecretStats } from '../network/tls/secret-stats.ts';
@@ -9,6 +10,7 @@ export class DeclaredListenerStats {
   readonly #stats: StatsStore;
   readonly #workerCount: number;
   readonly #drainTimeMs: number;
+  readonly #timers = new TimerWheel();
   readonly #findSecret: SecretLookup;
   readonly #listeners = new Map<string, { readonly scope: StatsStore; readonly secrets: SecretStats | null }>();
 
@@ -40,7 +42,7 @@ export class DeclaredListenerStats {
   remove(name: string): void {
     const listener = this.#listeners.get(name);
     this.#listeners.delete(name);
-    if (listener !== undefined) setTimeout(() => listener.scope.release(), this.#drainTimeMs).unref();
+    if (listener !== undefined) this.#timers.schedule(this.#drainTimeMs, () => listener.scope.release());
   }
 }
 
