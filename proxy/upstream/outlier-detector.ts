@@ -28,6 +28,8 @@ export interface OutlierDetectorOptions {
 
 interface Monitor {
   ejectedAtMs: number | null;
+  /** Of the present ejection. */
+  jitterMs: number;
   /** How many times the base ejection time the next ejection lasts. */
   backoff: number;
   succeeded: number;
@@ -84,7 +86,7 @@ export class OutlierDetector {
     }
     const { baseEjectionTimeMs, maxEjectionTimeMs } = this.#options.model;
     const durationMs = Math.min(baseEjectionTimeMs * monitor.backoff, Math.max(maxEjectionTimeMs, baseEjectionTimeMs));
-    if (now - monitor.ejectedAtMs < durationMs) return;
+    if (now - monitor.ejectedAtMs < durationMs + monitor.jitterMs) return;
     monitor.ejectedAtMs = null;
     this.#options.onReturned(slot);
   }
@@ -106,7 +108,7 @@ export class OutlierDetector {
   #ensure(slot: number): Monitor {
     let monitor = this.#monitors.get(slot);
     if (monitor === undefined) {
-      monitor = { ejectedAtMs: null, backoff: 0, ...this.#options.requests(slot) };
+      monitor = { ejectedAtMs: null, jitterMs: 0, backoff: 0, ...this.#options.requests(slot) };
       this.#monitors.set(slot, monitor);
     }
     return monitor;
@@ -116,7 +118,8 @@ export class OutlierDetector {
     const { model, slots, now, random, onEjected, onNotEjected } = this.#options;
     const present = slots();
     if (!present.includes(slot) || this.isEjected(slot)) return;
-    if ((100 * (this.ejectedCount + 1)) / present.length > model.maxEjectionPercent) {
+    const isFirst = this.ejectedCount === 0 && model.alwaysEjectOneHost === true;
+    if (!isFirst && (100 * (this.ejectedCount + 1)) / present.length > model.maxEjectionPercent) {
       onNotEjected(cause, 'overflow');
       return;
     }
@@ -126,6 +129,7 @@ export class OutlierDetector {
     }
     const monitor = this.#ensure(slot);
     monitor.ejectedAtMs = now();
+    monitor.jitterMs = Math.floor(random() * ((model.maxEjectionTimeJitterMs ?? 0) + 1));
     if (model.baseEjectionTimeMs * (monitor.backoff + 1) < model.maxEjectionTimeMs + model.baseEjectionTimeMs) monitor.backoff++;
     onEjected(slot, cause);
   }

@@ -3,7 +3,7 @@ import type { protos } from '../../../protos/messages.ts';
 import type { CircuitBreakerModel, LoadBalancerModel, OutlierDetectionModel } from '../model/cluster.ts';
 import { healthStates } from './endpoints.ts';
 import { ConfigError } from './config-error.ts';
-import { percent, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
+import { durationMs, percent, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 
 type Cluster = protos.envoy.config.cluster.v3.Cluster;
 type Thresholds = protos.envoy.config.cluster.v3.CircuitBreakers.Thresholds;
@@ -183,6 +183,7 @@ export function compileOutlierDetection(message: OutlierDetection | null): Outli
   const time = (field: 'interval' | 'base_ejection_time' | 'max_ejection_time', fallback: number): number =>
     positiveDurationMs(message[field], fallback, `outlier_detection.${field}`);
   const baseEjectionTimeMs = time('base_ejection_time', 30_000);
+  const jitterMs = durationMs(message.max_ejection_time_jitter, 0, 'outlier_detection.max_ejection_time_jitter');
   return {
     consecutive5xx: count('consecutive_5xx', 5),
     enforcingConsecutive5xx: share('enforcing_consecutive_5xx', 100),
@@ -195,6 +196,8 @@ export function compileOutlierDetection(message: OutlierDetection | null): Outli
     baseEjectionTimeMs,
     maxEjectionTimeMs: time('max_ejection_time', Math.max(300_000, baseEjectionTimeMs)),
     maxEjectionPercent: share('max_ejection_percent', 10),
+    ...(unwrap(message.always_eject_one_host, false) && { alwaysEjectOneHost: true }),
+    ...(jitterMs > 0 && { maxEjectionTimeJitterMs: jitterMs }),
     enforcingSuccessRate: share('enforcing_success_rate', 100),
     successRateMinimumHosts: count('success_rate_minimum_hosts', 5),
     successRateRequestVolume: count('success_rate_request_volume', 100),

@@ -130,6 +130,10 @@ export interface OutlierDetectionModel {
   readonly baseEjectionTimeMs: number;
   readonly maxEjectionTimeMs: number;
   readonly maxEjectionPercent: number;
+  /** One host is ejected whatever the percentage; absent: only within it. */
+  readonly alwaysEjectOneHost?: true;
+  /** An ejection lasts up to this much longer, by chance; absent: none. */
+  readonly maxEjectionTimeJitterMs?: number;
   readonly enforcingSuccessRate: number;
   readonly successRateMinimumHosts: number;
   readonly successRateRequestVolume: number;

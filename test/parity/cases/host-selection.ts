@@ -232,6 +232,27 @@ export const hostSelection: readonly ParityCase[] = [
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 1, interval: '100s' } },
   },
   {
+    name: 'outliers: the only host is ejected whatever the limit',
+    send: [get('/1'), get('/2')],
+    upstream: failing,
+    cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 1, interval: '100s', always_eject_one_host: true } },
+  },
+  {
+    name: 'outliers: jitter of an ejection',
+    send: [get('/1'), get('/2')],
+    upstream: failing,
+    cluster: {
+      ...panic(0),
+      outlier_detection: {
+        consecutive_5xx: 1,
+        max_ejection_percent: 100,
+        interval: '0.05s',
+        base_ejection_time: '100s',
+        max_ejection_time_jitter: '1s',
+      },
+    },
+  },
+  {
     name: 'connections: one request each',
     send: [get('/1'), get('/2')],
     cluster: { max_requests_per_connection: 1 },

@@ -56,10 +56,10 @@ const cluster: FieldTable = {
       enforcing_success_rate success_rate_minimum_hosts success_rate_request_volume success_rate_stdev_factor
       consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
       consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold
-      enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time`,
+      enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time
+      max_ejection_time_jitter always_eject_one_host`,
     ignored: { successful_active_health_check_uneject_host: 'there is no active health check' },
-    rejected: `monitors enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin max_ejection_time_jitter
-      always_eject_one_host`,
+    rejected: `monitors enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin`,
   }),
 };
 
