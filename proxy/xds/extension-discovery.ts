@@ -43,17 +43,16 @@ interface WatchedName {
 }
 
 /** `extension_config_discovery.<category>.<name>.*` */
-class ExtensionStats {
-  readonly subscription: SubscriptionStats;
+class ExtensionStats extends SubscriptionStats {
   readonly reload: Counter;
   readonly fail: Counter;
 
-  constructor(stats: StatsStore, { category, name }: ExtensionReference) {
+  constructor(parent: StatsStore, { category, name }: ExtensionReference) {
     const scope = `extension_config_discovery.${category}.${name}.`;
-    this.subscription = new SubscriptionStats(stats, scope);
-    this.reload = stats.counter(`${scope}config_reload`);
-    this.fail = stats.counter(`${scope}config_fail`);
-    stats.counter(`${scope}config_conflict`);
+    super(parent, scope);
+    this.reload = this.stats.counter(`${scope}config_reload`);
+    this.fail = this.stats.counter(`${scope}config_fail`);
+    this.stats.counter(`${scope}config_conflict`);
   }
 }
 
@@ -106,7 +105,11 @@ export class ExtensionDiscovery implements DiscoveryHandler {
     const { extensions, resources } = this.#options;
     const { name, category } = reference;
     const others = [...(this.#watched.get(name)?.references.keys() ?? [])];
-    if (!others.some(other => other.category === category)) extensions.remove(category, name);
+    if (!others.some(other => other.category === category)) {
+      extensions.remove(category, name);
+      this.#statsOf(reference).release();
+      this.#stats.delete(statsKey(reference));
+    }
     if (!isLast) return;
     this.#watched.delete(name);
     this.#subscription.updateNames([], [name]);
@@ -122,7 +125,7 @@ export class ExtensionDiscovery implements DiscoveryHandler {
       (resource, details) => {
         noteFailure(this.#options.resources, 'extension', resource, update.versionInfo, details);
         for (const reference of this.#referencesOf(resource.name)) {
-          this.#statsOf(reference).subscription.countRejected();
+          this.#statsOf(reference).countRejected();
           this.#statsOf(reference).fail.inc();
           this.#release(reference);
         }
@@ -132,7 +135,7 @@ export class ExtensionDiscovery implements DiscoveryHandler {
 
   onConnectionFailure(): void {
     for (const name of this.#watched.keys()) {
-      for (const reference of this.#referencesOf(name)) this.#statsOf(reference).subscription.countFailure();
+      for (const reference of this.#referencesOf(name)) this.#statsOf(reference).countFailure();
     }
   }
 
@@ -152,7 +155,7 @@ export class ExtensionDiscovery implements DiscoveryHandler {
       entry.failure = null;
     }
     for (const reference of references) {
-      this.#statsOf(reference).subscription.countSuccess(versionInfo, performance.now() - startMs);
+      this.#statsOf(reference).countSuccess(versionInfo, performance.now() - startMs);
       this.#release(reference);
     }
   }
@@ -174,7 +177,7 @@ export class ExtensionDiscovery implements DiscoveryHandler {
   }
 
   #statsOf(reference: ExtensionReference): ExtensionStats {
-    const key = `${reference.category}/${reference.name}`;
+    const key = statsKey(reference);
     let stats = this.#stats.get(key);
     if (stats === undefined) {
       stats = new ExtensionStats(this.#options.stats, reference);
@@ -183,6 +186,8 @@ export class ExtensionDiscovery implements DiscoveryHandler {
     return stats;
   }
 }
+
+const statsKey = ({ category, name }: ExtensionReference): string => `${category}/${name}`;
 
 /** @throws for a configuration of a type that the listener does not take. */
 function compileFor(
