@@ -20,11 +20,11 @@ export interface Lane {
 
 export const probeListener = 'probe';
 
-function buildListener(name: string, manager: object, overrides: object = {}): object {
+function buildListener(name: string, manager: object, overrides: object = {}, chain: object = {}): object {
   return {
     name,
     address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
-    filter_chains: [{ filters: [{ name: managerName, typed_config: { '@type': v3(hcmType), ...manager } }] }],
+    filter_chains: [{ filters: [{ name: managerName, typed_config: { '@type': v3(hcmType), ...manager } }], ...chain }],
     ...overrides,
   };
 }
@@ -56,7 +56,7 @@ function buildLane(lane: Lane, index: number): object {
     route_config: { name: 'local', virtual_hosts: [virtualHost], ...parityCase.routeConfig },
     ...parityCase.manager,
   };
-  return fillIn(buildListener('$lane', manager, parityCase.listener), lane, index);
+  return fillIn(buildListener('$lane', manager, parityCase.listener, parityCase.filterChain), lane, index);
 }
 
 /** Writes the lane's name, and the ports of its upstreams, into a piece of configuration. */

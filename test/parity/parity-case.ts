@@ -15,6 +15,8 @@ export interface LaneConfiguration {
   readonly manager?: object;
   /** Merged into the cluster. */
   readonly cluster?: object;
+  /** Merged into the filter chain. */
+  readonly filterChain?: object;
   /** Merged into the listener. */
   readonly listener?: object;
   /** HTTP filters in front of the router. */
