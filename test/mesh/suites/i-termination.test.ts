@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
+import { apply } from '../cluster/kubectl.ts';
+import { images } from '../cluster/layout.ts';
 import { startLoad } from '../fixtures/load.ts';
 import { callEcho, deploy, makeNamespace, requireMode } from '../fixtures/mesh.ts';
 import { type App, service } from '../fixtures/pods.ts';
@@ -37,6 +39,28 @@ for (const native of [false, true]) {
     const report = await load;
     t.equal(report.failed, 0, JSON.stringify(report.codes));
     t.ok(report.total > 1000, `${report.total} requests`);
+  });
+}
+
+/** A Job of one request: to the server, or to a classic sidecar, which has to be told that its application is done. */
+function applyJob(name: string, native: boolean): void {
+  const request = native ? ['http://server/'] : ['-X', 'POST', 'http://localhost:15020/quitquitquit'];
+  const annotations = {
+    'sidecar.istio.io/proxyImage': images[subject as Exclude<typeof subject, 'none'>],
+    'sidecar.istio.io/nativeSidecar': String(native),
+    'proxy.istio.io/config': JSON.stringify({ holdApplicationUntilProxyStarts: true }),
+  };
+  const command = ['/usr/local/bin/fortio', 'curl', ...request];
+  const app = { name: 'app', image: images.echo, imagePullPolicy: 'Never', command };
+  const template = { metadata: { annotations }, spec: { restartPolicy: 'Never', containers: [app] } };
+  apply([{ apiVersion: 'batch/v1', kind: 'Job', metadata: { name, namespace }, spec: { backoffLimit: 0, template } }]);
+}
+
+for (const native of [false, true]) {
+  const kind = native ? 'native' : 'classic';
+  t.test(`a Job with a ${kind} sidecar completes when its application has`, async () => {
+    applyJob(`job-${kind}`, native);
+    run('kubectl', ['-n', namespace, 'wait', '--for=condition=Complete', `job/job-${kind}`, '--timeout=90s']);
   });
 }
 
