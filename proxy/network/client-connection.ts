@@ -34,7 +34,7 @@ export interface ClientConnectionOptions {
   readonly address: Address;
   /** Source; port 0 lets the kernel choose. Null: no preference. */
   readonly bindAddress: SocketAddress | null;
-  readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark'> | null;
+  readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark' | 'options'> | null;
   readonly transport: ClientTransport;
   /** Sent before anything else, TLS included; null or absent: nothing is. */
   readonly proxyHeader?: Buffer | null;

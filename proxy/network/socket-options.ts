@@ -6,6 +6,7 @@
  */
 import { createRequire } from 'node:module';
 import type { SocketAddress } from '../config/model/address.ts';
+import type { SocketOptionModel } from '../config/model/socket-option.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import type { OriginalSource } from './connection.ts';
 import { describeSocketError } from './error-text.ts';
@@ -49,6 +50,7 @@ interface NativeCalls {
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
+  getsockname(fd: number, address: Uint8Array, length: Uint32Array): number;
   fcntl(fd: number, command: number, type: string, argument: number): number;
   close(fd: number): number;
   _exit(code: number): void;
@@ -72,6 +74,7 @@ export function loadSocketOptions(): void {
       getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, uint32_t *length)'),
       setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
       socket: libc.func('int socket(int domain, int type, int protocol)'),
+      getsockname: libc.func('int getsockname(int fd, void *address, uint32_t *length)'),
       bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
       fcntl: libc.func('int fcntl(int fd, int command, ...)'),
       close: libc.func('int close(int fd)'),
@@ -160,6 +163,7 @@ export interface SocketSetup {
   readonly ipv6Only?: boolean;
   /** Probes of an idle connection; a value that is null is the kernel's. */
   readonly keepalive?: TcpKeepaliveModel | null;
+  readonly options?: readonly SocketOptionModel[];
 }
 
 /** How a socket speaks for a client's address: replies come back to it because routing knows the mark. */
@@ -194,6 +198,21 @@ function applySetup(fd: number, family: 4 | 6, setup: SocketSetup): void {
   if (setup.freebind) setOption(fd, freebindOption[family], 1);
   if (family === 6 && setup.ipv6Only !== undefined) setOption(fd, ipv6Only, setup.ipv6Only ? 1 : 0);
   if (setup.keepalive) enableKeepalive(fd, setup.keepalive);
+  if (setup.options !== undefined) setSocketOptions(fd, setup.options);
+}
+
+/** Throws SocketOptionError for the first that the kernel refuses. */
+export function setSocketOptions(fd: number, options: readonly SocketOptionModel[]): void {
+  for (const { level, name, value } of options) {
+    const bytes = typeof value === 'string' ? Buffer.from(value, 'base64') : new Uint8Array(new Int32Array([value]).buffer);
+    setBytes(fd, [level, name, `${level}/${name}`], bytes);
+  }
+}
+
+/** The address that a socket is bound to; null if it is neither IPv4 nor IPv6. */
+export function readBoundAddress(fd: number): SocketAddress | null {
+  addressLength[0] = addressBytes.length;
+  return calls().getsockname(fd, addressBytes, addressLength) === 0 ? parseSocketAddress(addressBytes) : null;
 }
 
 /** Node's own call would set what is null too, to values that are not the kernel's. */
@@ -204,9 +223,12 @@ function enableKeepalive(fd: number, { probes, timeSeconds, intervalSeconds }: T
   if (intervalSeconds !== null) setOption(fd, socketOptions.keepaliveInterval, intervalSeconds);
 }
 
-function setOption(fd: number, [level, option, label]: SocketOption, value: number): void {
-  const bytes = new Uint8Array(new Int32Array([value]).buffer);
-  if (calls().setsockopt(fd, level, option, bytes, 4) !== 0)
+function setOption(fd: number, option: SocketOption, value: number): void {
+  setBytes(fd, option, new Uint8Array(new Int32Array([value]).buffer));
+}
+
+function setBytes(fd: number, [level, option, label]: SocketOption, bytes: Uint8Array): void {
+  if (calls().setsockopt(fd, level, option, bytes, bytes.length) !== 0)
     throw new SocketOptionError(label, calls().errnoName(calls().errno()));
 }
 

@@ -15,6 +15,7 @@ import { compileLoadBalancingPolicy } from './load-balancing-policy.ts';
 import { compileMetadata } from './metadata.ts';
 import { positiveDurationMs, requireText, unwrap } from './scalars.ts';
 import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
+import { compileSocketOptions } from './socket-options.ts';
 import { compileUpstreamSocket } from './tls.ts';
 import { decodeChecked } from './typed-config.ts';
 import { compileUpstreamProtocol } from './upstream-protocol.ts';
@@ -75,6 +76,7 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
     protocol: compileUpstreamProtocol(message, scope),
     filters: compileUpstreamFilters(message.filters, 'filters', scope),
     bindAddresses: compileBindAddresses(message.upstream_bind_config, 'upstream_bind_config'),
+    ...compileBindOptions(message.upstream_bind_config),
     tcpKeepalive: compileKeepalive(message.upstream_connection_options?.tcp_keepalive ?? null),
     ...compileHappyEyeballs(message.upstream_connection_options?.happy_eyeballs_config ?? null),
     maxRequestsPerConnection: unwrap(message.max_requests_per_connection, 0),
@@ -130,6 +132,11 @@ function compileBindAddresses(message: protos.envoy.config.core.v3.BindConfig | 
     if (model.port !== 0) throw new ConfigError(`${at}.port_value`, 'only 0, any port, is implemented');
     return [model.address];
   });
+}
+
+function compileBindOptions(message: protos.envoy.config.core.v3.BindConfig | null): Pick<ClusterModel, 'socketOptions'> {
+  const socketOptions = compileSocketOptions(message?.socket_options ?? [], 'upstream_bind_config.socket_options');
+  return socketOptions.length === 0 ? {} : { socketOptions };
 }
 
 /** A value of 0 turns keepalive off. */

@@ -20,6 +20,7 @@ import {
   type ExtensionReference,
   type SecretReference,
 } from './scope.ts';
+import { compileSocketOptions, makeFastOpenOption } from './socket-options.ts';
 import { compileDownstreamSocket } from './tls.ts';
 import { compileTypedConfig, decodeChecked, unknownExtension } from './typed-config.ts';
 
@@ -75,6 +76,7 @@ function compileMessage(message: Listener, hash: string, scope: CompileScope): L
     useOriginalDst: unwrap(message.use_original_dst, false),
     transparent: unwrap(message.transparent, false),
     freebind: unwrap(message.freebind, false),
+    ...compileListenerOptions(message),
     trafficDirection: directions[message.traffic_direction],
     statPrefix: message.stat_prefix,
     listenerFilters: message.listener_filters.map((filter, i) => compileListenerFilter(filter, `listener_filters[${i}]`, scope)),
@@ -89,6 +91,15 @@ function compileMessage(message: Listener, hash: string, scope: CompileScope): L
     accessLogs: compileAccessLogs(message.access_log, 'access_log', scope),
     metadata: compileMetadata(message.metadata),
   };
+}
+
+function compileListenerOptions(message: Listener): Pick<ListenerModel, 'socketOptions'> {
+  const queueLength = unwrap(message.tcp_fast_open_queue_length, 0);
+  const socketOptions = [
+    ...compileSocketOptions(message.socket_options, 'socket_options'),
+    ...(queueLength > 0 ? [makeFastOpenOption(queueLength)] : []),
+  ];
+  return socketOptions.length === 0 ? {} : { socketOptions };
 }
 
 function compileAcceptLimit(message: Listener): number {

@@ -4,6 +4,7 @@ import type { Http1OptionsModel } from './http-connection-manager.ts';
 import type { Http2ProtocolOptionsModel } from './http2-protocol-options.ts';
 import type { FilterModel } from './listener.ts';
 import type { Metadata } from './matchers.ts';
+import type { SocketOptionModel } from './socket-option.ts';
 import type { RawBufferModel, UpstreamTlsModel } from './tls.ts';
 
 export interface ClusterModel {
@@ -45,6 +46,8 @@ export interface ClusterModel {
   readonly filters: readonly FilterModel[];
   /** Source addresses to bind, by family; empty: the kernel's choice. */
   readonly bindAddresses: readonly string[];
+  /** Of upstream sockets, set before they are bound; absent: none. */
+  readonly socketOptions?: readonly SocketOptionModel[];
   readonly tcpKeepalive: TcpKeepaliveModel | null;
   /** How the addresses of a host with several are tried; absent: Envoy's default. */
   readonly happyEyeballs?: HappyEyeballsModel;

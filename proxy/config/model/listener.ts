@@ -2,6 +2,7 @@
 import type { AccessLogModel } from './access-log.ts';
 import type { Address, CidrRange } from './address.ts';
 import type { Metadata } from './matchers.ts';
+import type { SocketOptionModel } from './socket-option.ts';
 import type { DownstreamTlsModel, RawBufferModel } from './tls.ts';
 
 /** Any listener, network or HTTP filter: `kind` selects the extension in the manifest, its file defines the rest. */
@@ -39,6 +40,8 @@ export interface ListenerModel {
   readonly useOriginalDst: boolean;
   readonly transparent: boolean;
   readonly freebind: boolean;
+  /** Of the listening sockets; absent: none. Accepted sockets inherit most. */
+  readonly socketOptions?: readonly SocketOptionModel[];
   readonly trafficDirection: 'unspecified' | 'inbound' | 'outbound';
   readonly statPrefix: string;
   readonly listenerFilters: readonly ListenerFilterModel[];

@@ -13,7 +13,7 @@ export interface ConnectOptions {
   /** Source address; null: the kernel's choice. */
   readonly bindAddress: Address | null;
   /** For a source address that is not ours; null: none. */
-  readonly socketSetup: Pick<SocketSetup, 'transparent' | 'mark'> | null;
+  readonly socketSetup: Pick<SocketSetup, 'transparent' | 'mark' | 'options'> | null;
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
   /** Of the PROXY protocol, to be sent before anything else; null: none. */
   readonly proxyHeader: Buffer | null;

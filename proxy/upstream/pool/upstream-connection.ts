@@ -4,10 +4,11 @@
  */
 import { Timer } from '../../../common/timer-wheel.ts';
 import { bindFailure } from '../../network/client-connection.ts';
-import type { CloseEvent, Connection, ConnectionCallbacks } from '../../network/connection.ts';
+import type { CloseEvent, Connection, ConnectionCallbacks, OriginalSource } from '../../network/connection.ts';
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
 import { createOriginalSourceSetup } from '../../network/socket-options.ts';
 import type { Address } from '../../config/model/address.ts';
+import type { ClusterModel } from '../../config/model/cluster.ts';
 import { encodeProxyHeader } from '../../network/proxy-protocol.ts';
 import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
@@ -87,7 +88,7 @@ export class UpstreamConnection {
     return {
       address,
       bindAddress: options.originalSource?.address ?? cluster.findBindAddress(address),
-      socketSetup: options.originalSource === null ? null : createOriginalSourceSetup(options.originalSource),
+      socketSetup: makeSocketSetup(options.originalSource, model.socketOptions),
       transportSocket,
       proxyHeader: proxyProtocol === undefined ? null : encodeProxyHeader(proxyProtocol, options.announced),
       alpnOverride: options.alpnOverride,
@@ -182,4 +183,13 @@ export class UpstreamConnection {
     if (this.#timedOut) return 'timeout';
     return event === 'local-close' || event === 'local-reset' ? 'local-connection-failure' : 'remote-connection-failure';
   }
+}
+
+function makeSocketSetup(
+  originalSource: OriginalSource | null,
+  options: ClusterModel['socketOptions'],
+): ConnectOptions['socketSetup'] {
+  if (originalSource === null) return options === undefined ? null : { options };
+  const setup = createOriginalSourceSetup(originalSource);
+  return options === undefined ? setup : { ...setup, options };
 }

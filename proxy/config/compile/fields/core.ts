@@ -36,9 +36,13 @@ export const coreTypeFields: FieldTable = {
   'envoy.config.core.v3.RuntimeFeatureFlag': classify({ implemented: 'default_value runtime_key' }),
   'envoy.config.core.v3.WatchedDirectory': classify({ implemented: 'path' }),
   'envoy.config.core.v3.TcpKeepalive': classify({ implemented: 'keepalive_probes keepalive_time keepalive_interval' }),
+  'envoy.config.core.v3.SocketOption': classify({
+    implemented: 'level name int_value buf_value state',
+    ignored: { description: 'only a remark' },
+  }),
   'envoy.config.core.v3.BindConfig': classify({
-    implemented: 'source_address freebind extra_source_addresses additional_source_addresses',
-    rejected: 'socket_options local_address_selector',
+    implemented: 'source_address freebind extra_source_addresses additional_source_addresses socket_options',
+    rejected: 'local_address_selector',
   }),
   'envoy.config.core.v3.ExtraSourceAddress': classify({ implemented: 'address', rejected: 'socket_options' }),
   'envoy.config.core.v3.SubstitutionFormatString': classify({

@@ -125,6 +125,15 @@ t.test('keepalive sets what is configured and leaves the rest to the kernel', as
   server.close();
 });
 
+t.test('options of the configuration are set', async t => {
+  const { server, port } = await listenPlain(socket => socket.resume());
+  const socketSetup = { options: [{ level: 6, name: 18, value: 4321, state: 'prebind' }] } as const;
+  const { connection } = await open({ address: at(port), socketSetup });
+  t.equal(readOptions(descriptorOf((connection as SocketConnection).socket))(6, 18), 4321);
+  connection.close('no-flush');
+  server.close();
+});
+
 t.test('a proxy header goes before everything else, TLS included', async t => {
   const proxyHeader = Buffer.from('PROXY UNKNOWN\r\n');
   const received: string[] = [];

@@ -46,7 +46,24 @@ t.test('what makes a listener unusable is refused with its path', async t => {
     'not implemented',
   );
   refused({ internal_listener: {} }, 'internal_listener', 'not implemented');
-  refused({ tcp_fast_open_queue_length: { value: 1 } }, 'tcp_fast_open_queue_length', 'not implemented');
+  refused({ socket_options: [{ level: 6, name: 4 }] }, 'socket_options[0].value', 'required');
+});
+
+t.test('options of the listening socket, and fast open as one of them', async t => {
+  const { model } = compile.listener(
+    listenerOf({
+      socket_options: [
+        { level: 6, name: 4, int_value: 7, state: 0 },
+        { level: 1, name: 9, buf_value: Buffer.from([1, 0, 0, 0]), state: 1 },
+      ],
+      tcp_fast_open_queue_length: { value: 5 },
+    } as never),
+  );
+  t.strictSame(model.socketOptions, [
+    { level: 6, name: 4, value: 7, state: 'prebind' },
+    { level: 1, name: 9, value: 'AQAAAA==', state: 'bound' },
+    { level: 6, name: 23, value: 5, state: 'listening' },
+  ]);
 });
 
 t.test('a filter of unknown type is refused by its URL', async t => {
