@@ -7,20 +7,10 @@ import { type Flushable, scheduleFlush } from '../../network/write-coalescing.ts
 import type { FloodGuard } from './flood-guard.ts';
 import { FrameFlag, FrameType, frameHeaderBytes, writeFrameHeader, writeUint32 } from './frame.ts';
 
-const bufferBytes = 32_768;
-/** Buffers between two uses, per thread: a connection has one only while something in it waits to be sent. */
-const spareBuffers: Buffer[] = [];
-const maxSpareBuffers = 32;
-
-function takeBuffer(bytes: number): Buffer {
-  if (bytes > bufferBytes) return Buffer.allocUnsafeSlow(bytes);
-  return spareBuffers.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
-}
-
-function returnBuffer(buffer: Buffer): void {
-  if (buffer.length === bufferBytes && spareBuffers.length < maxSpareBuffers) spareBuffers.push(buffer);
-}
-
+const smallBufferBytes = 2048;
+const largeBufferBytes = 32_768;
+/** After so many events in a row that a small buffer could have held, a large one is given up. */
+const smallEventsToShrink = 16;
 /** Bodies up to this many bytes are copied behind their frame header. */
 const maxCopiedBytes = 2048;
 
@@ -32,10 +22,8 @@ export class FrameWriter implements Flushable {
   /** What is written but not handed over: `buffer[start, end)`. */
   #start = 0;
   #end = 0;
+  #smallEvents = 0;
   #scheduled = false;
-  /** Comes behind the connection's own flush. */
-  readonly #release: Flushable = { flush: () => this.#releaseBuffer(), keep() {} };
-  #releaseScheduled = false;
   /** The owner flushes when its dispatch is over. */
   held = false;
   /** Bytes handed to the connection so far. */
@@ -52,20 +40,6 @@ export class FrameWriter implements Flushable {
   flush(): boolean {
     this.#scheduled = false;
     this.#handOver();
-    if (this.#buffer !== null && !this.#releaseScheduled) {
-      this.#releaseScheduled = true;
-      scheduleFlush(this.#release);
-    }
-    return false;
-  }
-
-  /** Gives the buffer back if the kernel has all of it. */
-  #releaseBuffer(): false {
-    this.#releaseScheduled = false;
-    if (this.#buffer !== null && this.#start === this.#end && this.#connection.bufferedBytes === 0) {
-      returnBuffer(this.#buffer);
-      this.#buffer = null;
-    }
     return false;
   }
 
@@ -92,14 +66,25 @@ export class FrameWriter implements Flushable {
       scheduleFlush(this);
     }
     const buffer = this.#buffer;
-    if (buffer !== null && buffer.length - this.#end >= bytes) return buffer;
+    if (buffer !== null) {
+      // The kernel has all of it: the room can be used again.
+      if (this.#start === this.#end && this.#connection.bufferedBytes === 0) this.#reuseBuffer(buffer);
+      if (this.#buffer !== null && buffer.length - this.#end >= bytes) return buffer;
+    }
     return this.#replaceBuffer(bytes);
   }
 
+  #reuseBuffer(buffer: Buffer): void {
+    if (buffer.length <= smallBufferBytes || this.#end > smallBufferBytes) this.#smallEvents = 0;
+    else if (++this.#smallEvents >= smallEventsToShrink) this.#buffer = null;
+    this.#start = 0;
+    this.#end = 0;
+  }
+
   #replaceBuffer(bytes: number): Buffer {
-    // What was in use goes to the garbage collector: nobody tells when the connection is done with it.
+    const size = this.#buffer === null ? smallBufferBytes : largeBufferBytes;
     this.#handOver();
-    this.#buffer = takeBuffer(bytes);
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(size, bytes));
     this.#start = 0;
     this.#end = 0;
     return this.#buffer;
