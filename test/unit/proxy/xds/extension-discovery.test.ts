@@ -33,7 +33,14 @@ function setUp() {
     stats,
   });
   const counter = (name: string) => stats.counter(`extension_config_discovery.http_filter.ext.${name}`).value;
-  return { discovery, source, events, resources, counter, watch: () => discovery.watch({ ...reference }, () => events.push('ready')) };
+  return {
+    discovery,
+    source,
+    events,
+    resources,
+    counter,
+    watch: () => discovery.watch({ ...reference }, () => events.push('ready')),
+  };
 }
 
 t.test('a configuration goes to the workers, and whoever waits goes on; the same again does nothing', async t => {
