@@ -10,7 +10,7 @@ import type { HeaderMap } from './header-map.ts';
 import { readGrpcStatus } from './grpc-outcome.ts';
 import { isGrpcContentType, renderLocalReply } from './local-reply.ts';
 import { RequestPreparation } from './request-preparation.ts';
-import { applyResponseHeaders } from './response-headers.ts';
+import { prepareResponse } from './response-preparation.ts';
 import { StreamTimers } from './stream-timers.ts';
 
 const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;
@@ -183,42 +183,19 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   writeHeaders(headers: HeaderMap, endStream: boolean): void {
-    const { model, stats, services, trafficDirection } = this.manager.context;
+    const { stats } = this.manager.context;
     const info = this.streamInfo;
-    applyResponseHeaders(headers, this.requestHeaders, model);
-    if (!this.manager.closing && services.drain.isDraining(trafficDirection)) {
-      this.manager.beginDrain();
-      stats.counter('downstream_cx_drain_close').inc();
+    this.#isUpgraded = prepareResponse(this, headers) === 'upgraded';
+    if (this.#isUpgraded) {
+      stats.counter('downstream_cx_upgrades_total').inc();
+      stats.gauge('downstream_cx_upgrades_active').inc();
     }
-    if (!this.requestComplete) {
-      if (headers.status !== 101) this.manager.closeAfterResponse();
-      stats.counter('downstream_rq_response_before_rq_complete').inc();
-    }
-    this.#isUpgraded = headers.status === 101 || (this.requestHeaders?.method === 'CONNECT' && headers.status < 300);
-    if (this.#isUpgraded) this.#onUpgrade();
-    else if (this.manager.isMultiplexed) headers.remove('connection');
-    else if (this.manager.closing) headers.set('connection', 'close');
-    else if (this.confirmsKeepAlive) headers.set('connection', 'keep-alive');
-    this.#passDecorator(headers);
     info.responseCode = headers.status;
     stats.countResponse(headers.status);
     if (info.firstDownstreamTxByteMs === 0) info.firstDownstreamTxByteMs = performance.now();
     this.#responseWritten = true;
     this.#encoder.encodeHeaders(headers, endStream);
     if (endStream) this.#onResponseEnd();
-  }
-
-  #onUpgrade(): void {
-    this.manager.context.stats.counter('downstream_cx_upgrades_total').inc();
-    this.manager.context.stats.gauge('downstream_cx_upgrades_active').inc();
-  }
-
-  /** Tracing: inbound tells the client its operation, outbound keeps what the server told to itself. */
-  #passDecorator(headers: HeaderMap): void {
-    const { model, trafficDirection } = this.manager.context;
-    if (model.tracing === null) return;
-    if (trafficDirection === 'outbound') headers.remove('x-envoy-decorator-operation');
-    else if (this.decoratedOperation !== '') headers.set('x-envoy-decorator-operation', this.decoratedOperation);
   }
 
   writeData(data: Buffer, endStream: boolean): void {
@@ -343,6 +320,10 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   // Flow control
+
+  setFlushTimeout(timeoutMs: number): void {
+    this.#encoder.setFlushTimeout?.(timeoutMs);
+  }
 
   pauseRequest(pause: boolean): void {
     if (this.#ended) return;

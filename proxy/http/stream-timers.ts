@@ -14,6 +14,8 @@ interface TimedStream {
   readonly streamInfo: { readonly startMonotonicMs: number };
   sendLocalReply(reply: LocalReply): void;
   readonly requestComplete: boolean;
+  /** How long a whole response may wait for a client that does not read. */
+  setFlushTimeout(timeoutMs: number): void;
 }
 
 /** Least time between two re-armings of the idle timer: activity more often than that changes nothing. */
@@ -55,6 +57,7 @@ export class StreamTimers {
 
   #setIdle(timeoutMs: number): void {
     this.#idleMs = timeoutMs;
+    this.#stream.setFlushTimeout(timeoutMs);
     if (timeoutMs > 0) {
       this.#idle ??= new Timer(() => this.#onIdle());
       this.#armedAtMs = performance.now();
