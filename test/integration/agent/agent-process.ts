@@ -8,6 +8,8 @@ import { CertificateAuthority } from '../../../demo/certificate-authority.ts';
 import { findFreePort } from '../../support/proxy-process.ts';
 import { waitFor } from '../wait.ts';
 
+/** Of an agent on a busy machine. */
+const startTimeoutMs = 60_000;
 const root = join(import.meta.dirname, '..', '..', '..');
 
 /** Signs what the agents of this file trust. */
@@ -32,6 +34,8 @@ export type AgentProcess = {
   exitCode(): Promise<number | null>;
   wasStarted(): boolean;
   proxyPid(): Promise<number>;
+  /** Resolves when the status port answers. */
+  serving(): Promise<void>;
 };
 
 /** Starts an agent; by default nobody is at istiod's address. */
@@ -96,8 +100,17 @@ export async function startAgent(
     exitCode: async () => (await closed)[0],
     wasStarted: () => existsSync(pidFile),
     async proxyPid() {
-      await waitFor(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').trim() !== '');
+      await waitFor(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').trim() !== '', startTimeoutMs);
       return Number(readFileSync(pidFile, 'utf8'));
+    },
+    serving() {
+      const url = `http://127.0.0.1:${proxyConfig.statusPort}/healthz/ready`;
+      const answers = (): Promise<boolean> =>
+        fetch(url).then(
+          () => true,
+          () => false,
+        );
+      return waitFor(answers, startTimeoutMs);
     },
   };
 }
