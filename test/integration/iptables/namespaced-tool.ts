@@ -18,10 +18,15 @@ export function startTool(t: Test, namespace: string): Tool {
     runner.stdin.end();
     if (runner.exitCode === null) await once(runner, 'exit');
   });
+  const ended = once(runner, 'exit').then(([code]) => {
+    throw new Error(`the tool ended with code ${code}`);
+  });
+  // At the end of the test nobody waits for it.
+  ended.catch(() => {});
   const answers = createInterface({ input: runner.stdout });
   return async ({ argv, env }) => {
     const answer = once(answers, 'line');
     runner.stdin.write(`${JSON.stringify({ argv, env: { PATH: process.env.PATH, ...env } })}\n`);
-    return JSON.parse((await answer)[0] as string) as Outcome;
+    return JSON.parse((await Promise.race([answer, ended]))[0] as string) as Outcome;
   };
 }
