@@ -17,6 +17,7 @@ type MessageJson = {
 interface Internals {
   parent: (protobuf.NamespaceBase & Internals) | null;
   _defaultEdition: string;
+  _features: object;
   _featuresResolved: boolean;
   _needsRecursiveFeatureResolution: boolean;
   _needsRecursiveResolve: boolean;
@@ -106,19 +107,37 @@ function readFields(type: protobuf.Type): void {
   if (source === undefined) return;
   const { json, types } = source;
   unread.delete(type);
+  const table = type.fields;
   for (const [name, given] of Object.entries(json.fields ?? {})) {
-    const field = { ...given, type: types.makeFieldType(type, given.type) };
-    const isMap = field.keyType !== undefined;
-    type.add(isMap ? protobuf.MapField.fromJSON(name, field as protobuf.IMapField) : protobuf.Field.fromJSON(name, field));
+    const description = { ...given, type: types.makeFieldType(type, given.type) };
+    const isMap = description.keyType !== undefined;
+    const field = isMap
+      ? protobuf.MapField.fromJSON(name, description as protobuf.IMapField)
+      : protobuf.Field.fromJSON(name, description);
+    // As `type.add` does, which looks through all fields for each.
+    table[name] = field as protobuf.Field;
+    field.message = type;
+    field.parent = type;
   }
   for (const [name, oneof] of Object.entries(json.oneofs ?? {})) type.add(protobuf.OneOf.fromJSON(name, oneof));
   resolveFeatures(type);
   for (const oneof of type.oneofsArray) resolveFeatures(oneof);
   for (const field of type.fieldsArray) {
-    resolveFeatures(field);
+    resolveFieldFeatures(field, type);
     field.resolve();
     if (field.resolvedType !== null) resolveFeatures(field.resolvedType);
   }
+}
+
+/** Most fields have their message's features. */
+function resolveFieldFeatures(field: protobuf.Field, type: protobuf.Type): void {
+  if (field.options !== undefined) {
+    resolveFeatures(field);
+    return;
+  }
+  const internals = field as unknown as Internals;
+  internals._features = (type as unknown as Internals)._features;
+  internals._featuresResolved = true;
 }
 
 function hasOwn(table: object | undefined, name: string): boolean {
