@@ -120,7 +120,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     return stream.headersReceived || stream.awaitsFinalHeaders;
   }
 
-  protected beginBlock(streamId: number, endStream: boolean): ClientStream | null {
+  protected beginBlock(streamId: number): ClientStream | null {
     if (this.isIdle(streamId)) {
       this.onViolation();
       return null;
@@ -129,7 +129,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     if (stream === undefined) return null;
     if (stream.remoteEnded) this.onViolation(stream);
     this.block.reader.begin(stream.headersReceived ? 'trailers' : 'response');
-    if (stream.headersReceived && endStream) this.options.stats.trailers.inc();
+    if (stream.headersReceived) this.options.stats.trailers.inc();
     return stream;
   }
 

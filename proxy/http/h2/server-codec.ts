@@ -132,6 +132,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
     const stream = this.streams.get(streamId) as ServerStream | undefined;
     if (stream === undefined) return null;
     if (stream.remoteEnded) this.onViolation(stream);
+    this.options.stats.trailers.inc();
     this.block.reader.begin('trailers');
     return stream;
   }
@@ -157,7 +158,6 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
       this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
       return;
     }
-    this.options.stats.trailers.inc();
     stream.remoteEnded = true;
     stream.decoder?.onRequestTrailers(trailers);
   }

@@ -132,7 +132,6 @@ export abstract class Http2Session implements FrameSink {
 
   onFrameError(code: ErrorCode, reason: string): void {
     this.writer.writeGoaway(this.lastPeerStreamId, code, reason);
-    this.options.stats.goawaySent.inc();
     this.#fail(callbackFailure, false);
   }
 
