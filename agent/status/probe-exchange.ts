@@ -2,7 +2,7 @@
  * One GET of a probe: over HTTP/1.1, or over HTTP/2 where TLS agrees on it. By default each has a connection of its own, as the
  * kubelet's: a kept one would hide an application that accepts no more.
  */
-import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request as requestHttp } from 'node:http';
 import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2';
 import { Agent as TlsAgent, request as requestHttps } from 'node:https';
 import type { TcpSocketConnectOpts } from 'node:net';
@@ -23,7 +23,10 @@ export type ProbeTransport = {
 
 export type Fetched = { readonly status: number; readonly body: Buffer; readonly location: string | undefined };
 
-const keptAgents = { http: new Agent({ keepAlive: true, timeout: idleTimeoutMs }), https: new TlsAgent({ keepAlive: true }) };
+const keptAgents = {
+  http: new Agent({ keepAlive: true, timeout: idleTimeoutMs }),
+  https: new TlsAgent({ keepAlive: true, timeout: idleTimeoutMs }),
+};
 const keptSessions = new Map<string, ClientHttp2Session>();
 /** Origins that chose HTTP/1.1 last time: their kept connections are the agent's. */
 const http1Origins = new Set<string>();
@@ -96,31 +99,21 @@ function fetchHttp1(
   socket?: TLSSocket,
 ): Promise<Fetched> {
   const { connection: _connection, ...forwarded } = headers;
+  const secure = url.protocol === 'https:';
   const options = {
     method: 'GET',
     headers: forwarded,
     localAddress: bindable(url, sourceAddress),
-    agent: false as const,
+    rejectUnauthorized: false,
     signal,
+    agent: keepsConnections && socket === undefined ? (secure ? keptAgents.https : keptAgents.http) : (false as const),
     ...(socket === undefined ? {} : { createConnection: () => socket }),
   };
   return new Promise((resolve, reject) => {
-    const onResponse = (response: IncomingMessage): void => {
-      const location = response.headers.location;
-      collect(response).then(body => resolve({ status: response.statusCode ?? 0, body, location }), reject);
-    };
-    const exchange =
-      url.protocol === 'https:'
-        ? requestHttps(
-            url,
-            {
-              ...options,
-              ...(keepsConnections && socket === undefined ? { agent: keptAgents.https } : {}),
-              rejectUnauthorized: false,
-            },
-            onResponse,
-          )
-        : requestHttp(url, { ...options, ...(keepsConnections ? { agent: keptAgents.http } : {}) }, onResponse);
+    const exchange = (secure ? requestHttps : requestHttp)(url, options, response => {
+      const { statusCode = 0, headers: answer } = response;
+      collect(response).then(body => resolve({ status: statusCode, body, location: answer.location }), reject);
+    });
     exchange.on('error', reject);
     exchange.end();
   });
@@ -144,8 +137,11 @@ function fetchHttp2(
       signal === undefined ? {} : { signal },
     );
     stream.once('error', reject);
-    session.once('error', reject);
+    const abandon = (): void => reject(new Error('closed without an answer'));
+    stream.once('close', abandon);
     stream.once('response', answer => {
+      // From here on the reading tells.
+      stream.off('close', abandon);
       collect(stream).then(
         body => resolve({ status: Number(answer[HTTP2_HEADER_STATUS]), body, location: answer.location }),
         reject,

@@ -136,3 +136,16 @@ t.test('a silent HTTPS application fails after the time limit', async t => {
   const probe = { ...httpsProbe((server.address() as AddressInfo).port), timeoutMs: 100 };
   t.equal((await runAppProbe(probe, target, kubelet)).status, 500);
 });
+
+t.test('an HTTP/2 application that closes without an answer fails the probe', async t => {
+  const server = createSecureServer({ key: certificate.privateKey, cert: certificate.certificate });
+  server.on('stream', stream => {
+    stream.on('error', () => {});
+    stream.session?.destroy();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const probe = { ...httpsProbe((server.address() as AddressInfo).port), timeoutMs: 0 };
+  t.equal((await runAppProbe(probe, target, kubelet)).status, 500);
+});
