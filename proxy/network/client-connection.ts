@@ -73,7 +73,7 @@ export function openConnection(options: ClientConnectionOptions): Connection {
     if (connection.state !== 'connecting') return;
     connection.fail(
       'remote-close',
-      socket.connecting || connection.info.localAddress === unknownAddress ? connectFailure(error) : '',
+      socket.connecting || connection.info.localAddress === unknownAddress ? connectFailure(error, address) : '',
     );
   });
   socket.once('connect', () => onSocketConnected(connection, options));
@@ -127,6 +127,14 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
   }
 }
 
-function connectFailure(error: Error & { code?: string }): string {
-  return `delayed connect error: ${describeSocketError(error)}`;
+/** What the kernel refuses in the call itself, before any packet. */
+const immediateErrors = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EACCES', 'EPERM', 'EINVAL']);
+
+function connectFailure(error: Error & { code?: string }, address: Address): string {
+  const text = describeSocketError(error);
+  // A Unix socket is connected, or not, within the call.
+  const isImmediate = address.kind === 'pipe' || immediateErrors.has(error.code ?? '');
+  return isImmediate
+    ? `immediate connect error: ${text}|remote address:${formatAddress(address)}`
+    : `delayed connect error: ${text}`;
 }

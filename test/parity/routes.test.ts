@@ -4,6 +4,7 @@ import { forwarding } from './cases/forwarding.ts';
 import { hostSelection } from './cases/host-selection.ts';
 import { routeActions } from './cases/route-actions.ts';
 import { routing } from './cases/routing.ts';
+import { sessions } from './cases/sessions.ts';
 import { compareWithEnvoy } from './comparison.ts';
 
-compareWithEnvoy(t, 'router parity with Envoy', [...routeActions, ...routing, ...hostSelection, ...forwarding]);
+compareWithEnvoy(t, 'router parity with Envoy', [...routeActions, ...routing, ...hostSelection, ...sessions, ...forwarding]);
