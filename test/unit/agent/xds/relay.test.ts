@@ -10,9 +10,11 @@ import {
   Server,
   ServerCredentials,
   type ServerDuplexStream,
+  status,
 } from '@grpc/grpc-js';
 import { readEnvironment } from '../../../../agent/config/environment.ts';
 import { buildProxyConfig } from '../../../../agent/config/proxy-config.ts';
+import { agentMetrics } from '../../../../agent/metrics.ts';
 import { UnixListener } from '../../../../agent/unix-listener.ts';
 import { rawMethod } from '../../../../agent/raw-service.ts';
 import { deltaVariant, type DiscoveryVariant, sotwVariant } from '../../../../agent/xds/discovery-variant.ts';
@@ -166,6 +168,16 @@ t.test('the end of the upstream ends the downstream with its status', async t =>
   const upstream = await istiod.streams.next();
   upstream.emit('error', { code: 14, details: 'shutting down' });
   t.equal(await proxy.statuses.next(), 14);
+});
+
+t.test('an istiod that is not there fails the stream at once, counted as a failed connection', async t => {
+  const { istiod, socketPath } = await startRelay(t);
+  istiod.server.forceShutdown();
+  const failures = agentMetrics.istiodConnectionFailures.value();
+  const { stream, statuses } = connectProxy(t, socketPath);
+  stream.write(deltaRequest(listenerType));
+  t.equal(await statuses.next(), status.UNAVAILABLE);
+  t.equal(agentMetrics.istiodConnectionFailures.value(), failures + 1);
 });
 
 t.test('a new stream of the proxy replaces the former one', async t => {
