@@ -57,9 +57,8 @@ export class IstioMetrics {
   readonly #own: OwnWorkload;
   readonly #overrides: MetricOverrides;
   readonly #entries = new Map<string, PeerEntry>();
-  /** Numbers of peers, for keys. */
-  readonly #objectIds = new WeakMap<object, number>();
-  #nextObjectId = 1;
+  /** What peers and services are, as parts of keys: each connection brings its peer anew, each push its services. */
+  readonly #objectKeys = new WeakMap<object, string>();
   #last: PeerEntry | null = null;
 
   constructor(model: IstioStatsModel, context: IstioMetricsContext) {
@@ -139,18 +138,18 @@ export class IstioMetrics {
 
   #inputKey(input: LabelInput): string {
     const { service, host, peerSan, localSan, specialRoute, endpointWorkload } = input;
-    const ids = `${this.#idOf(input.peer)},${this.#idOf(service)},${this.#idOf(input.endpointPeer)}`;
-    return [ids, host, peerSan, localSan, specialRoute, endpointWorkload].join('\n');
+    const objects = [input.peer, service, input.endpointPeer].map(object => this.#keyOf(object));
+    return [...objects, host, peerSan, localSan, specialRoute, endpointWorkload].join('\n');
   }
 
-  #idOf(object: object | null): number {
-    if (object === null) return 0;
-    let id = this.#objectIds.get(object);
-    if (id === undefined) {
-      id = this.#nextObjectId++;
-      this.#objectIds.set(object, id);
+  #keyOf(object: object | null): string {
+    if (object === null) return '';
+    let key = this.#objectKeys.get(object);
+    if (key === undefined) {
+      key = JSON.stringify(object);
+      this.#objectKeys.set(object, key);
     }
-    return id;
+    return key;
   }
 
   #httpMetrics(entry: PeerEntry, info: StreamInfo, isGrpc: boolean, values: ExpressionValues): HttpMetrics {

@@ -289,3 +289,18 @@ t.test('TCP connections are counted by the same parties', async t => {
   });
   t.notOk('response_code' in tags);
 });
+
+t.test(
+  'a peer and a service that are told anew are the ones that are known: nothing grows with connections or pushes',
+  async t => {
+    const { metrics } = setUp('outbound', productpage);
+    const find = (peer: object) => {
+      const info = makeInfo({ cluster: { name: serverCluster.name, model: structuredClone(cluster) as never } });
+      setPeer(info, 'upstream', structuredClone(peer));
+      return metrics.findTcpMetrics(contextOf(info, null));
+    };
+    const first = find(ratings);
+    t.not(find(productpage), first);
+    t.equal(find(ratings), first);
+  },
+);
