@@ -9,7 +9,7 @@ import {
   type NetworkFilterCallbacks,
   type NetworkFilterFactory,
 } from '../network/filter.ts';
-import { type Flushable, scheduleFlush } from '../network/write-coalescing.ts';
+import { runAfterFlush } from '../network/write-coalescing.ts';
 import { ActiveStream } from './active-stream.ts';
 import { chooseCodec } from './codec-choice.ts';
 import type { RequestDecoder, ResponseEncoder, ServerCodec, ServerConnectionCallbacks } from './codec.ts';
@@ -188,7 +188,8 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   #closeDelayed(details: string): void {
     this.#stats.onDelayedClose();
     const close = () => this.connection.close('flush-write-and-delay', details);
-    if (this.isMultiplexed) scheduleFlush(makeAfterFlush(close));
+    // HTTP/2 gathers the frames of one turn: the last of them go out first.
+    if (this.isMultiplexed) runAfterFlush(close);
     else close();
   }
 
@@ -247,17 +248,6 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
     if (isSafe) this.connection.close('flush-write', 'downstream_connection_closing');
     else this.#closeDelayed('downstream_connection_closing');
   }
-}
-
-/** HTTP/2 gathers the frames of one turn: what ends the connection waits for them. */
-function makeAfterFlush(action: () => void): Flushable {
-  return {
-    flush() {
-      action();
-      return false;
-    },
-    keep() {},
-  };
 }
 
 /** Builds the factory: once per filter chain and push. */

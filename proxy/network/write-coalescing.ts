@@ -29,6 +29,17 @@ export function scheduleFlush(connection: Flushable): void {
   queueMicrotask(flushScheduled);
 }
 
+/** Runs once everything that was noted before has been flushed. */
+export function runAfterFlush(action: () => void): void {
+  scheduleFlush({
+    flush() {
+      action();
+      return false;
+    },
+    keep() {},
+  });
+}
+
 export function beginDispatch(): void {
   dispatchDepth++;
 }

@@ -5,6 +5,14 @@
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, request, type Server } from 'node:http';
+import {
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { connect, createServer as createTcpServer, type Server as TcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +26,20 @@ const stallMs = Number(process.env.LARGE_BODY_STALL_S ?? 1.5) * 1000;
 const slowMs = Number(process.env.LARGE_BODY_SLOW_S ?? 1) * 1000;
 const pace: ReceiverPace = { stallMs, slowMs };
 const allowedGrowthMiB = 32;
+/** Of HTTP/2; the default ones alone would fill what is allowed. */
+const http2Windows = { initial_stream_window_size: 2 ** 20, initial_connection_window_size: 2 ** 21 };
+
+function http2Cluster(name: string, port: number): object {
+  return {
+    ...staticCluster(name, port),
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        explicit_http_config: { http2_protocol_options: http2Windows },
+      },
+    },
+  };
+}
 
 /** Ports of the four ways in. */
 interface Entries {
@@ -25,17 +47,31 @@ interface Entries {
   readonly mtls: number;
   readonly tcp: number;
   readonly tcpMtls: number;
+  readonly http2: number;
 }
 
 interface Origin {
   readonly http: Server;
+  readonly http2: Http2Server;
   readonly tcp: TcpServer;
   /** What the server side received of the body that was last sent to it. */
   received: Promise<number>;
 }
 
+function serveHttp2(incoming: Http2ServerRequest, response: Http2ServerResponse): void {
+  if (incoming.method === 'POST') {
+    void receiveBody(incoming, total, pace).then(
+      received => response.end(String(received)),
+      error => response.end(String(error)),
+    );
+    return;
+  }
+  incoming.resume();
+  void sendBody(response, total).then(() => response.end());
+}
+
 /** POST receives, GET sends; an upgrade and a TCP connection do what their first byte or path says. */
-async function startOrigin(httpPort: number, tcpPort: number): Promise<Origin> {
+async function startOrigin(httpPort: number, tcpPort: number, http2Port: number): Promise<Origin> {
   const http = createHttpServer((incoming, response) => {
     if (incoming.method === 'POST') {
       void receiveBody(incoming, total, pace).then(
@@ -51,7 +87,12 @@ async function startOrigin(httpPort: number, tcpPort: number): Promise<Origin> {
     if (incoming.url === '/sized') response.setHeader('content-length', total);
     void sendBody(response, total).then(() => response.end());
   });
-  const origin: Origin = { http, tcp: createTcpServer(socket => takeRaw(socket)), received: Promise.resolve(0) };
+  const origin: Origin = {
+    http,
+    http2: createHttp2Server(serveHttp2),
+    tcp: createTcpServer(socket => takeRaw(socket)),
+    received: Promise.resolve(0),
+  };
   const takeRaw = (socket: Socket): void => {
     socket.on('error', () => {});
     socket.once('data', (first: Buffer) => {
@@ -67,6 +108,7 @@ async function startOrigin(httpPort: number, tcpPort: number): Promise<Origin> {
   });
   await new Promise<void>(resolve => http.listen(httpPort, '127.0.0.1', resolve));
   await new Promise<void>(resolve => origin.tcp.listen(tcpPort, '127.0.0.1', resolve));
+  await new Promise<void>(resolve => origin.http2.listen(http2Port, '127.0.0.1', () => resolve()));
   return origin;
 }
 
@@ -75,8 +117,8 @@ async function startLanes(t: Test): Promise<{ proxy: ProxyProcess; entries: Entr
   const folder = mkdtempSync(join(tmpdir(), 'large-body-'));
   const tls = makeCertificates(folder);
   const ports = [];
-  for (let i = 0; i < 8; i++) ports.push(await findFreePort());
-  const [plain, mtls, tcp, tcpMtls, httpTls, tcpTls, httpOrigin, tcpOrigin] = ports;
+  for (let i = 0; i < 10; i++) ports.push(await findFreePort());
+  const [plain, mtls, tcp, tcpMtls, httpTls, tcpTls, httpOrigin, tcpOrigin, http2, http2Origin] = ports;
   const bootstrap = {
     static_resources: {
       listeners: [
@@ -86,25 +128,28 @@ async function startLanes(t: Test): Promise<{ proxy: ProxyProcess; entries: Entr
         staticListener({ port: tcp, filter: tcpFilter('tcp') }),
         staticListener({ port: tcpMtls, filter: tcpFilter('tcp-tls') }),
         staticListener({ port: tcpTls, filter: tcpFilter('tcp'), tls }),
+        staticListener({ port: http2, filter: httpFilter('http2', { http2_protocol_options: http2Windows }) }),
       ],
       clusters: [
         staticCluster('http', httpOrigin),
         staticCluster('http-tls', httpTls, tls),
         staticCluster('tcp', tcpOrigin),
         staticCluster('tcp-tls', tcpTls, tls),
+        http2Cluster('http2', http2Origin),
       ],
     },
   };
-  const origin = await startOrigin(httpOrigin, tcpOrigin);
+  const origin = await startOrigin(httpOrigin, tcpOrigin, http2Origin);
   const proxy = await startProxy({ name: 'large-body', ...ownCommand(), bootstrap, folder });
   t.teardown(async () => {
     await proxy.stop();
     origin.http.closeAllConnections();
     origin.http.close();
     origin.tcp.close();
+    origin.http2.close();
     rmSync(folder, { recursive: true });
   });
-  return { proxy, entries: { plain, mtls, tcp, tcpMtls }, origin };
+  return { proxy, entries: { plain, mtls, tcp, tcpMtls, http2 }, origin };
 }
 
 function residentMiB(pid: number): number {
@@ -159,6 +204,25 @@ function fetchBody(port: number, sized: boolean): Promise<number> {
   });
 }
 
+function openHttp2(t: Test, port: number, method: string): ClientHttp2Stream {
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  t.teardown(() => session.destroy());
+  return session.request({ ':method': method, ':path': '/' });
+}
+
+async function postHttp2(t: Test, port: number): Promise<number> {
+  const stream = openHttp2(t, port, 'POST');
+  let text = '';
+  stream.on('data', chunk => {
+    text += chunk;
+  });
+  const ended = new Promise((resolve, reject) => stream.on('end', resolve).on('error', reject));
+  await sendBody(stream, total);
+  stream.end();
+  await ended;
+  return Number(text);
+}
+
 /** A socket that carries raw bytes: a TCP connection, or one upgraded to WebSocket. */
 async function openRaw(port: number, upgrade: boolean): Promise<Socket> {
   if (upgrade) {
@@ -208,6 +272,8 @@ t.test('memory stays flat, and every byte arrives', async t => {
     cases[`WebSocket to the server, ${security}`] = () => sendRaw(http, true, origin);
     cases[`WebSocket to the client, ${security}`] = () => receiveRaw(http, true);
   }
+  cases['request, HTTP/2'] = () => postHttp2(t, entries.http2);
+  cases['response, HTTP/2'] = () => receiveBody(openHttp2(t, entries.http2, 'GET'), total, pace);
   for (const port of [entries.plain, entries.mtls]) await warmUp(port);
   const idleMiB = residentMiB(pid);
   for (const [name, run] of Object.entries(cases)) {
