@@ -148,11 +148,12 @@ export class Server {
   async start(): Promise<void> {
     this.#lifecycle.install();
     const workers = this.pool.start();
+    this.#setState('INITIALIZING');
+    // First of all, since a control plane takes its time to answer: the rest is loaded meanwhile.
+    this.discovery.start();
     // Refuses to start without them; the workers load them later.
     loadSocketOptions();
     this.#admin = await this.#startAdmin();
-    this.#setState('INITIALIZING');
-    this.discovery.start();
     await workers;
   }
 
