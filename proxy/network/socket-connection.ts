@@ -282,6 +282,7 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
 
   #continueClosing(closing: DelayedClose): void {
     if (this.#writer.waitingBytes === 0) closing.onFlushed();
+    else this.#writer.awaitDrain();
   }
 
   get unsentBytes(): number {

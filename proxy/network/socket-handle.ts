@@ -41,11 +41,23 @@ export function setDirectReads(enabled: boolean): void {
   directReads = enabled;
 }
 
-/**
- * Makes the socket of an accepted handle, not reading yet. `highWaterMark` 1 makes every flush announce its end by 'drain'.
- */
+interface WithWritableState {
+  _writableState?: { needDrain?: boolean };
+}
+
+/** Most writes are over when they return: only who waits asks for 'drain'. Where that is not supported every write tells. */
+export const drainOptions =
+  (new net.Socket() as unknown as WithWritableState)._writableState?.needDrain === undefined ? { highWaterMark: 1 } : {};
+
+/** Makes a stream emit 'drain' when everything it holds was taken, unless it is ending. */
+export function requestDrain(stream: net.Socket): void {
+  const state = (stream as unknown as WithWritableState)._writableState;
+  if (state !== undefined) state.needDrain = true;
+}
+
+/** Makes the socket of an accepted handle, not reading yet. */
 export function createAcceptedSocket(handle: SocketHandle, sink: ReadSink): net.Socket {
-  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, highWaterMark: 1 };
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, ...drainOptions };
   return new net.Socket((directReads ? { ...options, onread: onRead(sink) } : options) as unknown as net.SocketConstructorOpts);
 }
 
@@ -63,7 +75,7 @@ export function takeHandle(socket: net.Socket): SocketHandle {
 export function createClientSocket(sink: ReadSink | null, fd: number | null): net.Socket {
   const options = {
     allowHalfOpen: true,
-    highWaterMark: 1,
+    ...drainOptions,
     ...(sink !== null && directReads ? { onread: onRead(sink) } : {}),
     ...(fd === null ? {} : { fd, manualStart: true }),
   };

@@ -5,6 +5,7 @@
 import type net from 'node:net';
 import { PendingWrites } from './pending-writes.ts';
 import { returnReadBuffer } from './read-buffer.ts';
+import { requestDrain } from './socket-handle.ts';
 import { type Flushable, scheduleFlush } from './write-coalescing.ts';
 
 /** What the owner of a writer is told. */
@@ -80,14 +81,21 @@ export class SocketWriter implements Flushable {
       this.#owner.onAboveHighWatermark();
     }
     // A copy is safe, but what waits behind an earlier write is still the caller's memory.
-    return this.#copies ? waitedBefore : waiting > 0;
+    const refersToCaller = this.#copies ? waitedBefore : waiting > 0;
+    if (refersToCaller || this.#aboveHighWatermark) requestDrain(stream);
+    return refersToCaller;
+  }
+
+  /** `onDrain` will be called for what waits now. */
+  awaitDrain(): void {
+    requestDrain(this.#stream);
   }
 
   keep(buffer: Buffer): void {
     this.#kept.push(buffer);
   }
 
-  /** The socket took everything; true if that undoes the high watermark. */
+  /** The socket took everything that somebody waits for; true if that undoes the high watermark. */
   onDrain(): boolean {
     if (this.#kept.length > 0 && this.waitingBytes === 0) {
       for (const buffer of this.#kept) returnReadBuffer(buffer);

@@ -2,6 +2,7 @@
 import tls from 'node:tls';
 import type { UpstreamTlsModel } from '../../config/model/tls.ts';
 import type { SocketConnection } from '../socket-connection.ts';
+import { drainOptions } from '../socket-handle.ts';
 import { describeTlsError } from './failure-reason.ts';
 import { concludeHandshake, encodeAlpn, type PeerCertificate, readPeerCertificate } from './handshake-outcome.ts';
 import { compilePeerVerifier, type PeerVerifier } from './peer-verification.ts';
@@ -72,8 +73,7 @@ export class ClientTls {
     const stream = tls.connect({
       socket: connection.socket,
       secureContext: context.secureContext,
-      allowHalfOpen: true,
-      highWaterMark: 1,
+      ...{ allowHalfOpen: true, ...drainOptions },
       rejectUnauthorized: false,
       // Names are matched for resumed sessions too, which Node would not do.
       checkServerIdentity: () => undefined,

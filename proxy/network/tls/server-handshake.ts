@@ -9,6 +9,7 @@ import type { DownstreamTlsModel } from '../../config/model/tls.ts';
 import type { Counter } from '../../telemetry/stats-store.ts';
 import type { CloseEvent, ConnectionCallbacks } from '../connection.ts';
 import type { SocketConnection } from '../socket-connection.ts';
+import { drainOptions } from '../socket-handle.ts';
 import { maxClientHelloBytes, parseClientHello } from './client-hello.ts';
 import { describeTlsError, tlsFailureReason } from './failure-reason.ts';
 import { concludeHandshake, encodeAlpn } from './handshake-outcome.ts';
@@ -150,6 +151,7 @@ class ServerHandshake implements ConnectionCallbacks {
     const asksCertificate = this.#model.requireClientCertificate || this.#context.validation !== null;
     const stream = new TLSSocket(raw, {
       isServer: true,
+      ...drainOptions,
       secureContext: this.#context.secureContext,
       requestCert: asksCertificate,
       rejectUnauthorized: this.#model.requireClientCertificate,

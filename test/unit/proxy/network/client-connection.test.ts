@@ -300,6 +300,23 @@ t.test('mutual TLS: the server sees our certificate and name, we see its', async
   host.server.close();
 });
 
+t.test('over TLS too a close waits for the bytes before it, and for nothing else', async t => {
+  const host = await listenTls(serverCertificate);
+  const peer = once(host.server, 'secureConnection');
+  const { connection } = await host.connect(upstreamTls())();
+  const [socket] = (await peer) as [tls.TLSSocket];
+  const received = once(socket, 'data');
+  const closed = new Promise<CloseEvent>(resolve => {
+    connection.callbacks = { onData() {}, onClose: resolve };
+  });
+  connection.setDelayedCloseTimeoutMs(0);
+  connection.writeLatin1('bye', false);
+  connection.close('flush-write');
+  t.equal(await closed, 'local-close');
+  t.equal(String((await received)[0]), 'bye');
+  host.server.close();
+});
+
 t.test('a server with another name is refused, with the reason of Envoy', async t => {
   const host = await listenTls(serverCertificate);
   const { connection, event } = await host.connect(upstreamTls())(['spiffe://cluster.local/ns/a/sa/other']);
