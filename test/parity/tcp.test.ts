@@ -38,8 +38,9 @@ const cases: readonly TcpCase[] = [
   { name: 'the upstream resets', client: [send('a'), until('reset')], upstream: [until('a'), 'reset'] },
   {
     name: 'the upstream resets after it ended',
-    client: [send('a'), until('fin')],
-    upstream: [until('a'), send('b'), 'fin', 'reset'],
+    client: [send('a'), until('fin'), send('c'), until('reset')],
+    // One after the other: a reset that follows at once may overtake what was sent before.
+    upstream: [until('a'), send('b'), 'fin', until('c'), 'reset'],
   },
   { name: 'the upstream refuses', client: [until('fin')], refused: true },
   { name: 'two attempts', client: [until('fin')], refused: true, proxy: { max_connect_attempts: 2 } },
@@ -54,7 +55,7 @@ const cases: readonly TcpCase[] = [
     name: 'idle',
     client: [send('a'), until('fin')],
     upstream: [until('a'), send('b'), until('fin')],
-    proxy: { idle_timeout: '0.3s' },
+    proxy: { idle_timeout: '1s' },
   },
   {
     name: 'too long',
