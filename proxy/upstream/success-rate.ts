@@ -1,4 +1,9 @@
-/** Statistical outliers of one interval: hosts far below the mean success rate, and hosts above a share of failures. */
+/**
+ * Statistical outliers of one interval: hosts far below the mean success rate, and hosts above a share of failures.
+ *
+ * Differs from Envoy: errors of the local origin have no success rate of their own where they are split from the others; runs of
+ * them eject all the same.
+ */
 import type { OutlierDetectionModel } from '../config/model/cluster.ts';
 
 /** Results of one host in one interval. */
