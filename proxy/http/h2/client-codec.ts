@@ -61,6 +61,7 @@ class ClientStream extends Http2Stream implements RequestEncoder {
 
 class Http2ClientCodec extends Http2Session implements ClientCodec {
   readonly protocol: Protocol = 'HTTP/2';
+  protected readonly limitsResets = false;
   protected readonly messagingResetReason: StreamResetReason = 'protocol-error';
   readonly #callbacks: ClientConnectionCallbacks;
   /** Begun, but without headers as yet. */

@@ -7,6 +7,10 @@ import type { Http2ProtocolOptionsModel } from '../../config/model/http2-protoco
 import type { Http2CodecStats } from './codec-stats.ts';
 import { FrameFlag, FrameType } from './frame.ts';
 
+/** Streams that a client may reset at once, and then so many a second; the limits are nghttp2's. */
+const resetBurst = 1000;
+const resetsPerSecond = 33;
+
 /** Frames that were handed to the connection together. */
 interface Batch {
   /** Bytes written to the connection up to the end of the batch. */
@@ -23,12 +27,16 @@ export class FloodGuard {
   #priorityFrames = 0;
   #windowUpdateFrames = 0;
   #dataFramesSent = 0;
+  #resetsLeft = resetBurst;
+  #resetsSinceMs = 0;
   /** Waiting to be sent, the batch under way included. */
   #frames = 0;
   #controlFrames = 0;
   #batchFrames = 0;
   #batchControlFrames = 0;
   readonly #batches: Batch[] = [];
+  /** Bytes given to the connection up to the last batch. */
+  #writtenBytes = 0;
 
   constructor(connection: Connection, options: Http2ProtocolOptionsModel, stats: Http2CodecStats) {
     this.#connection = connection;
@@ -73,6 +81,18 @@ export class FloodGuard {
     return 'Too many consecutive frames with an empty payload';
   }
 
+  /** Counts a reset by the peer; false if it resets too often. */
+  allowsReset(nowMs: number): boolean {
+    const seconds = Math.floor((nowMs - this.#resetsSinceMs) / 1000);
+    if (seconds > 0) {
+      this.#resetsSinceMs += seconds * 1000;
+      this.#resetsLeft = Math.min(resetBurst, this.#resetsLeft + seconds * resetsPerSecond);
+    }
+    if (this.#resetsLeft === 0) return false;
+    this.#resetsLeft--;
+    return true;
+  }
+
   onDataFrameSent(): void {
     this.#dataFramesSent++;
   }
@@ -107,8 +127,6 @@ export class FloodGuard {
     this.#batchFrames = 0;
     this.#batchControlFrames = 0;
   }
-
-  #writtenBytes = 0;
 
   #forgetSent(writtenBytes = this.#writtenBytes): void {
     const batches = this.#batches;

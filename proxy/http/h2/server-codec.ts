@@ -69,6 +69,7 @@ class ServerStream extends Http2Stream implements ResponseEncoder {
 
 class Http2ServerCodec extends Http2Session implements ServerCodec {
   readonly protocol: Protocol = 'HTTP/2';
+  protected readonly limitsResets = true;
   protected readonly messagingResetReason: StreamResetReason = 'remote-reset';
   readonly #callbacks: ServerConnectionCallbacks;
   #lastStreamId = 0;

@@ -2,12 +2,15 @@
  * One connection's frames, settings, windows and errors: what server and client share (RFC 9113). Errors are answered as Envoy
  * answers them with nghttp2: what breaks the framing is explained in a GOAWAY, what breaks a rule of messages or streams closes
  * the connection without one.
+ *
+ * Differs from Envoy: what was answered before an error in the same read is still sent, and a peer that has sent GOAWAY and has no
+ * stream left still gets answers to its PINGs.
  */
 import type { Connection } from '../../network/connection.ts';
 import type { StreamResetReason } from '../codec.ts';
 import { SendFlow } from './flow-control.ts';
 import { FloodGuard } from './flood-guard.ts';
-import { defaultWindowBytes, ErrorCode, FrameFlag, FrameType, maxWindowBytes, SettingId } from './frame.ts';
+import { defaultWindowBytes, ErrorCode, FrameFlag, FrameType, frameHeaderBytes, maxWindowBytes, SettingId } from './frame.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { HeaderBlockAssembly } from './header-block-assembly.ts';
@@ -20,7 +23,7 @@ import { PeerSettings } from './peer-settings.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import type { Http2Stream } from './stream.ts';
 
-/** What a peer learns that wants its block judged before a stream is. */
+/** Envoy's words for the end of a connection by the rules of nghttp2. */
 const callbackFailure = 'codec_error:The_user_callback_function_failed';
 
 export abstract class Http2Session implements FrameSink {
@@ -97,6 +100,8 @@ export abstract class Http2Session implements FrameSink {
   protected abstract onStreamClosed(): void;
   protected abstract reportError(details: string, isFlood: boolean): void;
   protected abstract readonly lastPeerStreamId: number;
+  /** The peer may not reset streams as often as it likes. */
+  protected abstract readonly limitsResets: boolean;
   /** How an invalid message is told to the stream. */
   protected abstract readonly messagingResetReason: StreamResetReason;
 
@@ -165,7 +170,7 @@ export abstract class Http2Session implements FrameSink {
 
   onHeaderFragment(data: Buffer, from: number, end: number, last: boolean): void {
     const stream = this.#blockStream;
-    if (stream !== null) stream.wireBytesReceived += end - from + 9;
+    if (stream !== null) stream.wireBytesReceived += end - from + frameHeaderBytes;
     const failure = this.block.add(data, from, end, last, stream === null);
     if (failure === 'too-many-frames') {
       this.onViolation(stream);
@@ -242,9 +247,11 @@ export abstract class Http2Session implements FrameSink {
       return;
     }
     const stream = this.streams.get(streamId);
-    if (stream === undefined) return;
-    this.options.stats.rxReset.inc();
-    this.streams.closeRemotely(stream, code);
+    if (stream !== undefined) {
+      this.options.stats.rxReset.inc();
+      this.streams.closeRemotely(stream, code);
+    }
+    if (this.limitsResets && !this.guard.allowsReset(this.options.timers.now())) this.onFrameError(ErrorCode.internalError, '');
   }
 
   onSettings(data: Buffer, from: number, end: number): void {

@@ -130,6 +130,8 @@ const frames: Record<string, readonly Buffer[]> = {
   'a longer body than announced': [
     Buffer.concat([makeHeaders(1, postBlock(['content-length', '2']), false), makeData(1, 'abc', true), ping]),
   ],
+  'a thousand resets': [Buffer.concat([open, repeat(1000, reset(1)), ping])],
+  'many more resets': [Buffer.concat([open, repeat(2000, reset(1))])],
   'half the streams reset at once': [
     Buffer.concat(
       Array.from({ length: 300 }, (_, i) => Buffer.concat([makeHeaders(1 + 2 * i, postBlock(), false), reset(1 + 2 * i)])),

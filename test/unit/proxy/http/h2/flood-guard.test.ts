@@ -94,6 +94,17 @@ for (const [what, { frames, first }] of Object.entries(provoked)) {
   });
 }
 
+t.test('resets: a thousand at once', async t => {
+  const server = await makeServer();
+  const reset = makeFrame(FrameType.rstStream, 0, 1, uint32(8));
+  server.feed(makeHeaders(1, requestBlock()), repeat(1000, reset));
+  t.same(server.events, ['1 GET http://h/ END', '1 reset remote-reset http2.remote_reset']);
+  // A second may have passed meanwhile, which allows a few more.
+  for (let i = 0; i < 1000 && server.events.length === 2; i++) server.feed(reset);
+  t.same(await server.written(), ['GOAWAY last 1 code 2']);
+  t.equal(server.events.at(-1), 'error codec_error:The_user_callback_function_failed');
+});
+
 t.test('answers that the peer reads are not counted', async t => {
   const server = await makeServer();
   for (let i = 0; i < 5000; i++) server.feed(ping);
