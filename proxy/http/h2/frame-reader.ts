@@ -38,6 +38,8 @@ export interface FrameSink {
   onFrameError(code: ErrorCode, reason: string): void;
 }
 
+/** Settings of one frame; the limit is nghttp2's. */
+const maxSettings = 32;
 /** Debug data of GOAWAY that is kept. */
 const maxDebugBytes = 256;
 const noBytes = Buffer.alloc(0);
@@ -273,6 +275,7 @@ export class FrameReader {
     const isAck = (flags & FrameFlag.ack) !== 0;
     if ((end - from) % 6 !== 0 || (isAck && end !== from)) sink.onFrameError(ErrorCode.frameSizeError, '');
     else if (streamId !== 0) sink.onViolation();
+    else if (end - from > maxSettings * 6) sink.onFrameError(ErrorCode.enhanceYourCalm, 'SETTINGS: too many setting entries');
     else if (isAck) sink.onSettingsAck();
     else sink.onSettings(data, from, end);
   }

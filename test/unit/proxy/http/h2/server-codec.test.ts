@@ -92,6 +92,10 @@ const explained: Record<string, { frames: Buffer[]; goaway: string }> = {
   'a PING of three bytes': { frames: [makeFrame(FrameType.ping, 0, 0, 'abc')], goaway: 'last 0 code 6' },
   'SETTINGS of three bytes': { frames: [makeFrame(FrameType.settings, 0, 0, 'abc')], goaway: 'last 0 code 6' },
   'a WINDOW_UPDATE of three bytes': { frames: [makeFrame(FrameType.windowUpdate, 0, 0, 'abc')], goaway: 'last 0 code 6' },
+  'SETTINGS of 33 entries': {
+    frames: [makeSettings(...Array.from({ length: 33 }, () => [99, 1] as const))],
+    goaway: 'last 0 code 11 SETTINGS: too many setting entries',
+  },
   'a CONTINUATION of nothing': {
     frames: [makeFrame(FrameType.continuation, 4, 1, requestBlock())],
     goaway: 'last 0 code 1 CONTINUATION: unexpected',
