@@ -25,6 +25,17 @@ function resolveImport(file: string): string {
   throw new Error(`protos: cannot find ${file} in ${includeDirs.join(', ')}`);
 }
 
+/** Fields that istiod sends or users set, and that the package's copy of the API does not have yet. */
+const newerFields = [
+  { message: 'envoy.config.cluster.v3.Cluster', name: 'dns_jitter', id: 58, type: 'google.protobuf.Duration' },
+  {
+    message: 'envoy.config.core.v3.HttpProtocolOptions',
+    name: 'max_response_headers_kb',
+    id: 7,
+    type: 'google.protobuf.UInt32Value',
+  },
+] as const;
+
 function loadRoot(): protobuf.Root {
   const root = new protobuf.Root();
   root.resolvePath = (_origin, target) => (protobuf.common.get(target) !== null ? target : resolveImport(target));
@@ -33,6 +44,7 @@ function loadRoot(): protobuf.Root {
     for (const file of filesDeclaring(name)) files.add(file);
   }
   root.loadSync([...files], { keepCase: true });
+  for (const { message, name, id, type } of newerFields) root.lookupType(message).add(new protobuf.Field(name, id, type));
   root.resolveAll();
   return root;
 }

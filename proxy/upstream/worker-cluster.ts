@@ -101,7 +101,7 @@ export class WorkerCluster implements Cluster {
     const { stats, timers } = this.services;
     this.#http2Options ??= {
       protocol: this.model.protocol.http2,
-      maxHeadersBytes,
+      maxHeadersBytes: this.model.protocol.maxResponseHeadersBytes ?? maxHeadersBytes,
       maxHeadersCount: this.model.protocol.maxHeadersCount,
       headersWithUnderscores: 'allow',
       stats: new Http2CodecStats(stats, `cluster.${this.model.statName}.http2.`),

@@ -72,8 +72,10 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     hostCounters: new HostCounters(start.hostCounters),
     clusterCounters: new ClusterCounters(start.clusterCounters),
     connect: createConnector(contexts, timers),
-    createHttp1Codec: (connection, { http1, maxHeadersCount }, callbacks) =>
-      createHttp1Codec(connection, { ...defaultClientCodecOptions, ...http1, maxHeadersCount }, callbacks),
+    createHttp1Codec: (connection, { http1, maxHeadersCount, maxResponseHeadersBytes }, callbacks) => {
+      const maxHeadBytes = maxResponseHeadersBytes ?? defaultClientCodecOptions.maxHeadBytes;
+      return createHttp1Codec(connection, { ...defaultClientCodecOptions, ...http1, maxHeadersCount, maxHeadBytes }, callbacks);
+    },
     createHttp2Codec,
     buildNetworkFilters: models => models.map(model => buildUpstreamFilter(model)),
     report: post,

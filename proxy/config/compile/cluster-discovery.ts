@@ -4,7 +4,7 @@ import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
 import { compileConfigSource } from './config-source.ts';
-import { positiveDurationMs, requireRange, unwrap } from './scalars.ts';
+import { durationMs, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, typeNameOf } from './typed-config.ts';
 
@@ -54,7 +54,7 @@ function compileDns(kind: 'strict-dns' | 'logical-dns', message: Cluster, scope:
     kind,
     refreshRateMs: positiveDurationMs(message.dns_refresh_rate, defaultRefreshRateMs, 'dns_refresh_rate'),
     ...compileFailureRefresh(message.dns_failure_refresh_rate),
-    jitterMs: 0,
+    jitterMs: durationMs(message.dns_jitter, 0, 'dns_jitter'),
     respectTtl: message.respect_dns_ttl,
     family: lookupFamilies[message.dns_lookup_family],
   };

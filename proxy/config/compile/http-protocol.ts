@@ -97,6 +97,8 @@ export interface CommonHttpOptions {
   readonly maxStreamDurationMs: number;
   readonly maxRequestsPerConnection: number;
   readonly maxHeadersCount: number;
+  /** Absent: the default of the codec. */
+  readonly maxResponseHeadersBytes?: number;
   readonly headersWithUnderscores: 'allow' | 'reject' | 'drop';
 }
 
@@ -106,12 +108,16 @@ export function compileCommonHttpOptions(
   message: protos.envoy.config.core.v3.HttpProtocolOptions | null,
   path: string,
 ): CommonHttpOptions {
+  const responseKb = unwrap(message?.max_response_headers_kb ?? null, null);
   return {
     idleTimeoutMs: durationMs(message?.idle_timeout ?? null, 3_600_000, `${path}.idle_timeout`),
     maxConnectionDurationMs: durationMs(message?.max_connection_duration ?? null, 0, `${path}.max_connection_duration`),
     maxStreamDurationMs: durationMs(message?.max_stream_duration ?? null, 0, `${path}.max_stream_duration`),
     maxRequestsPerConnection: unwrap(message?.max_requests_per_connection ?? null, 0),
     maxHeadersCount: requireRange(unwrap(message?.max_headers_count ?? null, 100), 1, 0xffff_ffff, `${path}.max_headers_count`),
+    ...(responseKb !== null && {
+      maxResponseHeadersBytes: requireRange(responseKb, 1, 8192, `${path}.max_response_headers_kb`) * 1024,
+    }),
     headersWithUnderscores: underscoreActions[message?.headers_with_underscores_action ?? 0],
   };
 }

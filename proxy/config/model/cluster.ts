@@ -74,6 +74,8 @@ export interface UpstreamProtocolModel {
   readonly maxRequestsPerConnection: number;
   /** Of a response. */
   readonly maxHeadersCount: number;
+  /** Of all headers of a response; absent: the default of the codec. */
+  readonly maxResponseHeadersBytes?: number;
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;
 }

@@ -129,15 +129,17 @@ const formats: readonly ParityCase[] = [
   }),
 ];
 
-const fewHeaders = {
+const upstreamLimits = (common_http_protocol_options: object) => ({
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-      common_http_protocol_options: { max_headers_count: 3 },
+      common_http_protocol_options,
       explicit_http_config: { http_protocol_options: {} },
     },
   },
-};
+});
+const smallHeaders = upstreamLimits({ max_response_headers_kb: 1 });
+const fewHeaders = upstreamLimits({ max_headers_count: 3 });
 
 const others: readonly ParityCase[] = [
   {
@@ -260,6 +262,18 @@ const others: readonly ParityCase[] = [
     send: get(),
     cluster: fewHeaders,
     upstream: reply(200, 'x-a: 1\r\nx-b: 2\r\nx-c: 3\r\n'),
+  },
+  {
+    name: 'limits: larger headers than a response may have',
+    send: get(),
+    cluster: smallHeaders,
+    upstream: reply(200, `x-a: ${'a'.repeat(1100)}\r\n`),
+  },
+  {
+    name: 'limits: headers as large as a response may have',
+    send: get(),
+    cluster: smallHeaders,
+    upstream: reply(200, `x-a: ${'a'.repeat(700)}\r\n`),
   },
   {
     name: 'hash policy: a cookie is made, and not made again',

@@ -6,7 +6,7 @@ const cluster: FieldTable = {
     implemented: `transport_socket_matches name alt_stat_name type eds_cluster_config load_balancing_policy connect_timeout
       per_connection_buffer_limit_bytes lb_policy load_assignment max_requests_per_connection circuit_breakers
       upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
-      typed_extension_protocol_options dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
+      typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
       typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config maglev_lb_config
       original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata
       upstream_connection_options filters protocol_selection`,

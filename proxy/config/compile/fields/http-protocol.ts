@@ -4,7 +4,7 @@ import { classify, type FieldTable } from '../field-table.ts';
 export const httpProtocolFields: FieldTable = {
   'envoy.config.core.v3.HttpProtocolOptions': classify({
     implemented: `idle_timeout max_connection_duration max_headers_count max_stream_duration headers_with_underscores_action
-      max_requests_per_connection`,
+      max_requests_per_connection max_response_headers_kb`,
   }),
   'envoy.config.core.v3.Http1ProtocolOptions': classify({
     implemented: `allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers
