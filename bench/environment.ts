@@ -1,6 +1,6 @@
 /** What every case needs around the proxy: programs, cores, certificates, and an nginx upstream. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -31,7 +31,7 @@ const keyOptions = {
   'RSA-2048': ['-newkey', 'rsa:2048', '-nodes'],
 };
 
-/** One CA and one certificate that both sides present. */
+/** One CA and one certificate that both sides present, in a chain with its root as istiod issues it. */
 export function makeCertificates(parent: string, keyType: keyof typeof keyOptions): Certificates {
   const folder = join(parent, keyType);
   mkdirSync(folder);
@@ -43,7 +43,8 @@ export function makeCertificates(parent: string, keyType: keyof typeof keyOption
   writeFileSync(file('san.cnf'), 'subjectAltName=DNS:bench,URI:spiffe://bench/sa/bench\nextendedKeyUsage=serverAuth,clientAuth');
   const signing = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-extfile', file('san.cnf'), '-days', '2'];
   openssl('x509', '-req', '-in', file('request.pem'), '-out', file('certificate.pem'), ...signing);
-  return { ca: file('ca.pem'), certificate: file('certificate.pem'), key: file('key.pem') };
+  writeFileSync(file('chain.pem'), `${readFileSync(file('certificate.pem'))}${readFileSync(file('ca.pem'))}`);
+  return { ca: file('ca.pem'), certificate: file('chain.pem'), key: file('key.pem') };
 }
 
 /** nginx, plain and with mutual TLS: answers 64 bytes, or as many as the path says, and reads what is posted. */
