@@ -1,4 +1,5 @@
 /** `envoy.config.core.v3.ConfigSource`. */
+import { existsSync } from 'node:fs';
 import type { protos } from '../../../protos/messages.ts';
 import type { ConfigSourceModel, GrpcSourceModel } from '../model/bootstrap.ts';
 import { ConfigError } from './config-error.ts';
@@ -33,12 +34,12 @@ function compileSource(message: ConfigSource, path: string): ConfigSourceModel['
     case 'ads':
       return { kind: 'ads' };
     case 'path':
-      return { kind: 'path', path: requireText(message.path!, `${path}.path`), watchedDirectory: null };
+      return { kind: 'path', path: requireFile(message.path!, `${path}.path`), watchedDirectory: null };
     case 'path_config_source': {
       const source = message.path_config_source!;
       return {
         kind: 'path',
-        path: requireText(source.path, `${path}.path_config_source.path`),
+        path: requireFile(source.path, `${path}.path_config_source.path`),
         watchedDirectory: source.watched_directory?.path ?? null,
       };
     }
@@ -47,6 +48,14 @@ function compileSource(message: ConfigSource, path: string): ConfigSourceModel['
     default:
       throw new ConfigError(path, 'config_source_specifier is required');
   }
+}
+
+/** A file that comes later would not be noticed by Envoy either. */
+function requireFile(file: string, path: string): string {
+  if (!existsSync(requireText(file, path))) {
+    throw new ConfigError(path, `paths must refer to an existing path in the system: '${file}' does not exist`);
+  }
+  return file;
 }
 
 /** The gRPC source of an ApiConfigSource, which ADS also uses. */

@@ -41,6 +41,14 @@ t.test('endpoints by discovery are subscribed by service name, else by cluster n
   t.match(compile.cluster(eds('s')), { edsServiceName: 's', edsSource: { source: { kind: 'ads' }, initialFetchTimeoutMs: 0 } });
   t.equal(compile.cluster(eds('')).edsServiceName, 'c');
   refuses(t, () => compile.cluster({ name: 'c', type: 3 }), 'eds_cluster_config', 'required');
+  const eds_config = { path_config_source: { path: '/nonexistent/eds.json' } };
+  const at = 'eds_cluster_config.eds_config.path_config_source.path';
+  refuses(
+    t,
+    () => compile.cluster({ name: 'c', type: 3, eds_cluster_config: { eds_config } }),
+    at,
+    'must refer to an existing path',
+  );
 });
 
 t.test('an original destination cluster takes no other balancer and no endpoints', async t => {
