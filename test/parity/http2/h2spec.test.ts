@@ -17,8 +17,8 @@ const answerAfterMs = 300;
 /** How long the suite waits for an answer before a case has failed. */
 const caseTimeoutS = 5;
 
-const candidates = [process.env.MESH_CACHE && join(process.env.MESH_CACHE, 'bin'), join(homedir(), '.cache', 'meshlab', 'bin')];
-const h2spec = candidates.map(folder => join(folder || '/nowhere', 'h2spec')).find(path => existsSync(path));
+const folders = [process.env.MESH_CACHE, join(homedir(), '.cache', 'node-sidecar-mesh'), join(homedir(), '.cache', 'meshlab')];
+const h2spec = folders.map(folder => join(folder ?? '/nowhere', 'bin', 'h2spec')).find(path => existsSync(path));
 const envoy = findEnvoy();
 
 /** Names of the cases that passed. */
