@@ -20,8 +20,9 @@ export function createAlpnFilter(config: AlpnModel, context: FilterFactoryContex
   });
 }
 
+/** Where ALPN decides, what is offered is HTTP/2's, as in Envoy. */
 function upstreamProtocol(kind: string, downstream: Protocol): Protocol {
-  if (kind === 'http2') return 'HTTP/2';
+  if (kind === 'http2' || kind === 'auto') return 'HTTP/2';
   if (kind === 'downstream') return downstream;
   return 'HTTP/1.1';
 }
