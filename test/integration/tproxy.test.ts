@@ -13,6 +13,7 @@ import { listenerFilter, ports, sidecarBootstrap } from './redirect/bootstrap.ts
 import type { Exchange } from './redirect/peer.ts';
 import { httpFilter } from './static-bootstrap.ts';
 import { addresses, Pod, type Redirection, versionsOf, type Family } from './redirect/pod.ts';
+import { waitFor } from './wait.ts';
 
 const skip = namespaceObstacle() ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'tproxy-'));
@@ -116,9 +117,12 @@ for (const { family, tool } of setUps) {
     await pod.startProxy(ownCommand(), sidecarBootstrap(family, true), folder, 2);
     const own = await run();
     for (const [i, { name, expected, exchange }] of cases.entries()) t.match(own[i], expected, `${name} (${exchange.host})`);
-    const inbound = await pod.stat(`listener.${family === 'IPv6' ? '[__]' : '0.0.0.0'}_15006.downstream_cx_total`);
-    // Every case from outside, and the application's way to itself.
-    t.equal(inbound, versionsOf(family).length * 6, 'connections through the inbound listener');
+    // Every case from outside, and the application's way to itself; of two such ways the second may take the connection of the first.
+    const versions = versionsOf(family).length;
+    const name = `listener.${family === 'IPv6' ? '[__]' : '0.0.0.0'}_15006.downstream_cx_total`;
+    const isExpected = (inbound: number): boolean => inbound > versions * 5 && inbound <= versions * 6;
+    await waitFor(async () => isExpected(await pod.stat(name)));
+    t.ok(isExpected(await pod.stat(name)), 'connections through the inbound listener');
     await pod.stopProxy();
     const envoy = findEnvoy();
     if (envoy === null) return;
