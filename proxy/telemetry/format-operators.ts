@@ -193,7 +193,7 @@ const factories: { readonly [name: string]: OperatorFactory | undefined } = {
   GRPC_STATUS: grpcStatusOperator,
   ENVIRONMENT: argument => {
     if (!argument) throw new FormatError('ENVIRONMENT requires a variable name');
-    const value = toByteText(process.env[argument] ?? '-');
+    const value = toByteText((Object.hasOwn(process.env, argument) ? process.env[argument] : undefined) ?? '-');
     return () => value;
   },
   COMMON_DURATION: compileCommonDuration,

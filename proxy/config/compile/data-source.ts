@@ -20,7 +20,8 @@ export function readDataSource(message: DataSource | null, path: string): Buffer
       return readNamedFile(message.filename!, `${path}.filename`);
     case 'environment_variable': {
       const name = message.environment_variable!;
-      const value = process.env[name];
+      // Names like __proto__ are not variables, and yet answer.
+      const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined;
       if (value === undefined) {
         throw new ConfigError(`${path}.environment_variable`, `Environment variable doesn't exist: ${name}`);
       }
