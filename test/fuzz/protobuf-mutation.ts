@@ -56,10 +56,19 @@ export function mutateMessage(typeName: string, bytes: Uint8Array, random: Rando
   return type.encode(message).finish();
 }
 
+/** An earlier edit may have left a value that is none of its type any more. */
+function mutateEncoded(typeName: string, bytes: Uint8Array, random: Random): Uint8Array {
+  try {
+    return mutateMessage(typeName, bytes, random);
+  } catch {
+    return mutateBytes(bytes, random);
+  }
+}
+
 function mutateField(type: protobuf.Type, message: { [field: string]: unknown }, random: Random, depth: number): void {
   if (type.fullName === '.google.protobuf.Any' && typeof message.type_url === 'string' && random.chance(0.9)) {
     const name = message.type_url.slice(message.type_url.lastIndexOf('/') + 1);
-    if (findType(name) !== null && depth < 12) message.value = mutateMessage(name, message.value as Uint8Array, random);
+    if (findType(name) !== null && depth < 12) message.value = mutateEncoded(name, message.value as Uint8Array, random);
     return;
   }
   if (type.fieldsArray.length === 0) return;
