@@ -1,6 +1,6 @@
 /**
- * Bundles the programs into dist/, each as one script that V8 can keep a compiled form of: agent.cjs, proxy.cjs, worker.cjs (the
- * proxy's threads), the protobuf descriptor, and for each program NAME-start.cjs, which runs it. Native code (koffi) stays outside.
+ * Bundles the programs into dist/, each as one script NAME.cjs that V8 can keep a compiled form of, with a NAME-start.cjs that runs
+ * it, and the protobuf descriptor. Native code (koffi) stays outside.
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +19,19 @@ const withoutLong: Plugin = {
   },
 };
 
+const nameByProgram = new Map(Object.entries(programs).map(([name, source]) => [join(root, source), name]));
+
+/** What a program imports while it runs is not bundled into it where it is a program itself. */
+const separatePrograms: Plugin = {
+  name: 'separate-programs',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) => {
+      const name = kind === 'dynamic-import' ? nameByProgram.get(join(resolveDir, path)) : undefined;
+      return name === undefined ? null : { path: `./${name}-start.cjs`, external: true };
+    });
+  },
+};
+
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 await build({
@@ -31,11 +44,11 @@ await build({
   platform: 'node',
   target: 'node26',
   external: ['koffi'],
-  plugins: [withoutLong],
+  plugins: [separatePrograms, withoutLong],
   define: { 'import.meta.url': 'programUrl', 'import.meta.main': 'false' },
   // A function for NAME-start.cjs to call.
   banner: { js: '(function (require, programUrl) { const module = { exports: {} };' },
-  footer: { js: '})' },
+  footer: { js: 'return module.exports})' },
   supported: { 'dynamic-import': false },
   // Identifiers stay: stack traces keep their meaning.
   minifyWhitespace: true,

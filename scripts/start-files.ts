@@ -5,8 +5,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Source file by program. */
-export const programs = { agent: 'agent/main.ts', proxy: 'proxy/main.ts', worker: 'proxy/workers/worker.ts' } as const;
+/**
+ * Source file by program. The agent's big commands are programs of their own, which its command table loads: `request` and `wait`
+ * start every few seconds and are to read nothing of them.
+ */
+export const programs = {
+  agent: 'agent/main.ts',
+  'agent-proxy': 'agent/commands/proxy-command.ts',
+  iptables: 'iptables/main.ts',
+  proxy: 'proxy/main.ts',
+  worker: 'proxy/workers/worker.ts',
+} as const;
 
 /** How often a recording program saves what it has compiled. */
 const recordingIntervalMs = 500;
@@ -23,19 +32,21 @@ try {
   cachedData = readFileSync(join(__dirname, '${name}.cache'));
 } catch {}
 const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
-script.runInThisContext()(require, pathToFileURL(filename).href);
+module.exports = script.runInThisContext()(require, pathToFileURL(filename).href);
 `;
 }
 
-/** Saves byte code while the program runs: processes end by signals and system calls that run nothing of ours. */
+/** Saves byte code while the program runs, too: processes end by signals and system calls that run nothing of ours. */
 function renderRecording(name: string): string {
   return `const { renameSync, writeFileSync } = require('node:fs');
 const { threadId } = require('node:worker_threads');
-setInterval(() => {
+const save = () => {
   const part = join(__dirname, \`${name}.cache.\${process.pid}.\${threadId}\`);
   writeFileSync(part, script.createCachedData());
   renameSync(part, join(__dirname, '${name}.cache'));
-}, ${recordingIntervalMs}).unref();
+};
+setInterval(save, ${recordingIntervalMs}).unref();
+process.once('exit', save);
 `;
 }
 

@@ -7,7 +7,7 @@ import { readPodAnnotations, readPodLabels, type StringMap } from '../config/dow
 import { processVariables, readEnvironment } from '../config/environment.ts';
 import { buildProxyConfig, type ProxyConfig, renderProxyConfig } from '../config/proxy-config.ts';
 import { Agent } from '../lifecycle/agent.ts';
-import { AgentLogger } from '../log.ts';
+import { AgentLogger, configureAgentLog } from '../log.ts';
 import { type FlagTable, type FlagValues, loggingFlags, parseFlags } from './flags.ts';
 
 const log = new AgentLogger('default');
@@ -35,6 +35,8 @@ const proxyTypes = ['sidecar', 'router', 'waypoint', 'ztunnel', 'agentgateway'] 
  */
 export async function runProxy(argv: readonly string[]): Promise<number> {
   const { flags, positional } = parseFlags(proxyFlags, argv);
+  // As a program of its own it has its own log.
+  configureAgentLog({ outputLevel: flags.log_output_level, json: flags.log_as_json, targets: flags.log_target });
   printFlags(flags);
   log.info(`Version ${istioVersion}-unknown-Clean`);
   const type = positional[0] ?? 'sidecar';

@@ -1,6 +1,7 @@
 /** `request`: one HTTP request to a port of the sidecar, for people and for exec hooks. */
-import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { parseFlags } from './flags.ts';
+import { sendLocally } from './local-request.ts';
 
 const allowedPorts = [15000, 15004, 15020, 15021] as const;
 const timeoutMs = 60_000;
@@ -30,16 +31,11 @@ export async function runRequest(argv: readonly string[]): Promise<number> {
 
 function send(method: string, url: string, body: string): Promise<{ readonly status: number; readonly body: Buffer }> {
   return new Promise((resolve, reject) => {
-    const verb = `${method.charAt(0).toUpperCase()}${method.slice(1).toLowerCase()}`;
-    const fail = (error: Error): void => reject(new Error(`${verb} "${url}": ${error.message || String(error)}`));
-    const options = { method: method.toUpperCase(), agent: false, signal: AbortSignal.timeout(timeoutMs) };
-    const exchange = request(url, options, response => {
+    const onResponse = (response: IncomingMessage): void => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', fail);
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
-    });
-    exchange.on('error', fail);
-    exchange.end(body);
+    };
+    sendLocally({ method, url, body, timeoutMs }, onResponse, reject);
   });
 }

@@ -1,8 +1,9 @@
 /** `wait`: returns when the proxy is ready, to hold back the application's start. */
-import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentLogger } from '../log.ts';
 import { type FlagTable, parseFlags } from './flags.ts';
+import { sendLocally } from './local-request.ts';
 
 const log = new AgentLogger('default');
 
@@ -38,15 +39,13 @@ export async function runWait(argv: readonly string[]): Promise<number> {
 
 function check(url: string, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => reject(new Error(`Get "${url}": ${error.message || String(error)}`));
-    const exchange = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, response => {
+    const onResponse = (response: IncomingMessage): void => {
       response.resume();
-      response.on('error', fail);
       response.on('end', () => {
         if (response.statusCode === 200) resolve();
         else reject(new Error(`HTTP status code ${response.statusCode}`));
       });
-    });
-    exchange.on('error', fail);
+    };
+    sendLocally({ method: 'GET', url, timeoutMs }, onResponse, reject);
   });
 }

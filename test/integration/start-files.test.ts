@@ -59,3 +59,12 @@ t.test('byte code that does not fit only costs time', async t => {
   writeFileSync(cache, 'of something else');
   t.equal(await start(t, startFile), 'started as proxy.cjs', 'something else');
 });
+
+t.test('a program that another one loads gives it what it exports', async t => {
+  const folder = makePrograms(t);
+  const loaded = "(function () { const module = { exports: {} }; module.exports.answer = '42'; return module.exports; })";
+  writeFileSync(join(folder, 'agent-proxy.cjs'), loaded);
+  writeFileSync(join(folder, 'agent.cjs'), "(function (require) { console.log(require('./agent-proxy-start.cjs').answer); })");
+  writeStartFiles(folder);
+  t.equal(await start(t, join(folder, 'agent-start.cjs')), '42');
+});
