@@ -36,7 +36,7 @@ if (subject === 'sidecar') {
   });
 
   // The flags are those of the launchers: byte code is for the flags that it was made with.
-  for (const [program, semiSpaceMib] of Object.entries({ agent: 2, proxy: 4, worker: 4 })) {
+  for (const [program, semiSpaceMib] of Object.entries({ agent: 2, 'agent-proxy': 2, iptables: 2, proxy: 4, worker: 4 })) {
     t.test(`${program}: the image holds byte code that its Node takes`, async t => {
       const [script, cache] = ['cjs', 'cache'].map(ending => `${installed}/dist/${program}.${ending}`);
       const load = `const { readFileSync: read } = require('node:fs');
