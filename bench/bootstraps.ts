@@ -3,8 +3,15 @@ import type { BenchCase } from './cases.ts';
 
 export interface Ports {
   readonly proxy: number;
-  readonly upstreamPlain: number;
-  readonly upstreamTls: number;
+  readonly upstream: UpstreamPorts;
+}
+
+/** By what is spoken. */
+export interface UpstreamPorts {
+  readonly plain: number;
+  readonly tls: number;
+  readonly grpcPlain: number;
+  readonly grpcTls: number;
 }
 
 export interface Certificates {
@@ -14,35 +21,45 @@ export interface Certificates {
 }
 
 type Shape = Pick<BenchCase, 'protocol' | 'istioFilters' | 'regexRoutes'>;
+type Protocol = BenchCase['protocol'];
 
 const v3 = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
-function commonTls({ ca, certificate, key }: Certificates): object {
+function commonTls({ ca, certificate, key }: Certificates, protocol: Protocol): object {
   return {
+    ...(protocol === 'grpc' && { alpn_protocols: ['h2'] }),
     tls_certificates: [{ certificate_chain: { filename: certificate }, private_key: { filename: key } }],
     validation_context: { trusted_ca: { filename: ca } },
   };
 }
 
-function buildCluster(port: number, certificates: Certificates | null): object {
+function buildCluster(name: string, port: number, protocol: Protocol, certificates: Certificates | null): object {
   const address = { socket_address: { address: '127.0.0.1', port_value: port } };
   const transportSocket = certificates && {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
       '@type': v3('transport_sockets.tls.v3.UpstreamTlsContext'),
-      common_tls_context: commonTls(certificates),
+      common_tls_context: commonTls(certificates, protocol),
       sni: 'bench',
     },
   };
   return {
-    name: 'upstream',
+    name,
     type: 'STATIC',
     connect_timeout: '2s',
     lb_policy: 'LEAST_REQUEST',
+    ...(protocol === 'grpc' && { typed_extension_protocol_options: http2Options }),
     ...(transportSocket && { transport_socket: transportSocket }),
-    load_assignment: { cluster_name: 'upstream', endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
   };
 }
+
+const http2Options = {
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+    '@type': v3('upstreams.http.v3.HttpProtocolOptions'),
+    explicit_http_config: { http2_protocol_options: {} },
+  },
+};
 
 /** What istiod sends for outbound listeners, in its order. */
 function buildIstioFilters(): object[] {
@@ -152,7 +169,7 @@ function buildListener({ port, shape, certificates, ...options }: ListenerOption
     name: 'envoy.transport_sockets.tls',
     typed_config: {
       '@type': v3('transport_sockets.tls.v3.DownstreamTlsContext'),
-      common_tls_context: commonTls(certificates),
+      common_tls_context: commonTls(certificates, shape.protocol),
       require_client_certificate: options.requiresClientCertificate ?? false,
     },
   };
@@ -169,13 +186,17 @@ function buildListener({ port, shape, certificates, ...options }: ListenerOption
   };
 }
 
-function buildBootstrap(listener: object, cluster: object, node: object = { id: 'bench', cluster: 'bench' }): object {
-  return { node, static_resources: { listeners: [listener], clusters: [cluster] } };
+function buildBootstrap(listener: object, clusters: object[], node: object = { id: 'bench', cluster: 'bench' }): object {
+  return { node, static_resources: { listeners: [listener], clusters } };
+}
+
+function upstreamPortOf({ protocol, upstream }: BenchCase, ports: UpstreamPorts): number {
+  if (protocol === 'grpc') return upstream === 'tls' ? ports.grpcTls : ports.grpcPlain;
+  return upstream === 'tls' ? ports.tls : ports.plain;
 }
 
 /** The measured proxy's bootstrap; an access log goes to `folder`. */
 export function buildProxyBootstrap(benchCase: BenchCase, ports: Ports, certificates: Certificates, folder: string): object {
-  const upstreamPort = benchCase.upstream === 'tls' ? ports.upstreamTls : ports.upstreamPlain;
   const listener = buildListener({
     port: ports.proxy,
     shape: benchCase,
@@ -183,12 +204,17 @@ export function buildProxyBootstrap(benchCase: BenchCase, ports: Ports, certific
     requiresClientCertificate: benchCase.entry === 'mutual-tls',
     ...(benchCase.accessLog && { accessLogPath: `${folder}/access-${ports.proxy}.log` }),
   });
-  const cluster = buildCluster(upstreamPort, benchCase.upstream === 'tls' ? certificates : null);
-  return buildBootstrap(listener, cluster, benchCase.istioFilters ? istioNode : undefined);
+  const makeCluster = (name: string) => {
+    const port = upstreamPortOf(benchCase, ports.upstream);
+    return buildCluster(name, port, benchCase.protocol, benchCase.upstream === 'tls' ? certificates : null);
+  };
+  const others = Array.from({ length: benchCase.otherClusters ?? 0 }, (_, i) => makeCluster(`other-${i}`));
+  return buildBootstrap(listener, [makeCluster('upstream'), ...others], benchCase.istioFilters ? istioNode : undefined);
 }
 
 /** The bootstrap of the Envoy in front, which is not measured. */
 export function buildClientBootstrap(benchCase: BenchCase, port: number, proxyPort: number, certificates: Certificates): object {
-  const shape = { protocol: benchCase.protocol };
-  return buildBootstrap(buildListener({ port, shape, certificates: null }), buildCluster(proxyPort, certificates));
+  const { protocol } = benchCase;
+  const cluster = buildCluster('upstream', proxyPort, protocol, certificates);
+  return buildBootstrap(buildListener({ port, shape: { protocol }, certificates: null }), [cluster]);
 }

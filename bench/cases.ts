@@ -3,15 +3,18 @@
 export interface BenchCase {
   readonly name: string;
   readonly description: string;
-  /** Who connects to the proxy: wrk in plain text, wrk with TLS, or an Envoy in front of it that speaks mutual TLS. */
+  /** Who connects to the proxy: the load in plain text, the load with TLS, or an Envoy in front of it that speaks mutual TLS. */
   readonly entry: 'plain' | 'tls' | 'mutual-tls';
-  /** What the proxy speaks to nginx. */
+  /** What the proxy speaks to the upstream. */
   readonly upstream: 'plain' | 'tls';
-  readonly protocol: 'http' | 'tcp';
+  /** gRPC is HTTP/2 on both sides, and the upstream is fortio's ping service. */
+  readonly protocol: 'http' | 'tcp' | 'grpc';
   /** Bytes of the larger body; the other one is empty. Without it, responses of 64 bytes. */
   readonly body?: { readonly direction: 'request' | 'response'; readonly bytes: number };
   /** Every request on a connection of its own. */
   readonly newConnections?: boolean;
+  /** New TLS connections resume a session. */
+  readonly resumes?: boolean;
   /** Connections that do nothing after one request; measured is memory instead of time. */
   readonly idleConnections?: number;
   /** Keep-alive connections, where the default of the command is not right. */
@@ -19,6 +22,8 @@ export interface BenchCase {
   readonly keyType?: 'P-256' | 'RSA-2048';
   /** Routes with a regular expression in front of the one that matches. */
   readonly regexRoutes?: number;
+  /** Clusters beside the one that is used. */
+  readonly otherClusters?: number;
   readonly accessLog?: boolean;
   /** The filters of a sidecar in Istio's default installation, which a stock Envoy lacks. */
   readonly istioFilters?: boolean;
@@ -70,6 +75,8 @@ export const plainHttpCase: BenchCase = {
   target: 1.4,
 };
 
+const grpc = { protocol: 'grpc', connections: 8, target: 1.4 } as const;
+
 export const cases: readonly BenchCase[] = [
   { name: 'tcp', description: 'TCP proxy, plain both sides', ...plain, protocol: 'tcp', target: 0.95 },
   { name: 'tcp-mtls-client', description: 'TCP proxy, mutual TLS out', ...mtlsClient, protocol: 'tcp', target: 0.7 },
@@ -106,6 +113,15 @@ export const cases: readonly BenchCase[] = [
     accessLog: true,
     target: 1.2,
   },
+  {
+    ...plainHttpCase,
+    name: 'http1-thousand-clusters',
+    description: 'HTTP/1.1, 1,000 clusters loaded',
+    otherClusters: 1000,
+  },
+  { ...grpc, name: 'grpc', description: 'gRPC, unary, HTTP/2 without TLS', ...plain },
+  { ...grpc, name: 'grpc-mtls-client', description: 'gRPC, unary, mutual TLS out', ...mtlsClient },
+  { ...grpc, name: 'grpc-mtls-server', description: 'gRPC, unary, mutual TLS in', ...mtlsServer },
   ...makeBodyCases(),
   {
     name: 'new-connections',
@@ -134,6 +150,16 @@ export const cases: readonly BenchCase[] = [
     newConnections: true,
     keyType: 'RSA-2048',
     target: 0.8,
+  },
+  {
+    name: 'new-connections-tls-resumed',
+    description: 'a TLS connection per request, resumed sessions, P-256',
+    entry: 'tls',
+    upstream: 'plain',
+    protocol: 'http',
+    newConnections: true,
+    resumes: true,
+    target: 0.6,
   },
   { ...plainHttpCase, name: 'idle', description: 'idle connections, plain', idleConnections: 5000, target: 1 },
   { ...plainHttpCase, name: 'idle-tls', description: 'idle connections, TLS', entry: 'tls', idleConnections: 5000, target: 0.3 },

@@ -1,9 +1,10 @@
-/** What every case needs around the proxy: programs, cores, certificates, and an nginx upstream. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+/** What every case needs around the proxy: programs, cores, and certificates. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { bin } from '../test/mesh/cluster/layout.ts';
 import type { Certificates } from './bootstraps.ts';
 
 /** Load and upstream share this core; the measured proxy has the other one for itself. */
@@ -26,6 +27,14 @@ export function requirePrograms(...programs: string[]): void {
     );
 }
 
+/** A program that the mesh's tools bring, or PATH. @throws if neither does. */
+export function findTool(name: string): string {
+  const folders = [bin, ...(process.env.PATH ?? '').split(':')];
+  const found = folders.map(folder => join(folder, name)).find(existsSync);
+  if (found === undefined) throw new Error(`bench: no ${name}; npm run mesh -- tools builds it`);
+  return found;
+}
+
 const keyOptions = {
   'P-256': ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
   'RSA-2048': ['-newkey', 'rsa:2048', '-nodes'],
@@ -45,41 +54,6 @@ export function makeCertificates(parent: string, keyType: keyof typeof keyOption
   openssl('x509', '-req', '-in', file('request.pem'), '-out', file('certificate.pem'), ...signing);
   writeFileSync(file('chain.pem'), `${readFileSync(file('certificate.pem'))}${readFileSync(file('ca.pem'))}`);
   return { ca: file('ca.pem'), certificate: file('chain.pem'), key: file('key.pem') };
-}
-
-/** nginx, plain and with mutual TLS: answers 64 bytes, or as many as the path says, and reads what is posted. */
-export async function startUpstream(
-  folder: string,
-  plainPort: number,
-  tlsPort: number,
-  certificates: Certificates,
-  bodySizes: readonly number[],
-): Promise<ChildProcess> {
-  const config = join(folder, 'nginx.conf');
-  const files = join(folder, 'files');
-  mkdirSync(files);
-  for (const bytes of bodySizes) writeFileSync(join(files, String(bytes)), Buffer.alloc(bytes, 'x'));
-  writeFileSync(
-    config,
-    `daemon off; worker_processes 1; user root; pid ${join(folder, 'nginx.pid')}; error_log /dev/null crit;
-events { worker_connections 16384; }
-http {
-  access_log off; keepalive_requests 100000000; keepalive_timeout 600s;
-  client_max_body_size 0; client_body_buffer_size 2m; client_body_temp_path ${join(folder, 'bodies')}; open_file_cache max=100;
-  server {
-    listen 127.0.0.1:${plainPort} backlog=4096;
-    listen 127.0.0.1:${tlsPort} ssl backlog=4096;
-    ssl_certificate ${certificates.certificate}; ssl_certificate_key ${certificates.key};
-    ssl_client_certificate ${certificates.ca}; ssl_verify_client optional;
-    location = / { return 200 "${'x'.repeat(64)}"; }
-    location / { root ${files}; }
-  }
-}
-`,
-  );
-  const nginx = spawn('taskset', ['-c', String(loadCore), 'nginx', '-c', config, '-p', folder], { stdio: 'ignore' });
-  await waitForPort(plainPort);
-  return nginx;
 }
 
 export async function waitForPort(port: number): Promise<void> {

@@ -7,14 +7,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findEnvoy } from '../test/support/envoy-binary.ts';
-import { findFreePort, ownCommand } from '../test/support/proxy-process.ts';
+import { ownCommand } from '../test/support/proxy-process.ts';
 import { type BenchCase, cases } from './cases.ts';
-import { makeCertificates, requirePrograms, startUpstream } from './environment.ts';
-import { runLoad } from './load.ts';
-import { measureIdle, measureLoad, type Options } from './measurement.ts';
+import { makeCertificates, requirePrograms } from './environment.ts';
+import { measureIdle, measureLoad, type Options, warmUp } from './measurement.ts';
 import { profileCase } from './profile.ts';
 import { renderTable, type Sample, summarize } from './report.ts';
 import { type Command, type Context, namesOf, startSubject, type Subject } from './subjects.ts';
+import { startUpstreams } from './upstreams.ts';
 
 const usage = `npm run bench -- [options]
   --case NAME         only this case (repeatable): ${cases.map(({ name }) => name).join(', ')}
@@ -44,7 +44,7 @@ async function runCase(benchCase: BenchCase, context: Context, options: Options)
   const samples: Sample[] = [];
   try {
     for (const name of namesOf(benchCase, context.commands)) subjects.push(await startSubject(benchCase, name, context));
-    for (const { port } of subjects) await runLoad(benchCase, port, options.connections, 2); // warm up
+    for (const subject of subjects) await warmUp(benchCase, subject, options);
     for (let round = 0; round < options.rounds; round++) {
       for (const subject of subjects) samples.push(await measureLoad(benchCase, subject, options));
     }
@@ -92,27 +92,32 @@ async function main(): Promise<void> {
   requirePrograms('wrk', 'h2load', 'nginx', 'openssl', 'taskset');
   const envoy = findEnvoy();
   if (envoy === null) throw new Error('bench: no Envoy binary; npm run mesh -- tools installs one');
-  const options = { rounds: Number(values.rounds), seconds: Number(values.seconds), connections: Number(values.connections) };
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  const options = {
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    connections: Number(values.connections),
+    folder,
+  };
   const root = join(import.meta.dirname, '..');
+  const certificates = { 'P-256': makeCertificates(folder, 'P-256'), 'RSA-2048': makeCertificates(folder, 'RSA-2048') };
+  const bodySizes = cases.flatMap(({ body }) => (body ? [body.bytes] : []));
+  const upstreams = await startUpstreams(folder, certificates['P-256'], bodySizes);
   const context: Context = {
     folder,
-    certificates: { 'P-256': makeCertificates(folder, 'P-256'), 'RSA-2048': makeCertificates(folder, 'RSA-2048') },
-    upstreamPorts: { upstreamPlain: await findFreePort(), upstreamTls: await findFreePort() },
+    certificates,
+    upstreamPorts: upstreams.ports,
     commands: {
       envoy: { command: envoy, args: [] },
       own: values.built ? builtCommand(root) : ownCommand(),
       ...(values.also && { also: builtCommand(resolve(values.also)) }),
     },
   };
-  const { upstreamPlain, upstreamTls } = context.upstreamPorts;
-  const bodySizes = cases.flatMap(({ body }) => (body ? [body.bytes] : []));
-  const upstream = await startUpstream(folder, upstreamPlain, upstreamTls, context.certificates['P-256'], bodySizes);
   try {
     if (values.profile) await profileCase(findCase(values.profile), context, options);
     else await compare(values.case, context, options, values.json);
   } finally {
-    upstream.kill();
+    upstreams.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { BenchCase } from './cases.ts';
 import { loadCore } from './environment.ts';
-import { runLoad } from './load.ts';
+import { checkGrpc } from './load/fortio.ts';
+import { type LoadTarget, runLoad } from './load/load.ts';
 import { anonymousKiB, cpuSeconds, residentMiB } from './process-cost.ts';
 import type { Sample } from './report.ts';
 import type { Subject } from './subjects.ts';
@@ -14,11 +15,25 @@ export interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly connections: number;
+  /** For files of the load. */
+  readonly folder: string;
 }
 
-export async function measureLoad(benchCase: BenchCase, { name, pid, port }: Subject, options: Options): Promise<Sample> {
+const warmUpSeconds = 2;
+
+export function targetOf(benchCase: BenchCase, { port }: Subject, { connections, seconds, folder }: Options): LoadTarget {
+  return { port, connections: benchCase.connections ?? connections, seconds, folder };
+}
+
+export async function warmUp(benchCase: BenchCase, subject: Subject, options: Options): Promise<void> {
+  if (benchCase.protocol === 'grpc') await checkGrpc(subject.port);
+  await runLoad(benchCase, targetOf(benchCase, subject, { ...options, seconds: warmUpSeconds }));
+}
+
+export async function measureLoad(benchCase: BenchCase, subject: Subject, options: Options): Promise<Sample> {
+  const { name, pid } = subject;
   const before = cpuSeconds(pid);
-  const load = await runLoad(benchCase, port, options.connections, options.seconds);
+  const load = await runLoad(benchCase, targetOf(benchCase, subject, options));
   const cpu = cpuSeconds(pid) - before;
   if (load.requests === 0 || load.errors > 0) throw new Error(`${name}: ${load.requests} requests, ${load.errors} errors`);
   return {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { findFreePort, type ProxyProcess, startProxy } from '../test/support/proxy-process.ts';
-import { buildClientBootstrap, buildProxyBootstrap, type Certificates, type Ports } from './bootstraps.ts';
+import { buildClientBootstrap, buildProxyBootstrap, type Certificates, type Ports, type UpstreamPorts } from './bootstraps.ts';
 import { type BenchCase, plainHttpCase } from './cases.ts';
 import { loadCore, proxyCore, waitForPort } from './environment.ts';
 
@@ -24,7 +24,7 @@ export interface Command {
 export interface Context {
   readonly folder: string;
   readonly certificates: { readonly [keyType in 'P-256' | 'RSA-2048']: Certificates };
-  readonly upstreamPorts: Omit<Ports, 'proxy'>;
+  readonly upstreamPorts: UpstreamPorts;
   readonly commands: { readonly [name: string]: Command };
 }
 
@@ -46,7 +46,7 @@ let started = 0;
 async function startConfigured(benchCase: BenchCase, name: string, command: Command, context: Context): Promise<Subject> {
   const { folder, upstreamPorts } = context;
   const certificates = context.certificates[benchCase.keyType ?? 'P-256'];
-  const ports: Ports = { ...upstreamPorts, proxy: await findFreePort() };
+  const ports: Ports = { upstream: upstreamPorts, proxy: await findFreePort() };
   const label = `${benchCase.name}-${name}-${started++}`;
   const proxy = await startProxy({
     name: label,
@@ -91,7 +91,7 @@ async function startClient(
 async function startHttpProxy({ upstreamPorts }: Context): Promise<Subject> {
   const port = await findFreePort();
   const script = join(import.meta.dirname, 'http-proxy-reference.ts');
-  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.upstreamPlain)];
+  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.plain)];
   const child = spawn('taskset', args, { stdio: 'inherit' });
   const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
   await waitForPort(port);
