@@ -223,11 +223,20 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       this.#end(true);
       return;
     }
-    this.#end(!this.requestComplete);
+    if (this.requestComplete) this.#endIfDone();
+    else this.#end(true);
   }
 
+  /** A stream is over when the client's window took the last byte of its response. */
   #endIfDone(): void {
-    if (this.#responseEnded) this.#end(false);
+    if (!this.#responseEnded) return;
+    if (this.#encoder.isEncodeComplete) this.#end(false);
+    else this.#timers.cancel();
+  }
+
+  onEncodeComplete(): void {
+    this.streamInfo.lastDownstreamTxByteMs = performance.now();
+    this.#endIfDone();
   }
 
   // Ends

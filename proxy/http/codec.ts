@@ -51,6 +51,8 @@ export interface RequestDecoder extends StreamCallbacks {
    * reply.
    */
   sendLocalReply(status: number, body: string, details: string): void;
+  /** HTTP/2: the last byte of a response that had to wait for the peer's window was sent. */
+  onEncodeComplete(): void;
 }
 
 export interface ResponseEncoder extends CodecStream {
@@ -59,6 +61,8 @@ export interface ResponseEncoder extends CodecStream {
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;
   encodeData(data: Buffer, endStream: boolean): void;
   encodeTrailers(trailers: HeaderMap): void;
+  /** The response has its end, and nothing of it waits for the peer's window. */
+  readonly isEncodeComplete: boolean;
   /** HTTP/2: how long a whole response may wait for the peer to read it; 0: forever. Then the stream is reset. */
   setFlushTimeout?(timeoutMs: number): void;
 }

@@ -114,6 +114,7 @@ function runServer(pieces: Iterable<Buffer>): Recorder {
         recorder.complain('reject');
         answered = true;
       },
+      onEncodeComplete() {},
       onReset: reason => recorder.reset(reason),
       onAboveWriteBufferHighWatermark() {},
       onBelowWriteBufferLowWatermark() {},

@@ -56,6 +56,10 @@ class ServerStream implements ResponseEncoder {
     return this.#codec.messageBytes;
   }
 
+  get isEncodeComplete(): boolean {
+    return this.responseEnded;
+  }
+
   readDisable(disable: boolean): void {
     if (this.responseEnded && this.requestEnded) return;
     if (!disable && this.#readDisables === 0) return;

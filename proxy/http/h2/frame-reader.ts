@@ -19,6 +19,8 @@ export interface FrameSink {
   onFrameHeader(type: number, flags: number, streamId: number, length: number): void;
   /** Begins a DATA frame; `length` counts its padding, `dataLength` does not. */
   onDataFrame(streamId: number, length: number, dataLength: number, endStream: boolean): void;
+  /** A DATA frame whose padding does not fit into it. */
+  onInvalidPadding(streamId: number, reason: string): void;
   /** A piece of the frame begun last, not empty; `last` with its last byte. The buffer is the caller's. */
   onDataPiece(data: Buffer, last: boolean): void;
   /** A HEADERS frame begins a block; `dependsOn` is 0 without priority. */
@@ -93,11 +95,11 @@ export class FrameReader {
     const padded = type === FrameType.data && (flags & FrameFlag.padded) !== 0;
     // The length of the padding is the first byte of the payload.
     const needed = type === FrameType.data ? (padded && length > 0 ? 1 : 0) : length;
-    if (length > defaultMaxFrameBytes) return this.#fail(ErrorCode.frameSizeError, 'too large frame size', data);
-    if (data.length - at < frameHeaderBytes + needed) return this.#hold(data, at);
     const streamId = readUint31(data, at + 5);
     const from = at + frameHeaderBytes;
     if (!this.#checkOrder(type, flags, streamId)) return data.length;
+    if (length > defaultMaxFrameBytes) return this.#fail(ErrorCode.frameSizeError, 'too large frame size', data);
+    if (data.length - at < frameHeaderBytes + needed) return this.#hold(data, at);
     this.#sink.onFrameHeader(type, flags, streamId, length);
     if (this.stopped) return data.length;
     if (type === FrameType.data) return this.#beginData(data, from, length, flags, streamId);
@@ -171,9 +173,11 @@ export class FrameReader {
     let padding = 0;
     let at = from;
     if ((flags & FrameFlag.padded) !== 0) {
-      if (length === 0) return this.#fail(ErrorCode.protocolError, 'DATA: insufficient padding space', data);
-      padding = data[at++];
-      if (padding > length - 1) return this.#fail(ErrorCode.protocolError, 'DATA: invalid padding', data);
+      padding = length === 0 ? 0 : data[at++];
+      if (padding > length - 1) {
+        this.#sink.onInvalidPadding(streamId, length === 0 ? 'insufficient padding space' : 'invalid padding');
+        return data.length;
+      }
     }
     this.#dataLeft = length - (at - from) - padding;
     this.#paddingLeft = padding;

@@ -108,8 +108,7 @@ export class HeaderBlockReader implements FieldSink {
         return this.#takeHost(value);
       case FieldKind.cookie:
         // Of what is one header on HTTP/1, each crumb may be a field.
-        if (this.#kind !== 'request') this.headers.entries.push(name, value);
-        else this.#cookies = this.#cookies === '' ? value : `${this.#cookies}; ${value}`;
+        this.#cookies = this.#cookies === '' ? value : `${this.#cookies}; ${value}`;
         return true;
       case FieldKind.te:
         if (value.toLowerCase() !== 'trailers') return false;

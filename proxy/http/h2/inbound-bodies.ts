@@ -38,7 +38,7 @@ export class InboundBodies {
     const stream = this.#streams.get(streamId);
     const error = this.#judge(streamId, stream, length);
     if (error !== '') {
-      this.#rules.onFrameError(this.#codeOf(error), error === 'window' ? '' : `DATA: ${error}`);
+      this.#refuse(error);
       return;
     }
     if (stream === undefined) {
@@ -57,6 +57,15 @@ export class InboundBodies {
         stream.receiveData(noData, true);
       }
     }
+  }
+
+  /** A frame whose padding is wrong: what is wrong with its stream comes first. */
+  refuseFrame(streamId: number, reason: string): void {
+    this.#refuse(this.#judge(streamId, this.#streams.get(streamId), 0) || reason);
+  }
+
+  #refuse(error: string): void {
+    this.#rules.onFrameError(this.#codeOf(error), error === 'window' ? '' : `DATA: ${error}`);
   }
 
   /** Why a frame ends the connection, in nghttp2's words, or an empty string. */

@@ -53,6 +53,14 @@ class ServerStream extends Http2Stream implements ResponseEncoder {
     });
   }
 
+  get isEncodeComplete(): boolean {
+    return this.localEnded && this.bufferedBytes === 0;
+  }
+
+  protected override onPendingSent(): void {
+    this.decoder?.onEncodeComplete();
+  }
+
   protected passData(data: Buffer, endStream: boolean): void {
     this.decoder?.onRequestData(data, endStream);
   }

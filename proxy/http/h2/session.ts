@@ -235,6 +235,10 @@ export abstract class Http2Session implements FrameSink {
     this.bodies.beginFrame(streamId, length, dataLength, endStream);
   }
 
+  onInvalidPadding(streamId: number, reason: string): void {
+    this.bodies.refuseFrame(streamId, reason);
+  }
+
   onDataPiece(data: Buffer, last: boolean): void {
     this.bodies.pass(data, last);
   }

@@ -149,6 +149,8 @@ export abstract class Http2Stream implements CodecStream {
 
   /** The message is complete, but waits for the peer's window. */
   protected onPendingEnd(): void {}
+  /** What waited is sent, and with it the whole message. */
+  protected onPendingSent(): void {}
 
   #writeData(data: Buffer, endStream: boolean): void {
     const { session } = this;
@@ -188,8 +190,12 @@ export abstract class Http2Stream implements CodecStream {
 
   #finishPending(trailers: HeaderMap | null): void {
     if (trailers !== null) this.#writeTrailers(trailers);
-    if (this.#deferredReset === null) this.#endLocal();
-    else this.finishReset();
+    if (this.#deferredReset !== null) {
+      this.finishReset();
+      return;
+    }
+    this.#endLocal();
+    this.onPendingSent();
   }
 
   #endLocal(): void {

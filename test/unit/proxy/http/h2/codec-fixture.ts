@@ -165,6 +165,7 @@ export async function makeServer(setup: CodecSetup = {}): Promise<ServerFixture>
       onAboveWriteBufferHighWatermark: () => tell('above'),
       onBelowWriteBufferLowWatermark: () => tell('below'),
       sendLocalReply: status => tell(`reply ${status}`),
+      onEncodeComplete: () => tell('encode complete'),
     };
   };
   const codec = createServerCodec(connection, makeOptions(setup, stats), {

@@ -180,6 +180,19 @@ t.test('a response that nobody reads is given up when its time is over', async t
   t.equal(server.stats.counts.get('tx_flush_timeout'), 1);
 });
 
+t.test('a response is encoded when the window took its last byte', async t => {
+  const server = await makeServer();
+  server.feed(makeSettings([4, 2]), makeHeaders(1, requestBlock()));
+  const [encoder] = server.encoders;
+  encoder.encodeHeaders(makeResponse(200), false);
+  encoder.encodeData(Buffer.from('abc'), true);
+  t.notOk(encoder.isEncodeComplete);
+  t.same(server.events.slice(1), []);
+  server.feed(windowUpdate(1, 1));
+  t.ok(encoder.isEncodeComplete);
+  t.same(server.events.slice(1), ['1 encode complete']);
+});
+
 t.test('a client sends bodies by the same rules', async t => {
   const client = await makeClient();
   client.feed(makeSettings([4, 2]));
