@@ -8,7 +8,7 @@ import type { LocalReply, RouteMatchView } from './filter.ts';
 import { type ChainStream, FilterChain, type NamedFactory } from './filter-chain.ts';
 import type { HeaderMap } from './header-map.ts';
 import { readGrpcStatus } from './grpc-outcome.ts';
-import { isGrpcContentType, renderLocalReply } from './local-reply.ts';
+import { isGrpcContentType, renderLocalReply, type ReplyRewriter } from './local-reply.ts';
 import { RequestPreparation } from './request-preparation.ts';
 import { prepareResponse } from './response-preparation.ts';
 import { StreamTimers } from './stream-timers.ts';
@@ -114,9 +114,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       this.#reply(first);
       return;
     }
-    this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
     this.manager.closeAfterResponse();
-    this.#reply({ status: first, body, details, flags: 0, grpcStatus: null });
+    this.#reply({ status: first, body, details, flags: 0, grpcStatus: null }, ResponseFlag.downstreamProtocolError);
   }
 
   // Route
@@ -150,23 +149,29 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   // Response
 
-  #reply(reply: LocalReply): void {
+  /** `lateFlags` are for the log only: the reply itself does not know them. */
+  #reply(reply: LocalReply, lateFlags = 0): void {
     if (this.#ended) return;
     const info = this.streamInfo;
     info.setFlag(reply.flags);
     if (this.#responseBegun) {
       // A response is under way: the client must see that it broke off.
+      info.setFlag(lateFlags);
       if (reply.details !== '') info.responseCodeDetails = reply.details;
       this.resetStream('local-reset');
       return;
     }
     info.responseCodeDetails = reply.details;
-    const { headers, body } = renderLocalReply(reply, this.#isGrpc, this.#isHead);
+    const { localReplies } = this.manager.context;
+    const rewrite: ReplyRewriter | null =
+      localReplies && ((content, headers) => localReplies.apply(content, headers, this.requestHeaders, info));
+    const { headers, body } = renderLocalReply(reply, this.#isGrpc, this.#isHead, rewrite);
+    info.setFlag(lateFlags);
     if (this.requestHeaders === null) this.forgoRoute();
     const chain = this.#createChain(this.manager.context.filters);
     chain.abortRequest();
     this.beginResponse(headers, body === '');
-    if (body !== '') chain.passResponseData(Buffer.from(body), true);
+    if (body !== '') chain.passResponseData(Buffer.from(body, 'latin1'), true);
   }
 
   beginResponse(headers: HeaderMap, endStream: boolean): void {

@@ -9,6 +9,7 @@ import type { NamedFactory } from './filter-chain.ts';
 import type { ServerCodecOptions } from './h1/server-codec.ts';
 import { Http2CodecStats } from './h2/codec-stats.ts';
 import type { Http2Options } from './h2/options.ts';
+import { LocalReplyRewrite } from './local-reply-rewrite.ts';
 import { ManagerStats } from './manager-stats.ts';
 import { RequestHeaderEdits } from './request-headers.ts';
 
@@ -21,6 +22,8 @@ export interface ManagerContext {
   /** Upgrade type, lower case, to its filters (the common ones if it has none of its own); disabled ones are absent. */
   readonly upgrades: ReadonlyMap<string, readonly NamedFactory[]>;
   readonly accessLogs: readonly AccessLogger[];
+  /** Null: local replies stay as they are made. */
+  readonly localReplies: LocalReplyRewrite | null;
   readonly routes: RouteTableHolder;
   readonly requestEdits: RequestHeaderEdits;
   readonly codecOptions: ServerCodecOptions;
@@ -56,6 +59,7 @@ export function buildManagerContext(model: HttpConnectionManagerModel, context: 
     filters,
     upgrades,
     accessLogs: services.accessLogs.create(model.accessLogs),
+    localReplies: model.localReply === undefined ? null : new LocalReplyRewrite(model.localReply),
     routes:
       model.route.kind === 'rds' ? services.routeConfigs.get(model.route.name) : { current: buildRouteTable(model.route.config) },
     requestEdits: new RequestHeaderEdits(model),

@@ -59,6 +59,7 @@ const phrases = new Map<number, string>([
   [508, 'Loop Detected'],
   [510, 'Not Extended'],
   [511, 'Network Authentication Required'],
+  [599, 'Last Unassigned Server Error Code'],
 ]);
 
 /** The phrase of a status line; `Unknown` for a code without one. */

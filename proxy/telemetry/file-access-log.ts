@@ -7,7 +7,7 @@ import type { AccessLogger, AccessLogWriter } from './access-log.ts';
 import type { AccessLogPredicate } from './access-log-filter.ts';
 import { compileAccessLogFilter } from './access-log-filter.ts';
 import type { CompiledFormat } from './formatter.ts';
-import { compileFormat, compileJsonFormat } from './formatter.ts';
+import { compileLogFormat } from './formatter.ts';
 import { LogFile } from './log-file.ts';
 import type { StreamInfo } from './stream-info.ts';
 
@@ -27,7 +27,7 @@ class FileAccessLogger implements AccessLogger {
   constructor(file: LogFile, model: FileAccessLogModel) {
     const { format } = model;
     this.#file = file;
-    this.#format = format.kind === 'text' ? compileFormat(format.format, format) : compileJsonFormat(format.fields, format);
+    this.#format = compileLogFormat(format);
     this.#filter = model.filter === null ? null : compileAccessLogFilter(model.filter);
   }
 

@@ -9,6 +9,8 @@ export interface FormatContext {
   readonly requestHeaders: HeaderMap | null;
   readonly responseHeaders: HeaderMap | null;
   readonly responseTrailers: HeaderMap | null;
+  /** Of a local reply that is being made, as bytes; absent in logs. */
+  readonly localReplyBody?: string;
 }
 
 /** Null: the value is missing. */

@@ -122,7 +122,7 @@ const plainOperators: { readonly [name: string]: Operator | undefined } = {
   UNIQUE_ID: () => randomUUID(),
   HOSTNAME: () => hostname(),
   ACCESS_LOG_TYPE: () => 'DownstreamEnd',
-  LOCAL_REPLY_BODY: () => '',
+  LOCAL_REPLY_BODY: context => context.localReplyBody ?? '',
   CUSTOM_FLAGS: () => '',
   DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: () => '',
   ...Object.fromEntries(unknownHere.split(/\s+/).map(name => [name, () => null])),

@@ -4,7 +4,7 @@
  *
  * Source: Envoy, "Access logging", command operators.
  */
-import type { JsonFormat } from '../config/model/access-log.ts';
+import type { AccessLogFormat, JsonFormat } from '../config/model/access-log.ts';
 import { compileOperator } from './format-operators.ts';
 import { FormatError } from './format-operator.ts';
 import type { FormatContext, FormatValue, Operator } from './format-operator.ts';
@@ -83,6 +83,11 @@ export function compileFormat(format: string, options: FormatOptions = {}): Comp
       return text;
     },
   };
+}
+
+/** Compiles a format that was checked when its resource came. */
+export function compileLogFormat(format: AccessLogFormat): CompiledFormat {
+  return format.kind === 'text' ? compileFormat(format.format, format) : compileJsonFormat(format.fields, format);
 }
 
 /** A piece of a JSON line: fixed text, or a value to render; `key` is written before it unless the value is omitted. */

@@ -43,6 +43,18 @@ export interface CaseExchange {
 interface NamedCase {
   readonly name: string;
   readonly differs?: string;
+  readonly stats?: RegExp;
+}
+
+/** Those of each lane that its case names and that are not zero. */
+async function readCounters(proxy: ProxyProcess, cases: readonly NamedCase[]): Promise<string[][]> {
+  if (cases.every(({ stats }) => stats === undefined)) return cases.map(() => []);
+  const lines = (await getAdmin(proxy.adminPort, '/stats?type=Counters&usedonly')).split('\n');
+  return cases.map(({ stats }, index) => {
+    const ofLane = new RegExp(`\\b${laneName(index)}\\b`);
+    const own = lines.filter(line => ofLane.test(line) && !/: 0$/.test(line) && stats?.test(line));
+    return own.map(line => line.replace(ofLane, '$lane')).sort();
+  });
 }
 
 async function runAll<C extends NamedCase>(
@@ -56,6 +68,7 @@ async function runAll<C extends NamedCase>(
   const exchanges = cases.map(open);
   const lanes = await Promise.all(exchanges.map((exchange, index) => exchange.openLane(join(folder, `${name}-${index}.log`))));
   const seen: Seen[] = [];
+  let counters: string[][] = [];
   let proxy: ProxyProcess | null = null;
   let survived = false;
   try {
@@ -69,13 +82,17 @@ async function runAll<C extends NamedCase>(
     }
     // The clients are gone: what they leave behind is logged before the proxy is told to end.
     await probe.rest({ count: 0 }, 100);
+    counters = await readCounters(proxy, cases);
     survived = proxy.child.exitCode === null;
     probe.close();
   } finally {
     await proxy?.stop();
     for (const exchange of exchanges) exchange.close();
   }
-  return { outcomes: seen.map((outcome, index) => normalize({ ...outcome, log: readLog(lanes[index]) })), survived };
+  return {
+    outcomes: seen.map((outcome, index) => normalize({ ...outcome, log: readLog(lanes[index]), stats: counters[index] })),
+    survived,
+  };
 }
 
 /** One subtest; `PARITY_CASE` selects cases by a part of their name. */

@@ -11,7 +11,7 @@ import { Upstream } from './upstream.ts';
 const quietMs = 150;
 const untilMs = 20_000;
 
-export type Seen = Omit<Outcome, 'log'>;
+export type Seen = Omit<Outcome, 'log' | 'stats'>;
 
 /** The ends of one case on one proxy. */
 export class Exchange {

@@ -37,6 +37,8 @@ export interface ParityCase extends LaneConfiguration {
   readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
   /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
   readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
+  /** Counters that must have moved alike: of those of the lane (`http.$lane.`, `cluster.$lane.` and others that name it), which. */
+  readonly stats?: RegExp;
   /** The exchange is over no earlier than when the client has read this. */
   readonly until?: RegExp;
   /** Why Envoy and this proxy differ on purpose: then the case asserts that they do. */
@@ -62,4 +64,6 @@ export interface Outcome {
   readonly secondUpstream: readonly string[];
   /** Response code, flags, details and more, per access log line. */
   readonly log: readonly string[];
+  /** Counters that the case names, with their values. */
+  readonly stats: readonly string[];
 }

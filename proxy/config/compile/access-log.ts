@@ -32,7 +32,7 @@ function compileAccessLog(
     scope,
   );
   if (compiled === null) throw unknownExtension('access logger', message.name, message.typed_config, path);
-  const filter = message.filter === null ? null : compileFilter(message.filter, `${path}.filter`, scope);
+  const filter = message.filter === null ? null : compileAccessLogFilter(message.filter, `${path}.filter`, scope);
   const sink = compiled.config;
   if (sink.kind === 'file') return { ...sink, filter };
   scope.warn(path, `access logger ${message.name} is not implemented: accepted without effect`);
@@ -52,10 +52,11 @@ function compileComparison(
 
 function compileList(kind: 'and' | 'or', messages: readonly FilterMessage[], path: string, scope: CompileScope): AccessLogFilter {
   if (messages.length < 2) throw new ConfigError(`${path}.filters`, 'value must contain at least 2 item(s)');
-  return { kind, filters: messages.map((message, i) => compileFilter(message, `${path}.filters[${i}]`, scope)) };
+  return { kind, filters: messages.map((message, i) => compileAccessLogFilter(message, `${path}.filters[${i}]`, scope)) };
 }
 
-function compileFilter(message: FilterMessage, path: string, scope: CompileScope): AccessLogFilter {
+/** Also of local replies. */
+export function compileAccessLogFilter(message: FilterMessage, path: string, scope: CompileScope): AccessLogFilter {
   const kind = message.filter_specifier;
   const own = `${path}.${kind}`;
   switch (kind) {

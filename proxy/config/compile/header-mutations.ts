@@ -30,9 +30,9 @@ export function compileHeaderMutations(message: Edited, path: string): HeaderMut
   if (count === 0) return noMutations;
   const at = (field: string): string => (path === '' ? field : `${path}.${field}`);
   return {
-    requestAdd: compileAdditions(request_headers_to_add, at('request_headers_to_add')),
+    requestAdd: compileHeaderAdditions(request_headers_to_add, at('request_headers_to_add')),
     requestRemove: compileRemovals(request_headers_to_remove, at('request_headers_to_remove')),
-    responseAdd: compileAdditions(response_headers_to_add, at('response_headers_to_add')),
+    responseAdd: compileHeaderAdditions(response_headers_to_add, at('response_headers_to_add')),
     responseRemove: compileRemovals(response_headers_to_remove, at('response_headers_to_remove')),
   };
 }
@@ -47,7 +47,8 @@ function compileRemovals(names: readonly string[], path: string): readonly strin
   });
 }
 
-function compileAdditions(
+/** `path` is that of the list. */
+export function compileHeaderAdditions(
   messages: readonly protos.envoy.config.core.v3.HeaderValueOption[],
   path: string,
 ): readonly HeaderValueOption[] {

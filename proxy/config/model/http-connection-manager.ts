@@ -1,9 +1,9 @@
 /** `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager` after compilation. */
-import type { AccessLogModel } from './access-log.ts';
+import type { AccessLogFilter, AccessLogFormat, AccessLogModel } from './access-log.ts';
 import type { CidrRange } from './address.ts';
 import type { Http2ProtocolOptionsModel } from './http2-protocol-options.ts';
 import type { FilterModel } from './listener.ts';
-import type { RouteConfigModel } from './route.ts';
+import type { HeaderValueOption, RouteConfigModel } from './route.ts';
 
 export interface HttpConnectionManagerModel {
   readonly kind: 'envoy.filters.network.http_connection_manager';
@@ -15,6 +15,8 @@ export interface HttpConnectionManagerModel {
     | { readonly kind: 'rds'; readonly name: string };
   readonly httpFilters: readonly FilterModel[];
   readonly accessLogs: readonly AccessLogModel[];
+  /** Absent: local replies stay as they are made. */
+  readonly localReply?: LocalReplyModel;
   readonly serverName: string;
   readonly serverHeaderTransformation: 'overwrite' | 'append-if-absent' | 'pass-through';
   readonly schemeOverwrite: 'http' | 'https' | null;
@@ -64,6 +66,28 @@ export interface HttpConnectionManagerModel {
   readonly maxRequestsPerConnection: number;
   readonly maxRequestHeadersBytes: number;
   readonly maxHeadersCount: number;
+}
+
+/** What becomes of the answers that the proxy makes itself. */
+export interface LocalReplyModel {
+  /** The first that fits applies. */
+  readonly mappers: readonly LocalReplyMapper[];
+  /** Null: the body itself. */
+  readonly bodyFormat: BodyFormat | null;
+}
+
+export interface LocalReplyMapper {
+  readonly filter: AccessLogFilter;
+  /** Null: unchanged. */
+  readonly status: number | null;
+  readonly body: string | null;
+  readonly bodyFormat: BodyFormat | null;
+  readonly headers: readonly HeaderValueOption[];
+}
+
+export interface BodyFormat {
+  readonly format: AccessLogFormat;
+  readonly contentType: string;
 }
 
 export interface Http1OptionsModel {

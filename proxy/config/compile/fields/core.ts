@@ -46,8 +46,8 @@ export const coreTypeFields: FieldTable = {
   }),
   'envoy.config.core.v3.ExtraSourceAddress': classify({ implemented: 'address', rejected: 'socket_options' }),
   'envoy.config.core.v3.SubstitutionFormatString': classify({
-    implemented: 'text_format json_format text_format_source omit_empty_values formatters',
-    ignored: { content_type: 'a log line has no content type', json_format_options: 'keys keep the order that Envoy gives them' },
+    implemented: 'text_format json_format text_format_source omit_empty_values formatters content_type',
+    ignored: { json_format_options: 'keys keep the order that Envoy gives them' },
   }),
   'envoy.type.v3.FractionalPercent': classify({ implemented: 'numerator denominator' }),
   'envoy.type.v3.Percent': classify({ implemented: 'value' }),

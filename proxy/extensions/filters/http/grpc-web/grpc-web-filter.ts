@@ -102,7 +102,7 @@ class GrpcWebFilter implements HttpFilter {
   #passForeign(chunks: readonly Buffer[]): void {
     const headers = this.#callbacks.responseHeaders;
     if (headers === null) return;
-    const text = Buffer.concat(chunks).toString('utf8', 0, maxMessageBytes);
+    const text = Buffer.concat(chunks).toString('latin1', 0, maxMessageBytes);
     headers.set('grpc-message', encodeGrpcMessage(text));
     headers.set('grpc-status', String(grpcStatusOf(headers.status)));
     headers.set('content-length', '0');

@@ -7,6 +7,7 @@ import { compileConfigSource } from '../../../../config/compile/config-source.ts
 import { defineNetworkFilter } from '../../../../config/compile/extension.ts';
 import { compileHttpFilters } from '../../../../config/compile/filter-list.ts';
 import { compileCommonHttpOptions, compileHttp1Options, compileHttp2Options } from '../../../../config/compile/http-protocol.ts';
+import { compileLocalReply } from '../../../../config/compile/local-reply.ts';
 import { compileRouteMessage } from '../../../../config/compile/route.ts';
 import { listRouteClusters } from '../../../../config/compile/route-clusters.ts';
 import { durationMs, percent, requireRange, requireText, unwrap } from '../../../../config/compile/scalars.ts';
@@ -36,6 +37,7 @@ function compile(message: Manager, path: string, scope: CompileScope): HttpConne
     route: compileRouteSource(message, path, scope),
     httpFilters: compileHttpFilters(message.http_filters, `${path}.http_filters`, scope),
     accessLogs: compileAccessLogs(message.access_log, `${path}.access_log`, scope),
+    ...compileLocalReply(message.local_reply_config, `${path}.local_reply_config`, scope),
     ...compileIdentity(message, path),
     ...compileRequestId(message, path, scope),
     tracing: compileTracing(message, path, scope),

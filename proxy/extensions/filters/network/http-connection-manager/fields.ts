@@ -14,7 +14,7 @@ export const managerFields: FieldTable = {
       preserve_external_request_id always_set_request_id_in_response forward_client_cert_details
       set_current_client_cert_details proxy_100_continue upgrade_configs normalize_path merge_slashes
       path_with_escaped_slashes_action request_id_extension strip_matching_host_port strip_any_host_port
-      strip_trailing_host_dot append_x_forwarded_port`,
+      strip_trailing_host_dot append_x_forwarded_port local_reply_config`,
     ignored: {
       access_log_flush_interval: oneRecord,
       flush_access_log_on_new_request: oneRecord,
@@ -25,9 +25,11 @@ export const managerFields: FieldTable = {
       http3_protocol_options: 'no downstream speaks HTTP/3',
     },
     rejected: `scoped_routes add_user_agent original_ip_detection_extensions early_header_mutation_extensions
-      represent_ipv4_remote_address_as_ipv4_mapped_ipv6 local_reply_config path_normalization_options proxy_status_config
+      represent_ipv4_remote_address_as_ipv4_mapped_ipv6 path_normalization_options proxy_status_config
       typed_header_validation_config`,
   }),
+  [`${manager}.LocalReplyConfig`]: classify({ implemented: 'mappers body_format' }),
+  [`${manager}.ResponseMapper`]: classify({ implemented: 'filter status_code body body_format_override headers_to_add' }),
   [`${manager}.HttpConnectionManager.Tracing`]: classify({
     implemented: 'client_sampling random_sampling overall_sampling provider',
     ignored: { verbose: noTracer, max_path_tag_length: noTracer, custom_tags: noTracer, spawn_upstream_span: noTracer },

@@ -174,7 +174,7 @@ t.test('routes by discovery are named, with their source', async t => {
 
 t.test('fields of the connection manager that are not implemented are refused', async t => {
   const at = 'filter_chains[0].filters[0].typed_config';
-  refuses(t, () => managerOf({ local_reply_config: {} }), `${at}.local_reply_config`, 'not implemented');
+  refuses(t, () => managerOf({ proxy_status_config: {} }), `${at}.proxy_status_config`, 'not implemented');
   refuses(t, () => managerOf({ codec_type: 3 }), `${at}.codec_type`, 'HTTP3');
   refuses(t, () => managerOf({ stat_prefix: '' }), `${at}.stat_prefix`, 'at least 1');
 });
