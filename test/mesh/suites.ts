@@ -23,6 +23,8 @@ export const suites: readonly Suite[] = [
   { name: 'k-statistics', modes: ['bare'] },
   { name: 'l-tproxy', modes: ['bare'] },
   { name: 'm-grpc', modes: ['default', 'bare'] },
+  { name: 'o-routing', modes: ['bare'] },
+  { name: 'p-policies', modes: ['bare'] },
   // Last: it gives istiod another authority for a while.
   { name: 'b-trust', modes: ['bare'] },
 ];

@@ -63,7 +63,7 @@ export class ClientTls {
   connect(connection: SocketConnection, overrides: TlsOverrides, opened: () => void): void {
     const context = this.#currentContext();
     if (context === null) {
-      connection.fail('local-close', 'TLS error: Secret is not supplied by SDS');
+      connection.fail('remote-close', 'TLS error: Secret is not supplied by SDS');
       return;
     }
     const serverName = overrides.serverName ?? this.#model.sni;
