@@ -25,8 +25,18 @@ function resolveImport(file: string): string {
   throw new Error(`protos: cannot find ${file} in ${includeDirs.join(', ')}`);
 }
 
+const localRateLimit = 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
+
+interface NewerField {
+  readonly message: string;
+  readonly name: string;
+  readonly id: number;
+  readonly type: string;
+  readonly rule?: 'repeated';
+}
+
 /** Fields that istiod sends or users set, and that the package's copy of the API does not have yet. */
-const newerFields = [
+const newerFields: readonly NewerField[] = [
   { message: 'envoy.config.cluster.v3.Cluster', name: 'dns_jitter', id: 58, type: 'google.protobuf.Duration' },
   {
     message: 'envoy.config.core.v3.HttpProtocolOptions',
@@ -34,7 +44,13 @@ const newerFields = [
     id: 7,
     type: 'google.protobuf.UInt32Value',
   },
-] as const;
+  { message: localRateLimit, name: 'rate_limits', id: 17, type: 'envoy.config.route.v3.RateLimit', rule: 'repeated' },
+  { message: localRateLimit, name: 'max_dynamic_descriptors', id: 18, type: 'google.protobuf.UInt32Value' },
+  { message: localRateLimit, name: 'enable_retry_after_header', id: 19, type: 'bool' },
+  { message: 'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor', name: 'shadow_mode', id: 3, type: 'bool' },
+  { message: 'envoy.config.route.v3.RateLimit', name: 'apply_on_stream_done', id: 6, type: 'bool' },
+  { message: 'envoy.config.route.v3.RateLimit', name: 'x_ratelimit_option', id: 7, type: 'uint32' },
+];
 
 function loadRoot(): protobuf.Root {
   const root = new protobuf.Root();
@@ -44,7 +60,9 @@ function loadRoot(): protobuf.Root {
     for (const file of filesDeclaring(name)) files.add(file);
   }
   root.loadSync([...files], { keepCase: true });
-  for (const { message, name, id, type } of newerFields) root.lookupType(message).add(new protobuf.Field(name, id, type));
+  for (const { message, name, id, type, rule } of newerFields) {
+    root.lookupType(message).add(new protobuf.Field(name, id, type, rule));
+  }
   root.resolveAll();
   return root;
 }

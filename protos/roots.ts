@@ -31,6 +31,7 @@ export const rootMessages = [
   'envoy.extensions.filters.network.set_filter_state.v3.Config',
   'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig',
   'envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy',
+  'envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit',
   // HTTP filters
   'envoy.extensions.filters.http.router.v3.Router',
   'envoy.extensions.filters.http.fault.v3.HTTPFault',

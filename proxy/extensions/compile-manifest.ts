@@ -17,12 +17,14 @@ import { faultFilter } from './filters/http/fault/config.ts';
 import { grpcStatsFilter } from './filters/http/grpc-stats/config.ts';
 import { grpcWebFilter } from './filters/http/grpc-web/config.ts';
 import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
+import { localRateLimitFilter } from './filters/http/local-ratelimit/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
 import { statefulSessionFilter } from './filters/http/stateful-session/config.ts';
 import { denyingNetworkFilters } from './filters/network/deny/config.ts';
 import { mongoProxyFilter } from './filters/network/mongo-proxy/config.ts';
 import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
+import { connectionRateLimitFilter } from './filters/network/local-ratelimit/config.ts';
 import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
 import { httpInspectorFilter } from './filters/listener/http-inspector/config.ts';
 import { originalDstFilter } from './filters/listener/original-dst/config.ts';
@@ -41,6 +43,7 @@ export const extensions: Extensions = {
     grpcStatsFilter,
     grpcWebFilter,
     istioStatsHttpFilter,
+    localRateLimitFilter,
     peerMetadataFilter,
     routerFilter,
     statefulSessionFilter,
@@ -48,6 +51,7 @@ export const extensions: Extensions = {
   ],
   networkFilters: [
     istioStatsNetworkFilter,
+    connectionRateLimitFilter,
     metadataExchangeFilter,
     httpConnectionManagerFilter,
     tcpProxyFilter,

@@ -11,10 +11,12 @@ import { createFaultFilter } from './filters/http/fault/fault-filter.ts';
 import { createGrpcStatsFilter } from './filters/http/grpc-stats/grpc-stats-filter.ts';
 import { createGrpcWebFilter } from './filters/http/grpc-web/grpc-web-filter.ts';
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
+import { createLocalRateLimitFilter } from './filters/http/local-ratelimit/local-ratelimit-filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
 import { createStatefulSessionFilter } from './filters/http/stateful-session/stateful-session-filter.ts';
 import { buildDenyNetworkFilter } from './filters/network/deny/deny-filter.ts';
 import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
+import { createConnectionRateLimitFilter } from './filters/network/local-ratelimit/local-ratelimit-filter.ts';
 import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
 import { buildTcpProxy } from './filters/network/tcp-proxy/tcp-proxy-filter.ts';
 import { buildConnectionManager } from '../http/connection-manager.ts';
@@ -27,6 +29,7 @@ export const networkFilters: NetworkFilterBuilders = {
   discovered: createDiscoveredNetworkFilter(() => networkFilters),
   'envoy.filters.network.ext_authz': buildDenyNetworkFilter,
   'envoy.filters.network.http_connection_manager': buildConnectionManager,
+  'envoy.filters.network.local_ratelimit': createConnectionRateLimitFilter,
   'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
   'envoy.filters.network.rbac': buildDenyNetworkFilter,
   'envoy.filters.network.tcp_proxy': buildTcpProxy,
@@ -44,6 +47,7 @@ export const httpFilters: HttpFilterBuilders = {
   'istio.alpn': createAlpnFilter,
   'envoy.filters.http.ext_authz': buildDenyFilter,
   'envoy.filters.http.jwt_authn': buildDenyFilter,
+  'envoy.filters.http.local_ratelimit': createLocalRateLimitFilter,
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
   'envoy.filters.http.rbac': buildDenyFilter,
   'envoy.filters.http.router': createRouterFilterFactory,

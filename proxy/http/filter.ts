@@ -130,6 +130,7 @@ export interface WorkerServices {
   readonly runtime: { getNumber(key: string, fallback: number): number; getBoolean(key: string, fallback: boolean): boolean };
   readonly workerIndex: number;
   readonly drain: DrainState;
+  readonly tokenBuckets: import('../network/shared-token-buckets.ts').SharedTokenBuckets;
   /** HTTP filters by kind (extensions/worker-manifest.ts); the connection manager builds its chain from them. */
   readonly httpFilters: HttpFilterBuilders;
   /** RDS: the current tables by name. */

@@ -20,6 +20,7 @@ import { compileRequestEdits, compileResponseEdits, LeveledHeaderEdits } from '.
 import type { HeaderEdits } from './header-edits.ts';
 import { compileHashPolicies } from './hash-policy.ts';
 import type { HashPolicyList } from './hash-policy.ts';
+import { RateLimitPolicy } from './rate-limit-descriptors.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import { compileHostRewrite, compilePathRewrite, compileRedirect } from './rewrite.ts';
@@ -58,6 +59,7 @@ export interface EntryParent {
   readonly virtualHost: VirtualHostModel;
   readonly requestEdits: readonly HeaderEdits[];
   readonly responseEdits: readonly HeaderEdits[];
+  readonly rateLimits: RateLimitPolicy | null;
 }
 
 export class RouteEntry implements RouteMatchView {
@@ -67,6 +69,9 @@ export class RouteEntry implements RouteMatchView {
   readonly action: EntryAction;
   readonly requestEdits: LeveledHeaderEdits;
   readonly responseEdits: LeveledHeaderEdits;
+  /** Of the route and of its virtual host; null: none. */
+  readonly rateLimits: RateLimitPolicy | null;
+  readonly virtualHostRateLimits: RateLimitPolicy | null;
   readonly #perFilter: ReadonlyMap<string, PerFilterModel>;
 
   constructor(route: RouteModel, parent: EntryParent, action: EntryAction, weighted: WeightedCluster | null) {
@@ -76,6 +81,10 @@ export class RouteEntry implements RouteMatchView {
     this.action = action;
     this.requestEdits = orderLevels(weighted, route.headers, parent, compileRequestEdits, parent.requestEdits);
     this.responseEdits = orderLevels(weighted, route.headers, parent, compileResponseEdits, parent.responseEdits);
+    const { action: model } = route;
+    const own = model.kind === 'forward' ? model.rateLimits : undefined;
+    this.rateLimits = own === undefined ? null : new RateLimitPolicy(own);
+    this.virtualHostRateLimits = parent.rateLimits;
     this.#perFilter = new Map(
       Object.entries({ ...parent.virtualHost.perFilter, ...route.perFilter, ...(weighted?.perFilter ?? {}) }),
     );

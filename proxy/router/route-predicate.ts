@@ -61,14 +61,15 @@ export function parseQuery(pathAndQuery: string): Map<string, string> {
   return parameters;
 }
 
-function compileQuery(models: readonly QueryParameterMatcher[]): RoutePredicate {
+/** True for a path (with query) whose parameters every matcher accepts. */
+export function compileQueryMatchers(models: readonly QueryParameterMatcher[]): TextPredicate {
   const matchers = models.map(({ name, match, present }) => ({
     name,
     present,
     accepts: match === null ? null : compileStringMatcher(match),
   }));
-  return (_path, headers) => {
-    const parameters = parseQuery(headers.path);
+  return pathAndQuery => {
+    const parameters = parseQuery(pathAndQuery);
     for (const { name, present, accepts } of matchers) {
       const value = parameters.get(name);
       if (accepts === null ? (value !== undefined) !== present : value === undefined || !accepts(value)) return false;
@@ -145,7 +146,10 @@ export function compileRoutePredicate(model: RouteMatch): RoutePredicate {
   if (grpc) others.push((_path, headers) => isGrpcRequest(headers));
   const acceptsHeaders = compileHeaderMatchers(model.headers);
   if (acceptsHeaders !== null) others.push((_path, headers) => acceptsHeaders(headers));
-  if (model.queryParameters.length > 0) others.push(compileQuery(model.queryParameters));
+  if (model.queryParameters.length > 0) {
+    const acceptsQuery = compileQueryMatchers(model.queryParameters);
+    others.push((_path, headers) => acceptsQuery(headers.path));
+  }
   if (model.dynamicMetadata.length > 0) others.push(compileMetadata(model.dynamicMetadata));
   if (acceptsPath === null) return (path, headers, info) => headers.method === 'CONNECT' && all(others, path, headers, info);
   // A CONNECT without path is for CONNECT routes only.

@@ -7,6 +7,7 @@ import type { RouteConfigModel, VirtualHostModel } from '../config/model/route.t
 import type { HeaderMap } from '../http/header-map.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { compileRequestEdits, compileResponseEdits } from './header-edits.ts';
+import { RateLimitPolicy } from './rate-limit-descriptors.ts';
 import { compileEntries, makeTlsRedirectEntry } from './route-entry.ts';
 import type { EntryParent, RouteEntry } from './route-entry.ts';
 import { compileRoutePredicate, findPathEnd, readRouteRandom } from './route-predicate.ts';
@@ -112,6 +113,7 @@ function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteConfigMo
     virtualHost,
     requestEdits: [compileRequestEdits(virtualHost.headers), compileRequestEdits(config.headers)],
     responseEdits: [compileResponseEdits(virtualHost.headers), compileResponseEdits(config.headers)],
+    rateLimits: virtualHost.rateLimits === undefined ? null : new RateLimitPolicy(virtualHost.rateLimits),
   };
   const routes = virtualHost.routes.map(route => {
     const entries = compileEntries(route, parent);

@@ -19,6 +19,8 @@ export interface WorkerStart {
   readonly clusterCounters: SharedArrayBuffer;
   /** Open downstream connections per worker, 32 bits each. */
   readonly connectionCounts: SharedArrayBuffer;
+  /** The table of all token buckets; network/shared-token-buckets.ts knows its layout. */
+  readonly tokenBuckets: SharedArrayBuffer;
   readonly runtime: { readonly [key: string]: string | number | boolean };
   readonly logLevel: string;
   readonly componentLogLevels: { readonly [component: string]: string };

@@ -2,6 +2,7 @@
 import type net from 'node:net';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { Logger } from '../../common/log.ts';
+import { allocateTokenBuckets } from '../network/shared-token-buckets.ts';
 import { exitProcess } from '../network/socket-options.ts';
 import type { StatSink } from '../telemetry/stats-store.ts';
 import { readMemoryLimit, workerResourceLimits } from './heap-limit.ts';
@@ -14,7 +15,7 @@ export const crashExitCode = 134;
 
 export interface WorkerPoolOptions {
   /** What is the same for every worker. */
-  readonly start: Omit<WorkerStart, 'workerIndex' | 'workerCount' | 'connectionCounts'>;
+  readonly start: Omit<WorkerStart, 'workerIndex' | 'workerCount' | 'connectionCounts' | 'tokenBuckets'>;
   readonly workerCount: number;
   /** Metrics of one worker go to its own sink. */
   readonly createSink: (worker: number) => StatSink;
@@ -53,6 +54,7 @@ export class WorkerPool {
     const resourceLimits = this.#options.resourceLimits ?? workerResourceLimits(workerCount + 1, readMemoryLimit());
     // In the built package the threads' files lie side by side, and are JavaScript.
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker-start.cjs';
+    const tokenBuckets = allocateTokenBuckets();
     const ready: Promise<void>[] = [];
     for (let index = 0; index < workerCount; index++) {
       const workerData: WorkerStart = {
@@ -60,6 +62,7 @@ export class WorkerPool {
         workerIndex: index,
         workerCount,
         connectionCounts: this.connectionCounts.buffer as SharedArrayBuffer,
+        tokenBuckets,
       };
       const worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits, name: `wrk:worker_${index}` });
       this.#workers.push(worker);

@@ -15,6 +15,7 @@ import { WorkerListeners } from '../listener/worker-listeners.ts';
 import type { NetworkFilterFactory } from '../network/filter.ts';
 import { setConnectionIdRange } from '../network/connection-record.ts';
 import { checkDirectReads } from '../network/socket-self-test.ts';
+import { SharedTokenBuckets } from '../network/shared-token-buckets.ts';
 import { loadSocketOptions } from '../network/socket-options.ts';
 import { SecretContexts } from '../network/tls/secret-contexts.ts';
 import { ExtensionConfigs } from '../extensions/discovered/extension-configs.ts';
@@ -96,6 +97,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     runtime,
     workerIndex: start.workerIndex,
     drain,
+    tokenBuckets: new SharedTokenBuckets(start.tokenBuckets),
     httpFilters,
     routeConfigs,
     extensionConfigs,

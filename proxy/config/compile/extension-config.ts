@@ -26,6 +26,7 @@ export function compileExtensionConfig(bytes: Uint8Array, category: Category, co
   const scope = new CompileScope(context, 'extension');
   const message = decodeChecked('envoy.config.core.v3.TypedExtensionConfig', bytes, '', scope) as TypedExtensionConfig;
   const name = requireText(message.name, 'name');
+  scope.owner = name;
   if (message.typed_config === null) throw new ConfigError('typed_config', 'value is required');
   const model = compileDiscovered(name, message.typed_config, 'typed_config', category, scope);
   return { model, typeName: typeNameOf(message.typed_config, 'typed_config'), ...scope.findings() };

@@ -68,8 +68,9 @@ function compileMessage(message: Listener, hash: string, scope: CompileScope): L
     compileAddress(message.address, 'address'),
     ...message.additional_addresses.map(({ address }, i) => compileAddress(address, `additional_addresses[${i}].address`)),
   ];
+  const name = message.name || formatAddress(addresses[0]);
   return {
-    name: message.name || formatAddress(addresses[0]),
+    name,
     hash,
     addresses,
     bindToPort: unwrap(message.bind_to_port ?? message.deprecated_v1?.bind_to_port ?? null, true),
@@ -82,7 +83,7 @@ function compileMessage(message: Listener, hash: string, scope: CompileScope): L
     listenerFilters: message.listener_filters.map((filter, i) => compileListenerFilter(filter, `listener_filters[${i}]`, scope)),
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, defaultFiltersTimeoutMs, 'listener_filters_timeout'),
     continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
-    ...compileChains(message, scope),
+    ...compileChains(message, name, scope),
     perConnectionBufferLimitBytes: unwrap(message.per_connection_buffer_limit_bytes, defaultBufferLimitBytes),
     maxConnectionsToAcceptPerSocketEvent: compileAcceptLimit(message),
     tcpBacklogSize: unwrap(message.tcp_backlog_size, defaultBacklog),
@@ -108,23 +109,36 @@ function compileAcceptLimit(message: Listener): number {
   return limit;
 }
 
-function compileChains(message: Listener, scope: CompileScope): Pick<ListenerModel, 'filterChains' | 'defaultFilterChain'> {
+function compileChains(
+  message: Listener,
+  name: string,
+  scope: CompileScope,
+): Pick<ListenerModel, 'filterChains' | 'defaultFilterChain'> {
   const { filter_chains, default_filter_chain } = message;
   if (filter_chains.length === 0 && default_filter_chain === null) {
     throw new ConfigError('filter_chains', 'no filter chains specified');
   }
-  const filterChains = filter_chains.map((chain, i) => compileChain(chain, `filter_chains[${i}]`, scope));
+  const filterChains = filter_chains.map((chain, i) => compileChain(chain, `filter_chains[${i}]`, name, scope));
   requireDistinctMatches(filterChains, 'filter_chains');
   return {
     filterChains,
-    defaultFilterChain: default_filter_chain === null ? null : compileChain(default_filter_chain, 'default_filter_chain', scope),
+    defaultFilterChain:
+      default_filter_chain === null ? null : compileChain(default_filter_chain, 'default_filter_chain', name, scope),
   };
 }
 
-function compileChain(message: protos.envoy.config.listener.v3.FilterChain, path: string, scope: CompileScope): FilterChainModel {
+/** `listener` is its name. */
+function compileChain(
+  message: protos.envoy.config.listener.v3.FilterChain,
+  path: string,
+  listener: string,
+  scope: CompileScope,
+): FilterChainModel {
+  const match = compileFilterChainMatch(message.filter_chain_match, `${path}.filter_chain_match`);
+  scope.owner = JSON.stringify([listener, match]);
   const chain = {
     name: message.name,
-    match: compileFilterChainMatch(message.filter_chain_match, `${path}.filter_chain_match`),
+    match,
     transportSocket: compileDownstreamSocket(message.transport_socket, `${path}.transport_socket`, scope),
     transportSocketConnectTimeoutMs: durationMs(
       message.transport_socket_connect_timeout,

@@ -15,6 +15,7 @@ import { compileHeaderMutations } from './header-mutations.ts';
 import { compileRegex, requireHeaderName } from './matchers.ts';
 import { compileMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
+import { compileRateLimits } from './rate-limit.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
 import { durationMs, requireRange, requireText, runtimeFraction, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
@@ -51,6 +52,10 @@ export function compileForward(message: RouteActionMessage, path: string, scope:
     priority: message.priority === 1 ? 'high' : 'default',
     upgrades: compileUpgrades(message, path),
     metadataMatch: compileMetadata(message.metadata_match),
+    ...(message.rate_limits.length === 0
+      ? {}
+      : { rateLimits: compileRateLimits(message.rate_limits, `${path}.rate_limits`, scope) }),
+    ...(unwrap(message.include_vh_rate_limits, false) ? { includeVirtualHostRateLimits: true } : {}),
   };
 }
 

@@ -6,6 +6,7 @@ import { joinPath } from './field-table.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
+import { compileRateLimits } from './rate-limit.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
 import { compileDirectResponse, compileForward, compileMirrors, compileRedirect } from './route-action.ts';
 import { listRouteClusters, type RequiredCluster } from './route-clusters.ts';
@@ -29,6 +30,7 @@ export interface CompiledRouteConfig extends CompileFindings {
 export function compileRouteConfig(bytes: Uint8Array, context: CompileContext): CompiledRouteConfig {
   const scope = new CompileScope(context, 'route');
   const message = decodeChecked('envoy.config.route.v3.RouteConfiguration', bytes, '', scope) as RouteConfiguration;
+  scope.owner = message.name;
   const model = compileRouteMessage(message, '', scope);
   const requiredClusters = unwrap(message.validate_clusters, false) ? listRouteClusters(model) : [];
   return { model, requiredClusters, ...scope.findings() };
@@ -102,6 +104,9 @@ function compileVirtualHost(
       ...compilePerFilter(message.typed_per_filter_config, `${path}.typed_per_filter_config`, scope),
     },
     ...(message.metadata === null ? {} : { metadata: compileMetadata(message.metadata) }),
+    ...(message.rate_limits.length === 0
+      ? {}
+      : { rateLimits: compileRateLimits(message.rate_limits, `${path}.rate_limits`, scope) }),
   };
 }
 

@@ -54,6 +54,8 @@ export class CompileScope {
   readonly resource: 'listener' | 'cluster' | 'route' | 'endpoints' | 'secret' | 'extension' | 'bootstrap';
   /** Of the listener being compiled. */
   trafficDirection: 'unspecified' | 'inbound' | 'outbound' = 'unspecified';
+  /** Name of the resource, or of its filter chain: with a path in it, what makes an object of the configuration unique. */
+  owner = '';
   /** By RDS name. */
   readonly routeSources = new Map<string, ConfigSourceModel>();
   /** Filters whose configuration comes by ECDS. */

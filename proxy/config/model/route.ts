@@ -1,4 +1,5 @@
 /** Routes, as `envoy.config.route.v3` after compilation. */
+import type { RateLimitModel } from './rate-limit.ts';
 import type {
   FractionalPercent,
   HeaderMatcher,
@@ -31,6 +32,8 @@ export interface VirtualHostModel {
   readonly perFilter: PerFilterModels;
   /** Absent: none. */
   readonly metadata?: Metadata | undefined;
+  /** Absent: none. */
+  readonly rateLimits?: readonly RateLimitModel[];
 }
 
 /** Filter name to its compiled per-route configuration; the filter's file defines the shape. */
@@ -105,6 +108,10 @@ export interface ForwardAction {
   readonly priority: 'default' | 'high';
   readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
   readonly metadataMatch: Metadata;
+  /** Absent: none. */
+  readonly rateLimits?: readonly RateLimitModel[];
+  /** The virtual host's rate limits apply as well. */
+  readonly includeVirtualHostRateLimits?: boolean;
 }
 
 export interface MaxStreamDuration {

@@ -15,9 +15,9 @@ const routeLevels: FieldTable = {
   }),
   'envoy.config.route.v3.VirtualHost': classify({
     implemented: `name domains routes require_tls ${headerEdits} typed_per_filter_config include_request_attempt_count
-      include_attempt_count_in_response retry_policy request_mirror_policies metadata`,
+      include_attempt_count_in_response retry_policy request_mirror_policies metadata rate_limits`,
     ignored: { virtual_clusters: 'statistics only' },
-    rejected: `matcher rate_limits cors retry_policy_typed_config hedge_policy include_is_timeout_retry_header
+    rejected: `matcher cors retry_policy_typed_config hedge_policy include_is_timeout_retry_header
       per_request_buffer_limit_bytes`,
   }),
   'envoy.config.route.v3.Route': classify({
@@ -52,10 +52,10 @@ const actions: FieldTable = {
     implemented: `cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite
       regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host
       timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset
-      upgrade_configs max_stream_duration`,
+      upgrade_configs max_stream_duration rate_limits include_vh_rate_limits`,
     ignored: { early_data_policy: 'early data is never accepted' },
-    rejected: `cluster_specifier_plugin inline_cluster_specifier_plugin path_rewrite_policy retry_policy_typed_config rate_limits
-      include_vh_rate_limits cors internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy`,
+    rejected: `cluster_specifier_plugin inline_cluster_specifier_plugin path_rewrite_policy retry_policy_typed_config
+      cors internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy`,
   }),
   'envoy.config.route.v3.RouteAction.MaxStreamDuration': classify({
     implemented: 'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
@@ -106,4 +106,42 @@ const retries: FieldTable = {
   }),
 };
 
-export const routeFields: FieldTable = { ...routeLevels, ...actions, ...retries };
+const rateLimits: FieldTable = {
+  'envoy.config.route.v3.RateLimit': classify({
+    implemented: 'stage disable_key actions',
+    ignored: {
+      limit: 'for a rate limit service; the local rate limit has its own',
+      x_ratelimit_option: 'the filter says whether there are such headers',
+    },
+    rejected: 'apply_on_stream_done',
+  }),
+  'envoy.config.route.v3.RateLimit.Action': classify({
+    implemented: `source_cluster destination_cluster request_headers remote_address generic_key header_value_match metadata
+      masked_remote_address query_parameter_value_match`,
+    rejected: 'dynamic_metadata extension',
+  }),
+  'envoy.config.route.v3.RateLimit.Action.SourceCluster': classify({}),
+  'envoy.config.route.v3.RateLimit.Action.DestinationCluster': classify({}),
+  'envoy.config.route.v3.RateLimit.Action.RequestHeaders': classify({
+    implemented: 'header_name descriptor_key skip_if_absent',
+  }),
+  'envoy.config.route.v3.RateLimit.Action.RemoteAddress': classify({}),
+  'envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress': classify({
+    implemented: 'v4_prefix_mask_len v6_prefix_mask_len',
+  }),
+  'envoy.config.route.v3.RateLimit.Action.GenericKey': classify({ implemented: 'descriptor_value descriptor_key' }),
+  'envoy.config.route.v3.RateLimit.Action.HeaderValueMatch': classify({
+    implemented: 'descriptor_key descriptor_value expect_match headers',
+  }),
+  'envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch': classify({
+    implemented: 'descriptor_key descriptor_value expect_match query_parameters',
+  }),
+  'envoy.config.route.v3.RateLimit.Action.MetaData': classify({
+    implemented: 'descriptor_key metadata_key default_value source skip_if_absent',
+  }),
+  'envoy.type.metadata.v3.MetadataKey': classify({ implemented: 'key path' }),
+  'envoy.type.metadata.v3.MetadataKey.PathSegment': classify({ implemented: 'key' }),
+  'envoy.type.v3.TokenBucket': classify({ implemented: 'max_tokens tokens_per_fill fill_interval' }),
+};
+
+export const routeFields: FieldTable = { ...routeLevels, ...actions, ...retries, ...rateLimits };
