@@ -130,10 +130,10 @@ function appendVia(headers: HeaderMap, via: string): void {
   headers.set('via', `${headers.getJoined('via')}, ${via}`);
 }
 
-/** `:scheme` follows x-forwarded-proto where that is a scheme, then the connection. */
+/** Where `:scheme` is none of HTTP's it follows x-forwarded-proto if that is one, then the connection. */
 function setScheme(headers: HeaderMap, model: HttpConnectionManagerModel, isTls: boolean): void {
   if (model.schemeOverwrite !== null) headers.scheme = model.schemeOverwrite;
-  else if (headers.scheme === '') {
+  else if (headers.scheme !== 'http' && headers.scheme !== 'https') {
     const forwarded = headers.get('x-forwarded-proto');
     headers.scheme = forwarded === 'http' || forwarded === 'https' ? forwarded : isTls ? 'https' : 'http';
   }

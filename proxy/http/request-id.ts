@@ -9,10 +9,10 @@ const reasonPosition = 14;
 const uuidLength = 36;
 const reasonCharacters = { 'not-traceable': '4', sampling: '9', 'service-forced': 'a', 'client-forced': 'b' } as const;
 
-/** Makes an id if there is none, or at the edge, where foreign ids are not trusted unless configured. */
+/** Makes an id if there is none or an empty one, or at the edge, where foreign ids are not trusted unless configured. */
 export function setRequestId(headers: HeaderMap, isEdge: boolean, model: HttpConnectionManagerModel): void {
   const present = headers.get('x-request-id');
-  if (present === undefined || (isEdge && !model.preserveExternalRequestId)) headers.set('x-request-id', randomUUID());
+  if (!present || (isEdge && !model.preserveExternalRequestId)) headers.set('x-request-id', randomUUID());
   else if (isEdge && model.requestId.packTraceReason) setTraceReason(headers, present, 'not-traceable');
 }
 

@@ -32,6 +32,9 @@ import type { UpstreamRequestOwner } from './upstream-request.ts';
 const timeoutStatus = 504;
 const noTimeouts: RequestTimeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0, streamDurationMs: null };
 
+/** Of informational responses only these begin a response; others are dropped. */
+const passedInformational = new Set([100, 102, 103, 104]);
+
 export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest {
   readonly config: RouterConfig;
   readonly info: StreamInfo;
@@ -200,6 +203,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   }
 
   onUpstream1xxHeaders(attempt: UpstreamRequest, headers: HeaderMap): void {
+    if (!passedInformational.has(headers.status)) return;
     countResponse(this, headers.status, attempt.host);
     this.#responseStarted = true;
     // A second 100 from another attempt would have to be swallowed: no retries after the first.

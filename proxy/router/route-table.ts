@@ -71,6 +71,8 @@ export class RouteTable {
   match(headers: HeaderMap, info: StreamInfo): RouteEntry | null {
     const virtualHost = this.#findVirtualHost(headers.authority);
     if (virtualHost === null) return null;
+    // The connection manager adds the header where it is missing: empty it is the client's doing, and as in Envoy nothing matches.
+    if (headers.get('x-forwarded-proto') === '') return null;
     if (virtualHost.tlsRedirect !== null && needsTlsRedirect(virtualHost, headers)) return virtualHost.tlsRedirect;
     const { routes } = virtualHost;
     const path = headers.path.slice(0, findPathEnd(headers.path));

@@ -84,6 +84,7 @@ function runServer(pieces: Iterable<Buffer>): string[] {
         },
         onReset: reason => recorder.add(name, `reset ${reason}`),
         sendLocalReply() {},
+        onEncodeComplete() {},
         onAboveWriteBufferHighWatermark() {},
         onBelowWriteBufferLowWatermark() {},
       };

@@ -129,14 +129,19 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     const stream = this.streams.get(streamId) as ClientStream | undefined;
     if (stream === undefined) return null;
     if (stream.remoteEnded) this.onViolation(stream);
-    this.block.reader.begin(stream.headersReceived ? 'trailers' : 'response');
-    if (stream.headersReceived) this.options.stats.trailers.inc();
+    if (stream.headersReceived) {
+      this.block.reader.begin('response-trailers', stream.expectedBytes);
+      this.options.stats.trailers.inc();
+    } else {
+      this.block.reader.begin('response');
+    }
     return stream;
   }
 
   protected finishBlock(stream: ClientStream, endStream: boolean): void {
     const { headers } = this.block.reader;
     if (stream.headersReceived) {
+      stream.expectedBytes = this.block.reader.contentLength;
       if (!endStream || stream.isBodyMissing) {
         this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
         return;

@@ -46,6 +46,25 @@ const maxSettings = 32;
 const maxDebugBytes = 256;
 const noBytes = Buffer.alloc(0);
 
+/** What a frame's header alone tells: whether a payload of this length can be one of its type. */
+function isLengthValid(type: number, flags: number, length: number): boolean {
+  switch (type) {
+    case FrameType.priority:
+      return length === 5;
+    case FrameType.rstStream:
+    case FrameType.windowUpdate:
+      return length === 4;
+    case FrameType.ping:
+      return length === 8;
+    case FrameType.goaway:
+      return length >= 8;
+    case FrameType.settings:
+      return (flags & FrameFlag.ack) === 0 ? length % 6 === 0 : length === 0;
+    default:
+      return true;
+  }
+}
+
 export class FrameReader {
   readonly #sink: FrameSink;
   /** Nothing more is read. */
@@ -97,8 +116,7 @@ export class FrameReader {
     const needed = type === FrameType.data ? (padded && length > 0 ? 1 : 0) : length;
     const streamId = readUint31(data, at + 5);
     const from = at + frameHeaderBytes;
-    if (!this.#checkOrder(type, flags, streamId)) return data.length;
-    if (length > defaultMaxFrameBytes) return this.#fail(ErrorCode.frameSizeError, 'too large frame size', data);
+    if (!this.#checkHeader(type, flags, streamId, length)) return data.length;
     if (data.length - at < frameHeaderBytes + needed) return this.#hold(data, at);
     this.#sink.onFrameHeader(type, flags, streamId, length);
     if (this.stopped) return data.length;
@@ -120,10 +138,12 @@ export class FrameReader {
     if (this.#heldBytes < frameHeaderBytes) return end;
     const held = this.#held;
     const length = (held[0] << 16) | (held[1] << 8) | held[2];
+    // What the header tells is told at once.
+    if (!this.#checkHeader(held[3], held[4], readUint31(held, 5), length)) return data.length;
     const isData = held[3] === FrameType.data;
-    if (length <= defaultMaxFrameBytes) end = this.#take(data, end, frameHeaderBytes + (isData ? Math.min(1, length) : length));
+    end = this.#take(data, end, frameHeaderBytes + (isData ? Math.min(1, length) : length));
     const needed = isData ? ((held[4] & FrameFlag.padded) !== 0 ? Math.min(1, length) : 0) : length;
-    if (length <= defaultMaxFrameBytes && this.#heldBytes < frameHeaderBytes + needed) return end;
+    if (this.#heldBytes < frameHeaderBytes + needed) return end;
     const frame = this.#held.subarray(0, this.#heldBytes);
     this.#held = noBytes;
     this.#heldBytes = 0;
@@ -146,9 +166,13 @@ export class FrameReader {
     return at + wanted;
   }
 
-  #fail(code: ErrorCode, reason: string, data: Buffer): number {
-    this.#sink.onFrameError(code, reason);
-    return data.length;
+  /** False if the header alone ends the connection. */
+  #checkHeader(type: number, flags: number, streamId: number, length: number): boolean {
+    if (!this.#checkOrder(type, flags, streamId)) return false;
+    const isTooLarge = length > defaultMaxFrameBytes;
+    if (!isTooLarge && isLengthValid(type, flags, length)) return true;
+    this.#sink.onFrameError(ErrorCode.frameSizeError, isTooLarge ? 'too large frame size' : '');
+    return false;
   }
 
   /** SETTINGS come first, and nothing comes between the parts of a block. */
@@ -202,7 +226,6 @@ export class FrameReader {
 
   #dispatch(type: number, flags: number, streamId: number, data: Buffer, from: number, end: number): void {
     const sink = this.#sink;
-    const length = end - from;
     switch (type) {
       case FrameType.headers:
         this.#readHeaders(flags, streamId, data, from, end);
@@ -211,12 +234,8 @@ export class FrameReader {
         if (this.#blockStreamId === 0) sink.onFrameError(ErrorCode.protocolError, 'CONTINUATION: unexpected');
         else this.#passFragment(streamId, flags, data, from, end);
         break;
-      case FrameType.priority:
-        if (length !== 5) sink.onFrameError(ErrorCode.frameSizeError, '');
-        break;
       case FrameType.rstStream:
-        if (length !== 4) sink.onFrameError(ErrorCode.frameSizeError, '');
-        else sink.onRstStream(streamId, readUint32(data, from));
+        sink.onRstStream(streamId, readUint32(data, from));
         break;
       case FrameType.settings:
         this.#readSettings(flags, streamId, data, from, end);
@@ -225,18 +244,15 @@ export class FrameReader {
         sink.onViolation();
         break;
       case FrameType.ping:
-        if (length !== 8) sink.onFrameError(ErrorCode.frameSizeError, '');
-        else if (streamId !== 0) sink.onViolation();
+        if (streamId !== 0) sink.onViolation();
         else sink.onPing(data, from, (flags & FrameFlag.ack) !== 0);
         break;
       case FrameType.goaway:
-        if (length < 8) sink.onFrameError(ErrorCode.frameSizeError, '');
-        else if (streamId !== 0) sink.onViolation();
+        if (streamId !== 0) sink.onViolation();
         else this.#readGoaway(data, from, end);
         break;
       case FrameType.windowUpdate:
-        if (length !== 4) sink.onFrameError(ErrorCode.frameSizeError, '');
-        else sink.onWindowUpdate(streamId, readUint31(data, from));
+        sink.onWindowUpdate(streamId, readUint31(data, from));
     }
   }
 
@@ -277,8 +293,7 @@ export class FrameReader {
   #readSettings(flags: number, streamId: number, data: Buffer, from: number, end: number): void {
     const sink = this.#sink;
     const isAck = (flags & FrameFlag.ack) !== 0;
-    if ((end - from) % 6 !== 0 || (isAck && end !== from)) sink.onFrameError(ErrorCode.frameSizeError, '');
-    else if (streamId !== 0) sink.onViolation();
+    if (streamId !== 0) sink.onViolation();
     else if (end - from > maxSettings * 6) sink.onFrameError(ErrorCode.enhanceYourCalm, 'SETTINGS: too many setting entries');
     else if (isAck) sink.onSettingsAck();
     else sink.onSettings(data, from, end);

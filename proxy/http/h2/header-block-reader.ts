@@ -4,7 +4,7 @@ import { FieldKind, type FieldName } from './field-name.ts';
 import type { FieldSink } from './hpack-decoder.ts';
 import type { Http2Options } from './options.ts';
 
-export type BlockKind = 'request' | 'response' | 'trailers';
+export type BlockKind = 'request' | 'response' | 'request-trailers' | 'response-trailers';
 
 /** Why a block is refused; the first reason counts. */
 export type BlockError =
@@ -49,6 +49,7 @@ export class HeaderBlockReader implements FieldSink {
   /** -1: absent. */
   contentLength = -1;
   #kind: BlockKind = 'request';
+  #isTrailers = false;
   #bytes = 0;
   #count = 0;
   #fieldSeen = false;
@@ -60,17 +61,23 @@ export class HeaderBlockReader implements FieldSink {
     this.#options = options;
   }
 
-  begin(kind: BlockKind): void {
+  /** Trailers share `host` and the announced length with the head: what that has said they cannot say again. */
+  begin(kind: BlockKind, contentLength = -1, hasHost = false): void {
     this.#kind = kind;
+    this.#isTrailers = kind === 'request-trailers' || kind === 'response-trailers';
     this.headers = new HeaderMap();
     this.error = '';
-    this.contentLength = -1;
+    this.contentLength = contentLength;
     this.#bytes = 0;
     this.#count = 0;
     this.#fieldSeen = false;
     this.#hasPath = false;
-    this.#hasHost = false;
+    this.#hasHost = hasHost;
     this.#cookies = '';
+  }
+
+  get hasHost(): boolean {
+    return this.#hasHost;
   }
 
   #fail(error: BlockError): void {
@@ -97,7 +104,7 @@ export class HeaderBlockReader implements FieldSink {
   /** False if the field must not be. */
   #takeSpecial(kind: FieldKind, name: string, value: string): boolean {
     if (kind >= FieldKind.method && kind <= FieldKind.unknownPseudo) {
-      if (this.#fieldSeen || this.#kind === 'trailers') return false;
+      if (this.#fieldSeen || this.#isTrailers) return false;
       return this.#kind === 'request' ? this.#takeRequestPseudo(kind, value) : this.#takeStatus(kind, value);
     }
     this.#fieldSeen = true;
@@ -161,10 +168,6 @@ export class HeaderBlockReader implements FieldSink {
 
   #takeContentLength(value: string): boolean {
     const { headers } = this;
-    if (this.#kind === 'trailers') {
-      headers.entries.push('content-length', value);
-      return true;
-    }
     if (headers.status === 204 && value === '0' && this.contentLength === -1) return true;
     if (headers.status === 204 || (headers.status >= 100 && headers.status < 200)) return false;
     if (this.contentLength !== -1) return false;
@@ -175,13 +178,14 @@ export class HeaderBlockReader implements FieldSink {
 
   /** `:authority` takes precedence over `host`, which is not kept. */
   #takeHost(value: string): boolean {
-    if (this.#kind !== 'request') {
+    if (this.#kind === 'response' || this.#kind === 'response-trailers') {
       this.headers.entries.push('host', value);
       return true;
     }
     if (this.#hasHost || !isAuthorityValid(value)) return false;
     this.#hasHost = true;
-    if (this.headers.hasAuthority) return true;
+    if (this.#isTrailers) this.headers.entries.push('host', value);
+    else if (this.headers.hasAuthority) return true;
     this.headers.authority = value;
     return true;
   }

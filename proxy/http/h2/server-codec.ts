@@ -13,6 +13,8 @@ import { requestFromHttp2, responseToHttp2 } from './upgrade.ts';
 class ServerStream extends Http2Stream implements ResponseEncoder {
   decoder: RequestDecoder | null = null;
   headersReceived = false;
+  /** Its headers had `host`. */
+  hasHost = false;
   isUpgrade = false;
   protected readonly isServer = true;
   #flushTimeoutMs = 0;
@@ -142,7 +144,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
     if (stream === undefined) return null;
     if (stream.remoteEnded) this.onViolation(stream);
     this.options.stats.trailers.inc();
-    this.block.reader.begin('trailers');
+    this.block.reader.begin('request-trailers', stream.expectedBytes, stream.hasHost);
     return stream;
   }
 
@@ -151,6 +153,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
     if (stream.headersReceived) this.#finishTrailers(stream, headers, endStream);
     else {
       stream.headersReceived = true;
+      stream.hasHost = this.block.reader.hasHost;
       stream.expectedBytes = headers.method === 'CONNECT' ? -1 : contentLength;
       if (endStream && stream.isBodyMissing) {
         this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
@@ -163,6 +166,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
   }
 
   #finishTrailers(stream: ServerStream, trailers: HeaderMap, endStream: boolean): void {
+    stream.expectedBytes = this.block.reader.contentLength;
     if (!endStream || stream.isBodyMissing) {
       this.onInvalidMessage(stream, 'http2.violation.of.messaging.rule');
       return;

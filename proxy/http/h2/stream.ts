@@ -80,7 +80,7 @@ export abstract class Http2Stream implements CodecStream {
 
   /** The message cannot end here. */
   get isBodyMissing(): boolean {
-    return this.expectedBytes > 0 && this.#receivedBytes !== this.expectedBytes;
+    return this.expectedBytes >= 0 && this.#receivedBytes !== this.expectedBytes;
   }
 
   consume(bytes: number): void {

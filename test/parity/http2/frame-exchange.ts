@@ -27,7 +27,28 @@ const quietMs = 150;
 /** Longer than the second that a proxy waits before it closes a connection which it has given up. */
 const closeMs = 1500;
 
-/** Frames by stream: their order between streams is free. Bodies are one piece, and windows are the proxy's own affair. */
+/** The fields of a block; the order of pseudo headers has no meaning. */
+function describeFields(text: string): string {
+  const pseudo = /^(?: :\w+=\S*)*/.exec(text)?.[0] ?? '';
+  const others = text
+    .slice(pseudo.length)
+    .replace(/ date=\w{3}, [^=]*GMT/, ' date=<date>')
+    .replace(/ x-request-id=[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f-]{21}/, ' x-request-id=<uuid $1>')
+    .replace(/ x-envoy-upstream-service-time=\d+/, ' x-envoy-upstream-service-time=<ms>')
+    .replace(/ x-forwarded-port=\d+/, ' x-forwarded-port=<port>');
+  return [...pseudo.trim().split(' ').sort(), others.trim()].join(' ').trim();
+}
+
+/** A body is one piece, however it was cut: its bytes, or how many they are. */
+function joinData(before: string, rest: string): string {
+  const end = rest.endsWith(' END') ? ' END' : '';
+  const data = before.slice('DATA '.length) + rest.slice(1, rest.length - end.length);
+  let bytes = data.replace(/\[\d+\]/g, '').length;
+  for (const [, count] of data.matchAll(/\[(\d+)\]/g)) bytes += Number(count);
+  return `DATA ${bytes > 40 ? `[${bytes}]` : data}${end}`;
+}
+
+/** Frames by stream: their order between streams is free, and windows are the proxy's own affair. */
 function describeFrames(bytes: Buffer): string {
   const streams = new Map<number, string[]>();
   for (const line of new FrameLog().read(bytes)) {
@@ -35,9 +56,8 @@ function describeFrames(bytes: Buffer): string {
     if (type === 'WINDOW_UPDATE' || type === 'SETTINGS' || type === 'PREFACE') continue;
     const lines = streams.get(Number(stream)) ?? [];
     streams.set(Number(stream), lines);
-    if (type === 'DATA' && lines.at(-1)?.startsWith('DATA'))
-      lines.push((lines.pop() as string).trimEnd() + rest.replace(/^ (?!END)/, ''));
-    else if (type === 'HEADERS') lines.push(`HEADERS ${rest.match(/:status=\d+|:method=\w+| END$/g)?.join('')}`);
+    if (type === 'DATA') lines.push(joinData(lines.at(-1)?.startsWith('DATA') ? (lines.pop() as string) : 'DATA ', rest));
+    else if (type === 'HEADERS') lines.push(`HEADERS ${describeFields(rest)}`);
     else lines.push(type + rest);
   }
   const sorted = [...streams].sort(([one], [other]) => one - other);

@@ -47,6 +47,8 @@ const frames: Record<string, readonly Buffer[]> = {
   'a PING of a stream': [makeFrame(FrameType.ping, 0, 1, '12345678')],
   'an answer to no PING': [makeFrame(FrameType.ping, 1, 0, '12345678'), ping],
   'SETTINGS of three bytes': [makeFrame(FrameType.settings, 0, 0, 'abc')],
+  'SETTINGS of a wrong length that do not come': [Buffer.from([0, 0, 7, FrameType.settings, 0, 0, 0, 0, 0])],
+  'a PING of a wrong length, byte by byte': [Buffer.from([0, 0, 7, FrameType.ping]), Buffer.from([0, 0, 0, 0, 0])],
   'SETTINGS of a stream': [makeFrame(FrameType.settings, 0, 1)],
   'an acknowledgement with settings': [makeFrame(FrameType.settings, 1, 0, 'abcdef')],
   'an acknowledgement too many': [makeFrame(FrameType.settings, 1, 0)],
@@ -79,6 +81,13 @@ const frames: Record<string, readonly Buffer[]> = {
   'HEADERS above the largest size': [makeFrame(FrameType.headers, 5, 1, Buffer.alloc(16_385))],
   'more padding than data': [open, makeFrame(FrameType.data, 9, 1, '\x09\x01\x02')],
   'padding without length': [open, makeFrame(FrameType.data, 9, 1)],
+  'more padding than data on an idle stream': [makeFrame(FrameType.data, 9, 1, '\x09\x01\x02')],
+  'trailers that announce the length again': [
+    makeHeaders(1, postBlock(['content-length', '3']), false),
+    makeData(1, 'abc'),
+    makeHeaders(1, makeBlock(['content-length', '3'])),
+  ],
+  'host in headers and trailers': [makeHeaders(1, postBlock(['host', 'x']), false), makeHeaders(1, makeBlock(['host', 'x']))],
   'more padding than headers': [makeFrame(FrameType.headers, 0xd, 1, Buffer.concat([Buffer.from([255]), requestBlock()]))],
   'headers without length of padding': [makeFrame(FrameType.headers, 0xd, 1)],
   'headers shorter than their priority': [makeFrame(FrameType.headers, 0x25, 1, 'ab')],
@@ -256,6 +265,7 @@ const trailers: Record<string, Buffer> = {
   'connection in trailers': makeHeaders(1, makeBlock(['connection', 'close'])),
   'upper case in trailers': makeHeaders(1, makeBlock(['A', 'b'])),
   'content-length in trailers': makeHeaders(1, makeBlock(['content-length', '3'])),
+  'another content-length in trailers': makeHeaders(1, makeBlock(['content-length', '4'])),
   'te in trailers': makeHeaders(1, makeBlock(['te', 'gzip'])),
   'host in trailers': makeHeaders(1, makeBlock(['host', 'x'])),
 };
@@ -276,8 +286,16 @@ const prefaces: FrameCase[] = [
   },
 ];
 
+const narrow = Buffer.concat([clientPreface, makeSettings([4, 1]), makeFrame(FrameType.settings, 1, 0)]);
+const windows: FrameCase[] = [
+  { name: 'frames: a response that waits for its window', hello: narrow, send: [whole] },
+  { name: 'frames: a response whose window comes', hello: narrow, send: [whole, windowUpdate(1, 1)] },
+  { name: 'frames: a response that is reset while it waits', hello: narrow, send: [whole, reset(1)] },
+];
+
 export const requestFrameCases: FrameCase[] = [
   ...prefaces,
+  ...windows,
   ...Object.entries(frames).map(
     ([name, send]): FrameCase => ({
       ...{ name: `frames: ${name}`, send, upstream: hang },
