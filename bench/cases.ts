@@ -17,6 +17,8 @@ export interface BenchCase {
   readonly resumes?: boolean;
   /** Connections that do nothing after one request; measured is memory instead of time. */
   readonly idleConnections?: number;
+  /** Requests per second, one after the other: measured are the latencies at each. */
+  readonly rates?: readonly number[];
   /** Keep-alive connections, where the default of the command is not right. */
   readonly connections?: number;
   readonly keyType?: 'P-256' | 'RSA-2048';
@@ -64,6 +66,20 @@ function makeBodyCases(): BenchCase[] {
       })),
     ),
   );
+}
+
+/** The rate whose p99 has a target: at most 1.2 times the reference's, or half a millisecond above it. */
+export const judgedRate = 1000;
+
+function makeLatencyCases(): BenchCase[] {
+  const rates = [200, 500, judgedRate, 2000];
+  const described = (words: string) => `latencies at fixed rates, ${words}`;
+  return [
+    { name: 'latency-http1', description: described('HTTP/1.1, plain'), ...plain, protocol: 'http', rates, target: 1 },
+    { name: 'latency-mtls-client', description: described('mutual TLS out'), ...mtlsClient, protocol: 'http', rates, target: 1 },
+    { name: 'latency-mtls-server', description: described('mutual TLS in'), ...mtlsServer, protocol: 'http', rates, target: 1 },
+    { ...grpc, name: 'latency-grpc', description: described('gRPC, unary, plain'), ...plain, connections: 16, rates },
+  ];
 }
 
 /** Plain HTTP/1.1; also the reference of what is compared with this proxy itself. */
@@ -161,6 +177,7 @@ export const cases: readonly BenchCase[] = [
     resumes: true,
     target: 0.6,
   },
+  ...makeLatencyCases(),
   { ...plainHttpCase, name: 'idle', description: 'idle connections, plain', idleConnections: 5000, target: 1 },
   { ...plainHttpCase, name: 'idle-tls', description: 'idle connections, TLS', entry: 'tls', idleConnections: 5000, target: 0.3 },
 ];

@@ -10,9 +10,10 @@ import { findEnvoy } from '../test/support/envoy-binary.ts';
 import { ownCommand } from '../test/support/proxy-process.ts';
 import { type BenchCase, cases } from './cases.ts';
 import { makeCertificates, requirePrograms } from './environment.ts';
-import { measureIdle, measureLoad, type Options, warmUp } from './measurement.ts';
+import { measureAtRate, measureIdle, measureLoad, type Options, warmUp } from './measurement.ts';
 import { profileCase } from './profile.ts';
-import { renderTable, type Sample, summarize } from './report.ts';
+import { type CaseResult, renderTable, type Sample, summarizeCase } from './report.ts';
+import { renderPage } from './report-page.ts';
 import { type Command, type Context, namesOf, startSubject, type Subject } from './subjects.ts';
 import { startUpstreams } from './upstreams.ts';
 
@@ -22,6 +23,7 @@ const usage = `npm run bench -- [options]
   --seconds N         load per round and proxy (4)
   --connections N     keep-alive connections (64)
   --json FILE         write every sample
+  --html FILE         write a page with plots
   --built             measure the built proxy (dist/) through bin/sidecar-proxy instead of the sources
   --also FOLDER       measure the built proxy of another checkout too, as 'also'
   --profile CASE      no comparison: a CPU profile of this proxy and its flame graph, in the current folder`;
@@ -46,7 +48,10 @@ async function runCase(benchCase: BenchCase, context: Context, options: Options)
     for (const name of namesOf(benchCase, context.commands)) subjects.push(await startSubject(benchCase, name, context));
     for (const subject of subjects) await warmUp(benchCase, subject, options);
     for (let round = 0; round < options.rounds; round++) {
-      for (const subject of subjects) samples.push(await measureLoad(benchCase, subject, options));
+      for (const subject of subjects) {
+        if (benchCase.rates === undefined) samples.push(await measureLoad(benchCase, subject, options));
+        for (const rate of benchCase.rates ?? []) samples.push(await measureAtRate(benchCase, subject, options, rate));
+      }
     }
   } finally {
     for (const subject of subjects) await subject.stop();
@@ -54,14 +59,23 @@ async function runCase(benchCase: BenchCase, context: Context, options: Options)
   return samples;
 }
 
-async function compare(names: readonly string[], context: Context, options: Options, json: string | undefined): Promise<void> {
-  const results: { case: string; samples: Sample[] }[] = [];
+interface Files {
+  readonly json: string | undefined;
+  readonly html: string | undefined;
+}
+
+async function compare(names: readonly string[], context: Context, options: Options, files: Files): Promise<void> {
+  const rounds: { case: string; samples: Sample[] }[] = [];
+  const results: CaseResult[] = [];
   for (const benchCase of names.length === 0 ? cases : names.map(findCase)) {
     const samples = await runCase(benchCase, context, options);
-    results.push({ case: benchCase.name, samples });
-    console.log(renderTable(benchCase, summarize(samples)));
+    const result = summarizeCase(benchCase, samples);
+    rounds.push({ case: benchCase.name, samples });
+    results.push(result);
+    console.log(renderTable(result));
+    if (files.json) writeFileSync(files.json, JSON.stringify({ options, results: rounds }, null, 1));
+    if (files.html) writeFileSync(files.html, renderPage(results));
   }
-  if (json) writeFileSync(json, JSON.stringify({ options, results }, null, 1));
 }
 
 function findCase(name: string): BenchCase {
@@ -82,6 +96,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '4' },
       connections: { type: 'string', default: '64' },
       json: { type: 'string' },
+      html: { type: 'string' },
       built: { type: 'boolean', default: false },
       also: { type: 'string' },
       profile: { type: 'string' },
@@ -115,7 +130,7 @@ async function main(): Promise<void> {
   };
   try {
     if (values.profile) await profileCase(findCase(values.profile), context, options);
-    else await compare(values.case, context, options, values.json);
+    else await compare(values.case, context, options, { json: values.json, html: values.html });
   } finally {
     upstreams.stop();
     rmSync(folder, { recursive: true, force: true });

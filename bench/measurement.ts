@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { BenchCase } from './cases.ts';
 import { loadCore } from './environment.ts';
 import { checkGrpc } from './load/fortio.ts';
-import { type LoadTarget, runLoad } from './load/load.ts';
+import { type LoadResult, type LoadTarget, runLoad, runLoadAtRate } from './load/load.ts';
 import { anonymousKiB, cpuSeconds, residentMiB } from './process-cost.ts';
 import type { Sample } from './report.ts';
 import type { Subject } from './subjects.ts';
@@ -19,7 +19,8 @@ export interface Options {
   readonly folder: string;
 }
 
-const warmUpSeconds = 2;
+/** V8 has compiled by then what it will; Envoy gets as long. */
+const warmUpSeconds = 5;
 
 export function targetOf(benchCase: BenchCase, { port }: Subject, { connections, seconds, folder }: Options): LoadTarget {
   return { port, connections: benchCase.connections ?? connections, seconds, folder };
@@ -30,10 +31,20 @@ export async function warmUp(benchCase: BenchCase, subject: Subject, options: Op
   await runLoad(benchCase, targetOf(benchCase, subject, { ...options, seconds: warmUpSeconds }));
 }
 
-export async function measureLoad(benchCase: BenchCase, subject: Subject, options: Options): Promise<Sample> {
-  const { name, pid } = subject;
+/** Closed-loop load: what it costs, and how much fits through. */
+export function measureLoad(benchCase: BenchCase, subject: Subject, options: Options): Promise<Sample> {
+  return measure(subject, () => runLoad(benchCase, targetOf(benchCase, subject, options)));
+}
+
+/** Load at one rate. */
+export async function measureAtRate(benchCase: BenchCase, subject: Subject, options: Options, rate: number): Promise<Sample> {
+  const sample = await measure(subject, () => runLoadAtRate(benchCase, targetOf(benchCase, subject, options), rate));
+  return { ...sample, rate };
+}
+
+async function measure({ name, pid }: Subject, run: () => Promise<LoadResult>): Promise<Sample> {
   const before = cpuSeconds(pid);
-  const load = await runLoad(benchCase, targetOf(benchCase, subject, options));
+  const load = await run();
   const cpu = cpuSeconds(pid) - before;
   if (load.requests === 0 || load.errors > 0) throw new Error(`${name}: ${load.requests} requests, ${load.errors} errors`);
   return {
@@ -41,6 +52,7 @@ export async function measureLoad(benchCase: BenchCase, subject: Subject, option
     cost: (cpu * 1e6) / load.requests,
     requestsPerSecond: load.requests / load.seconds,
     p50Ms: load.p50Ms,
+    p90Ms: load.p90Ms,
     p99Ms: load.p99Ms,
     residentMiB: residentMiB(pid),
   };
@@ -67,6 +79,7 @@ export async function measureIdle(benchCase: BenchCase, { name, pid, port }: Sub
     cost,
     requestsPerSecond: Number.NaN,
     p50Ms: Number.NaN,
+    p90Ms: Number.NaN,
     p99Ms: Number.NaN,
     residentMiB: residentMiB(pid),
   };

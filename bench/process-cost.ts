@@ -1,14 +1,22 @@
-/** What a process cost so far, from /proc: all its threads, user and system. */
-import { readFileSync } from 'node:fs';
+/** What a process cost so far, from /proc. */
+import { readdirSync, readFileSync } from 'node:fs';
 
-/** Kernel ticks per second; 100 on every Linux that Node supports. */
-const ticksPerSecond = 100;
-
-/** CPU seconds. */
+/** CPU seconds, user and system, of the threads that live. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  let nanoseconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    nanoseconds += threadNanoseconds(`/proc/${pid}/task/${thread}/schedstat`);
+  }
+  return nanoseconds / 1e9;
+}
+
+function threadNanoseconds(file: string): number {
+  try {
+    return Number(readFileSync(file, 'utf8').split(' ')[0]);
+  } catch {
+    // It ended meanwhile.
+    return 0;
+  }
 }
 
 /** Resident memory in MiB. */

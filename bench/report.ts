@@ -1,21 +1,37 @@
 /** Medians, and the ratio that counts. */
-import type { BenchCase } from './cases.ts';
+import { type BenchCase, judgedRate } from './cases.ts';
 
+/** What one round of load told. NaN: the case does not measure it. */
 export interface Sample {
   readonly proxy: string;
   /** CPU microseconds per request, or KiB per idle connection. */
   readonly cost: number;
   readonly requestsPerSecond: number;
   readonly p50Ms: number;
+  readonly p90Ms: number;
   readonly p99Ms: number;
   readonly residentMiB: number;
+  /** Requests per second that were asked for, if that is the case's point. */
+  readonly rate?: number;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
 }
 
 export interface Summary {
   readonly proxy: string;
-  readonly median: Omit<Sample, 'proxy'>;
-  /** The reference's cost divided by this proxy's, round by round: median, lowest, highest. */
-  readonly efficiency: { readonly median: number; readonly low: number; readonly high: number };
+  readonly median: Omit<Sample, 'proxy' | 'rate'>;
+  /** The reference's cost divided by this proxy's, round by round. */
+  readonly efficiency: Spread;
+}
+
+/** All about one case: one entry for each rate, or one in all. */
+export interface CaseResult {
+  readonly benchCase: BenchCase;
+  readonly summaries: readonly { readonly rate?: number; readonly proxies: readonly Summary[] }[];
 }
 
 function median(values: readonly number[]): number {
@@ -30,13 +46,14 @@ export function summarize(samples: readonly Sample[]): Summary[] {
   return [...new Set(samples.map(({ proxy }) => proxy))].map(proxy => {
     const own = of(proxy);
     const ratios = own.map((sample, round) => reference[round].cost / sample.cost);
-    const pick = (key: keyof Omit<Sample, 'proxy'>) => median(own.map(sample => sample[key]));
+    const pick = (key: keyof Summary['median']) => median(own.map(sample => sample[key]));
     return {
       proxy,
       median: {
         cost: pick('cost'),
         requestsPerSecond: pick('requestsPerSecond'),
         p50Ms: pick('p50Ms'),
+        p90Ms: pick('p90Ms'),
         p99Ms: pick('p99Ms'),
         residentMiB: pick('residentMiB'),
       },
@@ -45,26 +62,53 @@ export function summarize(samples: readonly Sample[]): Summary[] {
   });
 }
 
-export function renderTable(benchCase: BenchCase, summaries: readonly Summary[]): string {
+export function summarizeCase(benchCase: BenchCase, samples: readonly Sample[]): CaseResult {
+  const { rates } = benchCase;
+  if (rates === undefined) return { benchCase, summaries: [{ proxies: summarize(samples) }] };
+  const ofRate = (rate: number) => ({ rate, proxies: summarize(samples.filter(sample => sample.rate === rate)) });
+  return { benchCase, summaries: rates.map(ofRate) };
+}
+
+/** What is to be reached, and whether this proxy does; empty where nothing is. */
+export function judge({ benchCase, summaries }: CaseResult): { readonly target: string; readonly isMet: boolean } | null {
+  if (benchCase.rates === undefined) {
+    const own = summaries[0].proxies.find(({ proxy }) => proxy === 'own');
+    return own === undefined ? null : { target: `${benchCase.target}`, isMet: own.efficiency.median >= benchCase.target };
+  }
+  const judged = summaries.find(({ rate }) => rate === judgedRate)?.proxies;
+  const own = judged?.find(({ proxy }) => proxy === 'own');
+  if (judged === undefined || own === undefined) return null;
+  const limitMs = Math.max(judged[0].median.p99Ms * 1.2, judged[0].median.p99Ms + 0.5);
+  return { target: `p99 at ${judgedRate}/s at most ${limitMs.toFixed(2)} ms`, isMet: own.median.p99Ms <= limitMs };
+}
+
+export function renderTable(result: CaseResult): string {
+  const { benchCase, summaries } = result;
   const unit = benchCase.idleConnections ? 'KiB/conn.' : 'CPU us/req';
-  const lines = [
-    `${benchCase.name}: ${benchCase.description}`,
-    `  proxy        ${unit.padStart(10)}   req/s     p50 ms   p99 ms   RSS MiB   efficiency against the first (low-high)`,
-  ];
-  for (const { proxy, median: m, efficiency: e } of summaries) {
-    const cells = [
-      proxy.padEnd(12),
-      m.cost.toFixed(1).padStart(10),
-      renderNumber(m.requestsPerSecond, 0).padStart(8),
-      renderNumber(m.p50Ms, 2).padStart(9),
-      renderNumber(m.p99Ms, 2).padStart(8),
-      m.residentMiB.toFixed(0).padStart(9),
-      `     ${e.median.toFixed(2)} (${e.low.toFixed(2)}-${e.high.toFixed(2)})`,
-    ];
-    const verdict = proxy === 'own' ? `  target ${benchCase.target}` : '';
-    lines.push(`  ${cells.join(' ')}${verdict}`);
+  const verdict = judge(result);
+  const lines = [`${benchCase.name}: ${benchCase.description}${verdict === null ? '' : renderVerdict(verdict)}`];
+  for (const { rate, proxies } of summaries) {
+    const title = (rate === undefined ? 'proxy' : `${rate}/s`).padEnd(13);
+    lines.push(`  ${title}${unit.padStart(10)}   req/s     p50 ms   p90 ms   p99 ms   RSS MiB   efficiency against the first`);
+    for (const { proxy, median: m, efficiency: e } of proxies) {
+      const cells = [
+        proxy.padEnd(12),
+        m.cost.toFixed(1).padStart(10),
+        renderNumber(m.requestsPerSecond, 0).padStart(8),
+        renderNumber(m.p50Ms, 2).padStart(9),
+        renderNumber(m.p90Ms, 2).padStart(8),
+        renderNumber(m.p99Ms, 2).padStart(8),
+        m.residentMiB.toFixed(0).padStart(9),
+        `  ${e.median.toFixed(2)} (${e.low.toFixed(2)}-${e.high.toFixed(2)})`,
+      ];
+      lines.push(`  ${cells.join(' ')}`);
+    }
   }
   return lines.join('\n');
+}
+
+function renderVerdict({ target, isMet }: { readonly target: string; readonly isMet: boolean }): string {
+  return ` [target ${target}: ${isMet ? 'reached' : 'MISSED'}]`;
 }
 
 function renderNumber(value: number, digits: number): string {

@@ -13,7 +13,8 @@ export async function runOnLoadCore(command: readonly string[], input = ''): Pro
   child.stderr.on('data', chunk => {
     complaints += chunk;
   });
-  child.stdin.end(input);
+  // A program that does not read it says by its end what is wrong.
+  child.stdin.on('error', () => {}).end(input);
   const code = await new Promise(resolve => child.once('close', resolve));
   if (code !== 0) throw new Error(`bench: ${command[0]} ended with ${code}: ${complaints.trim()}`);
   return output;

@@ -1,6 +1,8 @@
 /** Load on a local port: which program makes it, and what it tells. */
 import type { BenchCase } from '../cases.ts';
+import { runGrpcAtRate } from './fortio.ts';
 import { runGrpcLoad, runHandshakes } from './h2load.ts';
+import { runVegeta } from './vegeta.ts';
 import { runWrk } from './wrk.ts';
 
 export interface LoadResult {
@@ -27,4 +29,9 @@ export function runLoad(benchCase: BenchCase, target: LoadTarget): Promise<LoadR
   if (benchCase.protocol === 'grpc') return runGrpcLoad(target);
   if (benchCase.newConnections && benchCase.entry === 'tls' && !benchCase.resumes) return runHandshakes(target);
   return runWrk(benchCase, target);
+}
+
+/** Load at a fixed rate of requests per second. */
+export function runLoadAtRate(benchCase: BenchCase, target: LoadTarget, rate: number): Promise<LoadResult> {
+  return benchCase.protocol === 'grpc' ? runGrpcAtRate(target, rate) : runVegeta(target, rate);
 }

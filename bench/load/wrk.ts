@@ -11,7 +11,7 @@ export function pathOf({ body }: BenchCase): string {
 
 export async function runWrk(benchCase: BenchCase, { port, connections, seconds }: LoadTarget): Promise<LoadResult> {
   const { body, entry } = benchCase;
-  const args = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency'];
+  const args = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '--timeout', '10s'];
   if (benchCase.newConnections) args.push('-H', 'connection: close');
   if (body?.direction === 'request') args.push('-s', join(import.meta.dirname, 'post.lua'));
   args.push(`${entry === 'tls' ? 'https' : 'http'}://127.0.0.1:${port}${pathOf(benchCase)}`);

@@ -25,6 +25,7 @@ const modules: readonly GoModule[] = [
   },
   { name: 'coredns', main: 'github.com/coredns/coredns', binaries: { coredns: 'github.com/coredns/coredns' } },
   { name: 'fortio', main: 'fortio.org/fortio', binaries: { fortio: 'fortio.org/fortio' } },
+  { name: 'vegeta', main: 'github.com/tsenart/vegeta/v12', binaries: { vegeta: 'github.com/tsenart/vegeta/v12' } },
   {
     name: 'grpc',
     main: 'google.golang.org/grpc',
