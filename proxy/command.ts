@@ -1,4 +1,5 @@
 /** The proxy's command: Envoy's command line, and what goes wrong before there is a server. */
+import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
@@ -66,6 +67,7 @@ async function run(options: ProxyOptions): Promise<void> {
       process.exit(0);
     }
     await server.start();
+    idleCollection.schedule();
   } catch (error) {
     log.critical(`error initializing config '${what}': ${(error as Error).message}`);
     log.debug(() => String((error as Error).stack));

@@ -1,6 +1,7 @@
 /** Everything in the agent that is not the proxy: identity, discovery, DNS, status. Loaded while the proxy starts. */
 import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { idleCollection } from '../../common/idle-collection.ts';
 import { ports } from '../../common/ports.ts';
 import type { DnsServer, DnsServerOptions } from '../dns/dns-server.ts';
 import { AgentIdentity } from '../identity/agent-identity.ts';
@@ -65,6 +66,7 @@ export class AgentServices {
     this.#startDebug();
     if (process.pid === 1) this.#reaper = new OrphanReaper();
     await this.#startHealth();
+    idleCollection.schedule();
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 /** One pair of ADS streams: proxy to agent, agent to istiod. */
 import { type ClientDuplexStream, type ServerDuplexStream, type StatusObject, status } from '@grpc/grpc-js';
+import { idleCollection } from '../../common/idle-collection.ts';
 import { describeIstiodFailure } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
@@ -150,6 +151,7 @@ export class RelayedStream {
     this.#onConnected();
     const { variant, handlers, forwardsEverything, downstream, id } = this.#options;
     agentMetrics.xdsProxyResponses.increment();
+    idleCollection.noteReceived(bytes.length);
     const typeUrl = readStringField(bytes, variant.responseTypeField);
     if (log.isEnabled('debug')) log.debug('upstream response', { id, type: typeUrl, bytes: bytes.length });
     const handler = handlers.get(typeUrl);

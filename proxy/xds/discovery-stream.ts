@@ -3,6 +3,7 @@
  * What was accepted stays in force while there is no connection.
  */
 import { type Client, type ClientDuplexStream, Metadata, type MethodDefinition } from '@grpc/grpc-js';
+import { idleCollection } from '../../common/idle-collection.ts';
 import { Logger } from '../../common/log.ts';
 import type { MessageTypes, Partially } from '../../protos/messages.ts';
 import { JitteredBackoff } from './backoff.ts';
@@ -135,6 +136,7 @@ export class DiscoveryStream implements DiscoverySource {
     };
     const deserialize = (bytes: Buffer): Response => {
       connection?.onMessageReceived(bytes.length);
+      idleCollection.noteReceived(bytes.length);
       return responseDeserialize(bytes);
     };
     const stream = this.#client.makeBidiStreamRequest(path, serialize, deserialize, buildMetadata(metadata));
