@@ -12,6 +12,7 @@ export interface UpstreamPorts {
   readonly tls: number;
   readonly grpcPlain: number;
   readonly grpcTls: number;
+  readonly webSocket: number;
 }
 
 export interface Certificates {
@@ -143,6 +144,7 @@ function buildFilter({ protocol, istioFilters, regexRoutes }: Shape, accessLogPa
   const manager = {
     '@type': v3('filters.network.http_connection_manager.v3.HttpConnectionManager'),
     stat_prefix: 'bench',
+    upgrade_configs: [{ upgrade_type: 'websocket' }],
     ...(accessLogPath !== null && { access_log: [buildAccessLog(accessLogPath)] }),
     http_filters: [
       ...(istioFilters ? buildIstioFilters() : []),
@@ -191,6 +193,7 @@ function buildBootstrap(listener: object, clusters: object[], node: object = { i
 }
 
 function upstreamPortOf({ protocol, upstream }: BenchCase, ports: UpstreamPorts): number {
+  if (protocol === 'websocket') return ports.webSocket;
   if (protocol === 'grpc') return upstream === 'tls' ? ports.grpcTls : ports.grpcPlain;
   return upstream === 'tls' ? ports.tls : ports.plain;
 }

@@ -7,8 +7,8 @@ export interface BenchCase {
   readonly entry: 'plain' | 'tls' | 'mutual-tls';
   /** What the proxy speaks to the upstream. */
   readonly upstream: 'plain' | 'tls';
-  /** gRPC is HTTP/2 on both sides, and the upstream is fortio's ping service. */
-  readonly protocol: 'http' | 'tcp' | 'grpc';
+  /** gRPC is HTTP/2 on both sides. */
+  readonly protocol: 'http' | 'tcp' | 'grpc' | 'websocket';
   /** Bytes of the larger body; the other one is empty. Without it, responses of 64 bytes. */
   readonly body?: { readonly direction: 'request' | 'response'; readonly bytes: number };
   /** Every request on a connection of its own. */
@@ -138,6 +138,14 @@ export const cases: readonly BenchCase[] = [
   { ...grpc, name: 'grpc', description: 'gRPC, unary, HTTP/2 without TLS', ...plain },
   { ...grpc, name: 'grpc-mtls-client', description: 'gRPC, unary, mutual TLS out', ...mtlsClient },
   { ...grpc, name: 'grpc-mtls-server', description: 'gRPC, unary, mutual TLS in', ...mtlsServer },
+  {
+    name: 'websocket',
+    description: 'WebSocket messages of 64 bytes, echoed, plain',
+    ...plain,
+    protocol: 'websocket',
+    connections: 32,
+    target: 0.95,
+  },
   ...makeBodyCases(),
   {
     name: 'new-connections',

@@ -27,11 +27,11 @@ export function requirePrograms(...programs: string[]): void {
     );
 }
 
-/** A program that the mesh's tools bring, or PATH. @throws if neither does. */
+/** A program that was built with the mesh's tools, or one on PATH. @throws if there is neither. */
 export function findTool(name: string): string {
   const folders = [bin, ...(process.env.PATH ?? '').split(':')];
   const found = folders.map(folder => join(folder, name)).find(existsSync);
-  if (found === undefined) throw new Error(`bench: no ${name}; npm run mesh -- tools builds it`);
+  if (found === undefined) throw new Error(`bench: no ${name}`);
   return found;
 }
 

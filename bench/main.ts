@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildBenchTools } from '../test/mesh/cluster/tools.ts';
 import { findEnvoy } from '../test/support/envoy-binary.ts';
 import { ownCommand } from '../test/support/proxy-process.ts';
 import { type BenchCase, cases } from './cases.ts';
@@ -105,6 +106,7 @@ async function main(): Promise<void> {
   });
   if (values.help) return console.log(usage);
   requirePrograms('wrk', 'h2load', 'nginx', 'openssl', 'taskset');
+  buildBenchTools();
   const envoy = findEnvoy();
   if (envoy === null) throw new Error('bench: no Envoy binary; npm run mesh -- tools installs one');
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));

@@ -1,4 +1,7 @@
-/** What answers behind the proxies: nginx for HTTP/1.1 and TCP, fortio's ping service for gRPC; each plain and with TLS. */
+/**
+ * What answers behind the proxies: nginx for HTTP/1.1 and TCP, fortio's ping service for gRPC, each plain and with TLS; the echo of
+ * a WebSocket library.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,6 +25,7 @@ export async function startUpstreams(
     tls: await findFreePort(),
     grpcPlain: await findFreePort(),
     grpcTls: await findFreePort(),
+    webSocket: await findFreePort(),
   };
   const children = [
     startNginx(folder, ports, certificates, bodySizes),
@@ -30,6 +34,7 @@ export async function startUpstreams(
       ...['-cert', certificates.certificate, '-key', certificates.key],
       ...['-cacert', certificates.ca, '-mtls'],
     ]),
+    startOnLoadCore([findTool('websocket-echo'), '-addr', `127.0.0.1:${ports.webSocket}`]),
   ];
   for (const port of Object.values(ports)) await waitForPort(port);
   return {

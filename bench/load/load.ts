@@ -2,6 +2,7 @@
 import type { BenchCase } from '../cases.ts';
 import { runGrpcAtRate } from './fortio.ts';
 import { runGrpcLoad, runHandshakes } from './h2load.ts';
+import { runWebSocket } from './k6.ts';
 import { runVegeta } from './vegeta.ts';
 import { runWrk } from './wrk.ts';
 
@@ -27,6 +28,7 @@ export interface LoadTarget {
 /** Closed-loop load: as much as the connections can carry. */
 export function runLoad(benchCase: BenchCase, target: LoadTarget): Promise<LoadResult> {
   if (benchCase.protocol === 'grpc') return runGrpcLoad(target);
+  if (benchCase.protocol === 'websocket') return runWebSocket(target);
   if (benchCase.newConnections && benchCase.entry === 'tls' && !benchCase.resumes) return runHandshakes(target);
   return runWrk(benchCase, target);
 }

@@ -10,6 +10,17 @@ import { bin, cache } from './layout.ts';
 /** What one Go module gives: binary name to package. `main` is the module whose version decides. */
 type GoModule = { readonly name: string; readonly main: string; readonly binaries: Readonly<Record<string, string>> };
 
+/** What only the benchmark needs. */
+const benchModules: readonly GoModule[] = [
+  { name: 'vegeta', main: 'github.com/tsenart/vegeta/v12', binaries: { vegeta: 'github.com/tsenart/vegeta/v12' } },
+  { name: 'k6', main: 'go.k6.io/k6', binaries: { k6: 'go.k6.io/k6' } },
+  {
+    name: 'websocket',
+    main: 'github.com/gorilla/websocket',
+    binaries: { 'websocket-echo': 'github.com/gorilla/websocket/examples/autobahn' },
+  },
+];
+
 const envoyVersion = '1.40.0';
 
 function named(prefix: string, names: readonly string[]): Record<string, string> {
@@ -25,7 +36,6 @@ const modules: readonly GoModule[] = [
   },
   { name: 'coredns', main: 'github.com/coredns/coredns', binaries: { coredns: 'github.com/coredns/coredns' } },
   { name: 'fortio', main: 'fortio.org/fortio', binaries: { fortio: 'fortio.org/fortio' } },
-  { name: 'vegeta', main: 'github.com/tsenart/vegeta/v12', binaries: { vegeta: 'github.com/tsenart/vegeta/v12' } },
   {
     name: 'grpc',
     main: 'google.golang.org/grpc',
@@ -140,6 +150,13 @@ function buildModule(module: GoModule, position: string): void {
     });
     console.log(`${Math.round((Date.now() - began) / 1000)} s`);
   }
+}
+
+/** Builds the benchmark's programs that come as Go modules. Takes a few minutes with nothing cached. */
+export function buildBenchTools(): void {
+  mkdirSync(bin, { recursive: true });
+  const needed = [...modules.filter(({ name }) => name === 'fortio'), ...benchModules];
+  for (const [index, module] of needed.entries()) buildModule(module, `[${index + 1}/${needed.length}]`);
 }
 
 function buildPause(): void {
