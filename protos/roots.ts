@@ -77,6 +77,8 @@ export const rootMessages = [
   'envoy.extensions.load_balancing_policies.random.v3.Random',
   'envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash',
   'envoy.extensions.load_balancing_policies.maglev.v3.Maglev',
+  'envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided',
+  'envoy.extensions.load_balancing_policies.subset.v3.Subset',
   'envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality',
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
   'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',

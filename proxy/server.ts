@@ -209,6 +209,7 @@ export class Server {
       workerCount: this.workerCount,
       start: {
         node: model.node,
+        localCluster: model.localCluster ?? '',
         statsMatcher: model.stats.matcher,
         hostCounters,
         clusterCounters,

@@ -7,6 +7,7 @@ import type { ConnectionInfo } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { LoadBalancerContext, OverrideHost } from '../upstream/cluster-manager.ts';
 import { overrideHostKey } from '../upstream/stream-options.ts';
+import { subsetNamespace } from '../upstream/load-balancer/subset-key.ts';
 import type { HostView } from '../upstream/views.ts';
 import type { RetryState } from './retry-state.ts';
 import type { ForwardEntry } from './route-entry.ts';
@@ -24,27 +25,34 @@ const noMirrors: readonly Mirror[] = [];
 export class HostSelection implements LoadBalancerContext {
   readonly hash: bigint | null;
   readonly headers: HeaderMap;
-  readonly metadataMatch: Metadata | null;
+  readonly #metadataMatch: Metadata;
   /** To be set in the response. */
   readonly cookies: readonly string[];
   /** Of the first attempt; retries choose freely. */
   overrideHost: OverrideHost | null;
   retryState: RetryState | null = null;
   mirrors: readonly Mirror[] = noMirrors;
-  readonly #info: StreamInfo;
+  readonly info: StreamInfo;
 
   constructor(entry: ForwardEntry, headers: HeaderMap, info: StreamInfo) {
     const hashed = entry.hashPolicies === null ? null : entry.hashPolicies(headers, info.downstream);
     this.hash = hashed?.hash ?? null;
     this.cookies = hashed?.cookies ?? noCookies;
     this.headers = headers;
-    this.metadataMatch = entry.model.metadataMatch;
-    this.#info = info;
+    this.#metadataMatch = entry.metadataMatch;
+    this.info = info;
     this.overrideHost = (info.getFilterState(overrideHostKey) as OverrideHost | undefined) ?? null;
   }
 
   get downstream(): ConnectionInfo {
-    return this.#info.downstream;
+    return this.info.downstream;
+  }
+
+  /** What filters have set of the request's own metadata comes first. */
+  get metadataMatch(): Metadata {
+    const own = this.info.dynamicMetadata?.[subsetNamespace];
+    if (own === undefined) return this.#metadataMatch;
+    return { [subsetNamespace]: { ...this.#metadataMatch[subsetNamespace], ...own } };
   }
 
   get hostSelectionMaxAttempts(): number {
@@ -64,7 +72,7 @@ export class HostSelection implements LoadBalancerContext {
     if (policies.length === 0 || headers.method === 'CONNECT') return;
     const mirrors: Mirror[] = [];
     for (const { fraction, cluster, clusterHeader, disableShadowHostSuffix } of policies) {
-      if (fraction !== null && !isWithinFraction(fraction, readRouteRandom(this.#info))) continue;
+      if (fraction !== null && !isWithinFraction(fraction, readRouteRandom(this.info))) continue;
       const name = cluster === '' ? (headers.get(clusterHeader.toLowerCase()) ?? '') : cluster;
       if (name === '') continue;
       const copy = headers.clone();

@@ -14,6 +14,7 @@ import type {
   VirtualHostModel,
   WeightedCluster,
 } from '../config/model/route.ts';
+import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteMatchView } from '../http/filter.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import { compileRequestEdits, compileResponseEdits, LeveledHeaderEdits } from './header-edits.ts';
@@ -43,6 +44,8 @@ export interface ForwardEntry {
   readonly retryPolicy: RetryPolicy | null;
   readonly hashPolicies: HashPolicyList | null;
   readonly priority: 0 | 1;
+  /** What the metadata of hosts must have, where the cluster has subsets. */
+  readonly metadataMatch: Metadata;
 }
 
 export interface DirectEntry {
@@ -137,6 +140,7 @@ function compileForward(
     retryPolicy: compileRetryPolicy(retry),
     hashPolicies: compileHashPolicies(action.hashPolicies),
     priority: action.priority === 'high' ? 1 : 0,
+    metadataMatch: weighted?.metadataMatch ?? action.metadataMatch,
   };
 }
 

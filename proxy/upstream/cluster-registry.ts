@@ -109,7 +109,7 @@ export class ClusterRegistry {
     const row = known?.row ?? this.#rows.take();
     const scope = known?.scope ?? this.#options.stats.createScope();
     const { deferredStats = false, findSecret = () => null } = this.#options;
-    const stats = new RegistryStats(scope, model, deferredStats, findSecret);
+    const stats = new RegistryStats(scope, model, deferredStats, findSecret, this.#hostCounters.commonRegion + 1);
     const entry: Entry = known ?? {
       model,
       row,
@@ -293,6 +293,7 @@ export class ClusterRegistry {
   #publish(entry: Entry, set: HostSetModel): void {
     entry.set = set;
     this.#countMembership(entry);
+    entry.stats.onHosts(set);
     this.#options.broadcast({ type: 'hosts', cluster: entry.model.name, hosts: JSON.stringify(set) });
   }
 
@@ -305,6 +306,7 @@ export class ClusterRegistry {
       total: hosts.length,
       healthy: inService.filter(({ health }) => health === 'healthy' || health === 'unknown').length,
       degraded: inService.filter(({ health }) => health === 'degraded').length,
+      excluded: hosts.filter(({ health }) => health === 'draining').length,
       maxWeight: hosts.reduce((maximum, host) => Math.max(maximum, host.weight), 0),
     });
   }

@@ -2,6 +2,7 @@
 import type { Counter, Gauge, Histogram, StatsStore } from '../telemetry/stats-store.ts';
 import type { StreamResetReason } from '../http/codec.ts';
 import type { ClusterStats, RetryOutcome } from './cluster-manager.ts';
+import type { BalancerEvent } from './load-balancer/balanced-host.ts';
 
 export class WorkerClusterStats implements ClusterStats {
   readonly #store: StatsStore;
@@ -64,7 +65,7 @@ export class WorkerClusterStats implements ClusterStats {
   #rqTimeInternal: Histogram | null = null;
   #rqTimeExternal: Histogram | null = null;
   readonly retryOrShadowAbandoned: Counter;
-  readonly lbHealthyPanic: Counter;
+  readonly #balancerEvents = new Map<BalancerEvent, Counter>();
   readonly flowControl: { readonly [E in Parameters<ClusterStats['countFlowControl']>[0]]: Counter };
   readonly originalDstHostInvalid: Counter;
 
@@ -125,7 +126,6 @@ export class WorkerClusterStats implements ClusterStats {
     this.rqRetrySuccess = counter('upstream_rq_retry_success');
     this.rqTimeout = counter('upstream_rq_timeout');
     this.retryOrShadowAbandoned = counter('retry_or_shadow_abandoned');
-    this.lbHealthyPanic = counter('lb_healthy_panic');
     this.flowControl = {
       'backed-up': counter('upstream_flow_control_backed_up_total'),
       drained: counter('upstream_flow_control_drained_total'),
@@ -133,6 +133,15 @@ export class WorkerClusterStats implements ClusterStats {
       'resumed-reading': counter('upstream_flow_control_resumed_reading_total'),
     };
     this.originalDstHostInvalid = counter('original_dst_host_invalid');
+  }
+
+  countBalancerEvent(event: BalancerEvent): void {
+    let counter = this.#balancerEvents.get(event);
+    if (counter === undefined) {
+      counter = this.#store.counter(this.#prefix + event);
+      this.#balancerEvents.set(event, counter);
+    }
+    counter.inc();
   }
 
   countResponse(status: number, isInternal: boolean): void {

@@ -1,10 +1,11 @@
 /** The statistics of clusters that the main thread knows best: membership, DNS updates, ejections, open circuit breakers. */
-import type { CircuitBreakerModel, ClusterModel } from '../config/model/cluster.ts';
+import type { CircuitBreakerModel, ClusterModel, HostSetModel, SubsetsModel } from '../config/model/cluster.ts';
 import { type SecretLookup, SecretStats } from '../network/tls/secret-stats.ts';
 import type { Counter, Gauge, StatsStore } from '../telemetry/stats-store.ts';
 import type { EjectionCause } from './outlier-detector.ts';
 import { ClusterField, clusterFieldsPerPriority } from './shared-counters.ts';
 import type { ClusterCounters } from './shared-counters.ts';
+import { SubsetStats } from './subset-stats.ts';
 
 const causeNames: { readonly [C in EjectionCause]: string } = {
   'consecutive-5xx': 'consecutive_5xx',
@@ -25,13 +26,17 @@ export class RegistryStats {
   /** Envoy sets it for clusters whose hosts come and go. */
   readonly #maxHostWeight: Gauge | null;
   readonly #secrets: SecretStats | null;
+  readonly #subsets: SubsetStats;
+  readonly #subsetsModel: SubsetsModel | undefined;
   readonly #openBreakers = new Map<string, Gauge>();
   readonly #remaining = new Map<string, Gauge>();
 
-  /** `deferred`: the statistics of traffic appear with the first of it. */
-  constructor(store: StatsStore, model: ClusterModel, deferred: boolean, findSecret: SecretLookup) {
+  /** `deferred`: the statistics of traffic appear with the first of it. `threads`: the workers and the main thread. */
+  constructor(store: StatsStore, model: ClusterModel, deferred: boolean, findSecret: SecretLookup, threads: number) {
+    this.#subsetsModel = model.loadBalancer.subsets;
     this.#store = store;
     this.#prefix = `cluster.${model.statName}.`;
+    this.#subsets = new SubsetStats(store, this.#prefix, threads);
     this.#membershipTotal = store.gauge(`${this.#prefix}membership_total`);
     this.#membershipHealthy = store.gauge(`${this.#prefix}membership_healthy`);
     this.#membershipDegraded = store.gauge(`${this.#prefix}membership_degraded`);
@@ -49,12 +54,16 @@ export class RegistryStats {
   }
 
   /** `maxWeight` is null where hosts have no weight. */
-  setMembership(counts: { total: number; healthy: number; degraded: number; maxWeight: number | null }): void {
+  setMembership(counts: { total: number; healthy: number; degraded: number; excluded?: number; maxWeight: number | null }): void {
     this.#membershipTotal.set(counts.total);
     this.#membershipHealthy.set(counts.healthy);
     this.#membershipDegraded.set(counts.degraded);
-    this.#membershipExcluded.set(0);
+    this.#membershipExcluded.set(counts.excluded ?? 0);
     if (counts.maxWeight !== null) this.#maxHostWeight?.set(counts.maxWeight);
+  }
+
+  onHosts(set: HostSetModel): void {
+    if (this.#subsetsModel !== undefined) this.#subsets.update(set, this.#subsetsModel);
   }
 
   onSecret(key: string): void {

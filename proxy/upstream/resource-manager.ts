@@ -32,6 +32,11 @@ export class SharedResourceManager implements ResourceManager {
     return this.#row < 0 ? this.#cells[field] : this.#counters.sum(this.#row, field);
   }
 
+  /** Of both priorities, over all workers. */
+  get activeRequests(): number {
+    return this.#sum(ClusterField.requests) + this.#sum(clusterFieldsPerPriority + ClusterField.requests);
+  }
+
   #try(priority: 0 | 1, field: ClusterField, limit: number): boolean {
     const index = priority * clusterFieldsPerPriority + field;
     if (limit < unlimited && this.#sum(index) >= limit) return false;

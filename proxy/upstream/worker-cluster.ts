@@ -10,10 +10,11 @@ import type { NetworkFilterFactory } from '../network/filter.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { WorkerToMain } from '../workers/messages.ts';
+import { arrangeHosts, type Locality, noLocality } from './host-arrangement.ts';
 import type { Cluster, LoadBalancerContext, OverrideHost } from './cluster-manager.ts';
 import { WorkerClusterStats } from './cluster-stats.ts';
-import type { BalancedLocality } from './load-balancer/balanced-host.ts';
-import { LoadBalancer } from './load-balancer/load-balancer.ts';
+import type { BalancedHost, BalancedPriority } from './load-balancer/balanced-host.ts';
+import { ClusterBalancer } from './load-balancer/cluster-balancer.ts';
 import { OriginalDestinationHosts } from './original-destination.ts';
 import type { Connector, Http1CodecFactory, Http2CodecFactory } from './pool/connector.ts';
 import { SharedResourceManager } from './resource-manager.ts';
@@ -33,6 +34,10 @@ export interface UpstreamServices {
   /** Upstream network filters of a cluster, by the worker's manifest. */
   readonly buildNetworkFilters: (models: readonly FilterModel[]) => readonly NetworkFilterFactory[];
   readonly report: (message: WorkerToMain) => void;
+  /** Where this proxy runs. */
+  readonly locality: Locality;
+  /** Hosts of the local cluster, the proxies themselves; null: the bootstrap names none. */
+  readonly localCluster: () => BalancedPriority<BalancedHost> | null;
   /** In [0, 1). */
   readonly random: () => number;
 }
@@ -55,10 +60,9 @@ export class WorkerCluster implements Cluster {
   #http2Options: Http2Options | null = null;
   /** By `ip:port` or path. */
   #hosts = new Map<string, WorkerHost>();
-  /** There is always a priority 0, be it empty. */
-  #priorities: BalancedLocality<WorkerHost>[][] = [[]];
+  #priorities = arrangeHosts<WorkerHost>([], noLocality);
   #overprovisioningFactor = defaultOverprovisioningFactor;
-  #balancer: LoadBalancer<WorkerHost> | null = null;
+  #balancer: ClusterBalancer<WorkerHost> | null = null;
 
   constructor(model: ClusterModel, row: number, services: UpstreamServices) {
     this.name = model.name;
@@ -117,18 +121,8 @@ export class WorkerCluster implements Cluster {
       const asked = this.#findOverrideHost(context.overrideHost);
       if (asked !== null || context.overrideHost.strict) return asked;
     }
-    const balancer = this.#balancer ?? this.#rebalance();
-    const hash = typeof context.hash === 'number' ? BigInt(context.hash) : context.hash;
-    let host: WorkerHost | null = null;
-    for (let attempt = 0; attempt <= context.hostSelectionMaxAttempts; attempt++) {
-      host = balancer.pick(hash, context.triedPriorities);
-      if (host === null) {
-        this.stats.countNoneHealthy();
-        return null;
-      }
-      if (!context.shouldSelectAnotherHost(host)) return host;
-    }
-    // All attempts met hosts that were tried before: the last one has to do.
+    const host = (this.#balancer ?? this.#makeBalancer()).choose(context);
+    if (host === null) this.stats.countNoneHealthy();
     return host;
   }
 
@@ -142,8 +136,7 @@ export class WorkerCluster implements Cluster {
   /** Replaces the hosts. One that stays keeps its pools and its load; one that leaves finishes what it carries. */
   setHosts(set: HostSetModel): void {
     const hosts = new Map<string, WorkerHost>();
-    const priorities: BalancedLocality<WorkerHost>[][] = [[]];
-    for (const { hosts: models, region, zone, subZone, priority, weight } of set.localities) {
+    const placed = set.localities.map(({ hosts: models, region, zone, subZone, priority, weight }) => {
       const placement = { locality: { region, zone, subZone }, priority };
       const members = models.map(model => {
         const key = formatAddress(model.address);
@@ -152,15 +145,24 @@ export class WorkerCluster implements Cluster {
         hosts.set(key, host);
         return host;
       });
-      while (priorities.length <= priority) priorities.push([]);
-      priorities[priority].push({ weight, hosts: members });
-    }
+      return { ...placement, weight, hosts: members };
+    });
     for (const [key, host] of this.#hosts) if (hosts.get(key) !== host) host.retirePools();
     this.hostSet = set;
     this.#hosts = hosts;
-    this.#priorities = priorities;
+    this.#priorities = arrangeHosts(placed, this.services.locality);
     this.#overprovisioningFactor = set.overprovisioningFactor || defaultOverprovisioningFactor;
+    this.rebalance();
+  }
+
+  /** What the balancer has computed does not hold any more. */
+  rebalance(): void {
     this.#balancer = null;
+  }
+
+  /** The hosts of priority 0. */
+  get firstPriority(): BalancedPriority<BalancedHost> {
+    return this.#priorities[0];
   }
 
   setEjected(slot: number, ejected: boolean): void {
@@ -169,7 +171,7 @@ export class WorkerCluster implements Cluster {
       host.setEjected(ejected);
       // Its connections may be what is wrong.
       if (ejected) host.retirePools();
-      this.#balancer = null;
+      this.rebalance();
     }
   }
 
@@ -193,16 +195,16 @@ export class WorkerCluster implements Cluster {
     return address === undefined ? null : { kind: 'socket', address, port: 0 };
   }
 
-  #rebalance(): LoadBalancer<WorkerHost> {
-    this.#balancer = new LoadBalancer(
-      this.#priorities.map(localities => ({ localities })),
-      {
-        model: this.model.loadBalancer,
-        overprovisioningFactor: this.#overprovisioningFactor,
-        clock: { random: this.services.random, now: () => this.services.timers.now() },
-        onPanic: () => this.stats.lbHealthyPanic.inc(),
-      },
-    );
+  #makeBalancer(): ClusterBalancer<WorkerHost> {
+    const { random, timers, localCluster } = this.services;
+    this.#balancer = new ClusterBalancer(this.#priorities, {
+      model: this.model.loadBalancer,
+      overprovisioningFactor: this.#overprovisioningFactor,
+      clock: { random, now: () => timers.now() },
+      onEvent: event => this.stats.countBalancerEvent(event),
+      clusterActiveRequests: () => this.resources.activeRequests,
+      localCluster: localCluster(),
+    });
     return this.#balancer;
   }
 }

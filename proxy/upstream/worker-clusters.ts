@@ -9,6 +9,11 @@ import type { Cluster, ClusterManager } from './cluster-manager.ts';
 import { WorkerCluster } from './worker-cluster.ts';
 import type { UpstreamServices } from './worker-cluster.ts';
 
+export interface SharedUpstreamServices extends Omit<UpstreamServices, 'localCluster'> {
+  /** The cluster whose hosts are the proxies themselves; absent or empty: there is none. */
+  readonly localClusterName?: string;
+}
+
 interface Entry {
   readonly row: number;
   /** Null once parsed. */
@@ -21,18 +26,24 @@ interface Entry {
 }
 
 export class WorkerClusters implements ClusterManager {
-  readonly #services: UpstreamServices;
+  readonly #services: SharedUpstreamServices;
+  readonly #localClusterName: string;
   readonly #entries = new Map<string, Entry>();
   /** Hosts that came before their cluster. */
   readonly #earlyHosts = new Map<string, string>();
 
-  constructor(services: UpstreamServices) {
+  constructor(services: SharedUpstreamServices) {
     this.#services = services;
+    this.#localClusterName = services.localClusterName ?? '';
   }
 
   find(name: string): Cluster | null {
+    return this.#find(name);
+  }
+
+  #find(name: string): WorkerCluster | null {
     const entry = this.#entries.get(name);
-    return entry === undefined ? null : (entry.cluster ?? this.#open(entry));
+    return entry === undefined ? null : (entry.cluster ?? this.#open(name, entry));
   }
 
   /** A new or changed cluster; `model` is JSON of a ClusterModel. Its hosts follow in a message of their own. */
@@ -66,6 +77,12 @@ export class WorkerClusters implements ClusterManager {
     if (entry === undefined) this.#earlyHosts.set(name, hosts);
     else if (entry.cluster === null) entry.hosts = hosts;
     else this.#applyHosts(entry, entry.cluster, hosts);
+    if (name === this.#localClusterName) this.#rebalanceAll();
+  }
+
+  /** Zone-aware routing of every cluster depends on where the proxies are. */
+  #rebalanceAll(): void {
+    for (const { cluster } of this.#entries.values()) cluster?.rebalance();
   }
 
   onEjected(name: string, slot: number, ejected: boolean): void {
@@ -83,9 +100,11 @@ export class WorkerClusters implements ClusterManager {
     }
   }
 
-  #open(entry: Entry): WorkerCluster {
+  #open(name: string, entry: Entry): WorkerCluster {
     entry.scope ??= this.#services.stats.createScope();
-    const services = { ...this.#services, stats: entry.scope };
+    const localName = name === this.#localClusterName ? '' : this.#localClusterName;
+    const localCluster = () => (localName === '' ? null : (this.#find(localName)?.firstPriority ?? null));
+    const services = { ...this.#services, stats: entry.scope, localCluster };
     const cluster = new WorkerCluster(JSON.parse(entry.model as string) as ClusterModel, entry.row, services);
     entry.cluster = cluster;
     entry.model = null;

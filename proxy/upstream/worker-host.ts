@@ -32,7 +32,7 @@ export class WorkerHost implements Host, BalancedHost {
   /** -1: not in the shared table; its load is known to this worker only. */
   readonly slot: number;
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
-  readonly createdMs: number;
+  healthySinceMs: number;
   metadata: Metadata;
   locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   priority: number;
@@ -54,7 +54,7 @@ export class WorkerHost implements Host, BalancedHost {
     this.hostname = model.hostname;
     this.slot = model.slot;
     this.transportSocket = selectTransportSocket(cluster.model, model.metadata);
-    this.createdMs = timers.now();
+    this.healthySinceMs = timers.now();
     this.metadata = model.metadata;
     this.locality = placement.locality;
     this.priority = placement.priority;
@@ -79,6 +79,11 @@ export class WorkerHost implements Host, BalancedHost {
 
   get health(): BalancedHost['health'] {
     return readHealth(this.status);
+  }
+
+  /** A host that drains counts neither as one that serves nor as one that is missing. */
+  get isExcluded(): boolean {
+    return this.#discoveryStatus === 'draining';
   }
 
   /** As discovered, unless outlier detection has ejected it. */

@@ -13,6 +13,8 @@ export interface WorkerStart {
   readonly workerIndex: number;
   readonly workerCount: number;
   readonly node: NodeModel;
+  /** The cluster whose hosts are the proxies of this service; empty: none is named. */
+  readonly localCluster: string;
   readonly statsMatcher: StatsMatcherModel;
   /** Row tables of shared counters; upstream/shared-counters.ts knows their layout. */
   readonly hostCounters: SharedArrayBuffer;

@@ -81,6 +81,8 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     buildNetworkFilters: models => models.map(model => buildUpstreamFilter(model)),
     report: post,
     random: Math.random,
+    locality: start.node.locality,
+    localClusterName: start.localCluster,
   });
   const buildUpstreamFilter = (model: FilterModel): NetworkFilterFactory =>
     networkFilters[model.kind](model.config as never, {

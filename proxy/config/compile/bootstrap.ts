@@ -45,6 +45,7 @@ export function compileBootstrap(message: Bootstrap, context: CompileContext): C
     lds: source('lds_config'),
     stats: compileStatsConfig(message.stats_config, 'stats_config', scope, message),
     runtimeLayers: compileRuntime(message.layered_runtime),
+    ...compileLocalCluster(message),
     globalConnectionLimit: compileConnectionLimit(message.overload_manager, scope),
     jsonLog: message.application_log_config?.log_format?.json_format != null,
   };
@@ -98,6 +99,16 @@ function compileAdmin(admin: protos.envoy.config.bootstrap.v3.Admin | null, scop
 function encodeAll(typeName: string, messages: readonly { readonly name: string }[]): readonly StaticResource[] {
   const type = findType(typeName)!;
   return messages.map(message => ({ name: message.name, bytes: type.encode(message).finish() }));
+}
+
+function compileLocalCluster({
+  cluster_manager: manager,
+  static_resources: resources,
+}: Bootstrap): Pick<BootstrapModel, 'localCluster'> {
+  const name = manager?.local_cluster_name ?? '';
+  if (name === '') return {};
+  if (resources?.clusters.some(cluster => cluster.name === name)) return { localCluster: name };
+  throw new ConfigError('cluster_manager.local_cluster_name', `local cluster '${name}' must be defined`);
 }
 
 function requireStaticNames(model: BootstrapModel): void {

@@ -1,13 +1,13 @@
-/** Load balancing, circuit breakers and outlier detection of a cluster. */
+/** Load balancing and circuit breakers of a cluster. */
 import type { protos } from '../../../protos/messages.ts';
-import type { CircuitBreakerModel, LoadBalancerModel, OutlierDetectionModel } from '../model/cluster.ts';
+import type { CircuitBreakerModel, LoadBalancerModel } from '../model/cluster.ts';
 import { healthStates } from './endpoints.ts';
 import { ConfigError } from './config-error.ts';
-import { durationMs, percent, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
+import { compileSubsets } from './subsets.ts';
+import { percent, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 
 type Cluster = protos.envoy.config.cluster.v3.Cluster;
 type Thresholds = protos.envoy.config.cluster.v3.CircuitBreakers.Thresholds;
-type OutlierDetection = protos.envoy.config.cluster.v3.OutlierDetection;
 
 /** By number; 4 was removed from the API, 7 is `LOAD_BALANCING_POLICY_CONFIG`. */
 const policies: readonly (LoadBalancerModel['policy'] | undefined)[] = [
@@ -27,13 +27,7 @@ const maxMaglevSize = 5_000_011;
 export function compileLoadBalancer(message: Cluster, overprovisioningFactor: number): LoadBalancerModel {
   const policy = policies[message.lb_policy];
   if (policy === undefined) throw new ConfigError('lb_policy', 'LOAD_BALANCING_POLICY_CONFIG is not implemented');
-  const isOriginalDst = message.type === 4;
-  if (isOriginalDst !== (policy === 'cluster-provided')) {
-    const only = isOriginalDst
-      ? "Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"
-      : "'CLUSTER_PROVIDED' is allowed only with cluster type 'ORIGINAL_DST'";
-    throw new ConfigError('lb_policy', `cluster: LB policy ${policy} is not valid for this cluster type. ${only}`);
-  }
+  checkClusterProvided(message, policy, 'lb_policy');
   const leastRequest = message.least_request_lb_config;
   const common = message.common_lb_config;
   const slowStartField = leastRequest === null ? 'round_robin_lb_config' : 'least_request_lb_config';
@@ -56,10 +50,73 @@ export function compileLoadBalancer(message: Cluster, overprovisioningFactor: nu
     localityWeighted: common?.locality_weighted_lb_config != null,
     zoneAware: common?.locality_weighted_lb_config == null,
     ...compileOverrideStatus(common?.override_host_status ?? null),
-    ...(common?.zone_aware_lb_config?.fail_traffic_on_panic && { failTrafficOnPanic: true }),
+    ...compileZoneRouting(common?.zone_aware_lb_config ?? null, 'common_lb_config.zone_aware_lb_config'),
     overprovisioningFactor,
-    useHostnameForHashing: common?.consistent_hashing_lb_config?.use_hostname_for_hashing ?? false,
+    useHostnameForHashing: compileHostnameHashing(message),
+    ...compileBalanceFactor(common?.consistent_hashing_lb_config ?? null, 'common_lb_config.consistent_hashing_lb_config'),
+    ...compileSubsetConfig(message),
   };
+}
+
+/** Hosts of an original destination cluster, and only of one, are not for balancers to choose. */
+export function checkClusterProvided({ type }: Cluster, policy: LoadBalancerModel['policy'], path: string): void {
+  const isOriginalDst = type === 4;
+  if (isOriginalDst === (policy === 'cluster-provided')) return;
+  const only = isOriginalDst
+    ? "Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"
+    : "'CLUSTER_PROVIDED' is allowed only with cluster type 'ORIGINAL_DST'";
+  throw new ConfigError(path, `cluster: LB policy ${policy} is not valid for this cluster type. ${only}`);
+}
+
+type ZoneRoutingFields = Pick<LoadBalancerModel, 'zoneRoutingPercent' | 'zoneMinClusterSize' | 'failTrafficOnPanic'>;
+
+export function compileZoneRouting(
+  message: Pick<
+    protos.envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig,
+    'routing_enabled' | 'min_cluster_size' | 'fail_traffic_on_panic'
+  > | null,
+  path: string,
+): ZoneRoutingFields {
+  if (message === null) return {};
+  const { routing_enabled: enabled, min_cluster_size: minimum } = message;
+  return {
+    ...(enabled !== null && { zoneRoutingPercent: Math.round(percent(enabled, 100, `${path}.routing_enabled`)) }),
+    ...(minimum !== null && { zoneMinClusterSize: Number(minimum.value) }),
+    ...(message.fail_traffic_on_panic && { failTrafficOnPanic: true as const }),
+  };
+}
+
+/** At least 100 percent: with less, not every request would find a host. */
+export function compileBalanceFactor(
+  message: { readonly hash_balance_factor: { readonly value: number } | null } | null,
+  path: string,
+): Pick<LoadBalancerModel, 'hashBalanceFactor'> {
+  const factor = message?.hash_balance_factor ?? null;
+  if (factor === null) return {};
+  return { hashBalanceFactor: requireRange(unwrap(factor, 0), 100, 0xffff_ffff, `${path}.hash_balance_factor`) };
+}
+
+function compileHostnameHashing({ type, common_lb_config: common }: Cluster): boolean {
+  const usesHostname = common?.consistent_hashing_lb_config?.use_hostname_for_hashing ?? false;
+  if (usesHostname && type !== 1) {
+    const problem = 'Cannot use hostname for consistent hashing loadbalancing for a cluster that is not STRICT_DNS';
+    throw new ConfigError('common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing', problem);
+  }
+  return usesHostname;
+}
+
+function compileSubsetConfig({
+  name,
+  lb_subset_config: config,
+  common_lb_config: common,
+}: Cluster): Pick<LoadBalancerModel, 'subsets'> {
+  // Without selectors there is nothing to choose by.
+  if (config === null || config.subset_selectors.length === 0) return {};
+  if (config.locality_weight_aware && common?.locality_weighted_lb_config == null) {
+    const problem = `Locality weight aware subset LB requires that a locality_weighted_lb_config be set in ${name}`;
+    throw new ConfigError('lb_subset_config.locality_weight_aware', problem);
+  }
+  return { subsets: compileSubsets(config, 'lb_subset_config') };
 }
 
 /** Of hosts that filters ask for. */
@@ -169,42 +226,5 @@ function compileThresholds(message: Thresholds | null, path: string): CircuitBre
             minConcurrency: unwrap(budget.min_retry_concurrency, 3),
           },
     trackRemaining: message?.track_remaining ?? false,
-  };
-}
-
-export function compileOutlierDetection(message: OutlierDetection | null): OutlierDetectionModel | null {
-  if (message === null) return null;
-  type Count = {
-    [K in keyof OutlierDetection]: OutlierDetection[K] extends protos.google.protobuf.UInt32Value | null ? K : never;
-  }[keyof OutlierDetection];
-  const count = (field: Count, fallback: number): number => unwrap(message[field], fallback);
-  const share = (field: Count, fallback: number): number =>
-    requireRange(unwrap(message[field], fallback), 0, 100, `outlier_detection.${field}`);
-  const time = (field: 'interval' | 'base_ejection_time' | 'max_ejection_time', fallback: number): number =>
-    positiveDurationMs(message[field], fallback, `outlier_detection.${field}`);
-  const baseEjectionTimeMs = time('base_ejection_time', 30_000);
-  const jitterMs = durationMs(message.max_ejection_time_jitter, 0, 'outlier_detection.max_ejection_time_jitter');
-  return {
-    consecutive5xx: count('consecutive_5xx', 5),
-    enforcingConsecutive5xx: share('enforcing_consecutive_5xx', 100),
-    consecutiveGatewayFailure: count('consecutive_gateway_failure', 5),
-    enforcingConsecutiveGatewayFailure: share('enforcing_consecutive_gateway_failure', 0),
-    consecutiveLocalOriginFailure: count('consecutive_local_origin_failure', 5),
-    enforcingConsecutiveLocalOriginFailure: share('enforcing_consecutive_local_origin_failure', 100),
-    splitExternalLocalOriginErrors: message.split_external_local_origin_errors,
-    intervalMs: time('interval', 10_000),
-    baseEjectionTimeMs,
-    maxEjectionTimeMs: time('max_ejection_time', Math.max(300_000, baseEjectionTimeMs)),
-    maxEjectionPercent: share('max_ejection_percent', 10),
-    ...(unwrap(message.always_eject_one_host, false) && { alwaysEjectOneHost: true }),
-    ...(jitterMs > 0 && { maxEjectionTimeJitterMs: jitterMs }),
-    enforcingSuccessRate: share('enforcing_success_rate', 100),
-    successRateMinimumHosts: count('success_rate_minimum_hosts', 5),
-    successRateRequestVolume: count('success_rate_request_volume', 100),
-    successRateStdevFactor: count('success_rate_stdev_factor', 1900),
-    enforcingFailurePercentage: share('enforcing_failure_percentage', 0),
-    failurePercentageThreshold: share('failure_percentage_threshold', 85),
-    failurePercentageMinimumHosts: count('failure_percentage_minimum_hosts', 5),
-    failurePercentageRequestVolume: count('failure_percentage_request_volume', 50),
   };
 }

@@ -3,20 +3,27 @@ import type { MessageName, MessageTypes, protos } from '../../../protos/messages
 import type { LoadBalancerModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
 import {
+  checkClusterProvided,
   compileActiveRequestBias,
+  compileBalanceFactor,
   compileOverrideStatus,
   compileRing,
   compileSlowStart,
   compileTableSize,
+  compileZoneRouting,
   defaultHashTables,
 } from './load-balancer.ts';
+import { compileSubsets } from './subsets.ts';
 import { percent, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, typeNameOf } from './typed-config.ts';
 
 type Cluster = protos.envoy.config.cluster.v3.Cluster;
 type LoadBalancingPolicy = protos.envoy.config.cluster.v3.LoadBalancingPolicy;
-type Localities = Pick<LoadBalancerModel, 'localityWeighted' | 'zoneAware' | 'failTrafficOnPanic'>;
+type Localities = Pick<
+  LoadBalancerModel,
+  'localityWeighted' | 'zoneAware' | 'failTrafficOnPanic' | 'zoneRoutingPercent' | 'zoneMinClusterSize'
+>;
 type Policy = Omit<LoadBalancerModel, 'healthyPanicThreshold' | 'overprovisioningFactor'>;
 
 const packageOf = 'envoy.extensions.load_balancing_policies';
@@ -25,6 +32,8 @@ const leastRequestType = `${packageOf}.least_request.v3.LeastRequest`;
 const randomType = `${packageOf}.random.v3.Random`;
 const ringHashType = `${packageOf}.ring_hash.v3.RingHash`;
 const maglevType = `${packageOf}.maglev.v3.Maglev`;
+const clusterProvidedType = `${packageOf}.cluster_provided.v3.ClusterProvided`;
+const subsetType = `${packageOf}.subset.v3.Subset`;
 const wrrLocalityType = `${packageOf}.wrr_locality.v3.WrrLocality`;
 
 /** `path` is that of the message. */
@@ -47,6 +56,8 @@ const policies: { readonly [message: string]: CompilePolicy<never> } = {
   [randomType]: compileRandom as CompilePolicy<never>,
   [ringHashType]: compileRingHash as CompilePolicy<never>,
   [maglevType]: compileMaglev as CompilePolicy<never>,
+  [clusterProvidedType]: () => ({ ...basis, policy: 'cluster-provided' }),
+  [subsetType]: compileSubset as CompilePolicy<never>,
   [wrrLocalityType]: compileWrrLocality as CompilePolicy<never>,
 };
 
@@ -57,8 +68,10 @@ export function compileLoadBalancingPolicy(
   scope: CompileScope,
 ): LoadBalancerModel {
   const threshold = message.common_lb_config?.healthy_panic_threshold ?? null;
+  const policy = choosePolicy(message.load_balancing_policy as LoadBalancingPolicy, 'load_balancing_policy', scope);
+  checkClusterProvided(message, policy.policy, 'load_balancing_policy');
   return {
-    ...choosePolicy(message.load_balancing_policy as LoadBalancingPolicy, 'load_balancing_policy', scope),
+    ...policy,
     ...compileOverrideStatus(message.common_lb_config?.override_host_status ?? null),
     healthyPanicThreshold: percent(threshold, 50, 'common_lb_config.healthy_panic_threshold'),
     overprovisioningFactor,
@@ -82,24 +95,24 @@ function compileRoundRobin(message: MessageTypes[typeof roundRobinType], path: s
   return {
     ...basis,
     slowStart: compileSlowStart(message.slow_start_config, `${path}.slow_start_config`),
-    ...compileLocalities(message.locality_lb_config),
+    ...compileLocalities(message.locality_lb_config, path),
   };
 }
 
 function compileLeastRequest(message: MessageTypes[typeof leastRequestType], path: string): Policy {
-  if (message.selection_method !== 0) throw new ConfigError(`${path}.selection_method`, 'only N_CHOICES is implemented');
   return {
     ...basis,
     policy: 'least-request',
+    ...(message.selection_method === 1 && { fullScan: true as const }),
     choiceCount: requireRange(unwrap(message.choice_count, 2), 2, 0xffff_ffff, `${path}.choice_count`),
     activeRequestBias: compileActiveRequestBias(message.active_request_bias, `${path}.active_request_bias`),
     slowStart: compileSlowStart(message.slow_start_config, `${path}.slow_start_config`),
-    ...compileLocalities(message.locality_lb_config),
+    ...compileLocalities(message.locality_lb_config, path),
   };
 }
 
-function compileRandom(message: MessageTypes[typeof randomType]): Policy {
-  return { ...basis, policy: 'random', ...compileLocalities(message.locality_lb_config) };
+function compileRandom(message: MessageTypes[typeof randomType], path: string): Policy {
+  return { ...basis, policy: 'random', ...compileLocalities(message.locality_lb_config, path) };
 }
 
 function compileRingHash(message: MessageTypes[typeof ringHashType], path: string): Policy {
@@ -109,6 +122,10 @@ function compileRingHash(message: MessageTypes[typeof ringHashType], path: strin
     policy: 'ring-hash',
     ...compileRing(message, path),
     useHostnameForHashing: message.consistent_hashing_lb_config?.use_hostname_for_hashing ?? message.use_hostname_for_hashing,
+    // The older place of the factor counts where the newer message is absent.
+    ...(message.consistent_hashing_lb_config === null
+      ? compileBalanceFactor(message, path)
+      : compileBalanceFactor(message.consistent_hashing_lb_config, `${path}.consistent_hashing_lb_config`)),
     ...weighLocalities(message.locality_weighted_lb_config !== null),
   };
 }
@@ -119,8 +136,17 @@ function compileMaglev(message: MessageTypes[typeof maglevType], path: string): 
     policy: 'maglev',
     maglevTableSize: compileTableSize(message, path),
     useHostnameForHashing: message.consistent_hashing_lb_config?.use_hostname_for_hashing ?? false,
+    ...compileBalanceFactor(message.consistent_hashing_lb_config, `${path}.consistent_hashing_lb_config`),
     ...weighLocalities(message.locality_weighted_lb_config !== null),
   };
+}
+
+/** Subsets, and within one the policy that is named below. */
+function compileSubset(message: MessageTypes[typeof subsetType], path: string, scope: CompileScope): Policy {
+  const at = `${path}.subset_lb_policy`;
+  if (message.subset_lb_policy === null) throw new ConfigError(at, 'value is required');
+  const policy = choosePolicy(message.subset_lb_policy, at, scope);
+  return message.subset_selectors.length === 0 ? policy : { ...policy, subsets: compileSubsets(message, path) };
 }
 
 /** Localities by weight, and within one the policy that is named below. */
@@ -132,11 +158,11 @@ function compileWrrLocality(message: MessageTypes[typeof wrrLocalityType], path:
 
 function compileLocalities(
   message: protos.envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig | null,
+  path: string,
 ): Localities {
-  const failsInPanic = message?.zone_aware_lb_config?.fail_traffic_on_panic ?? false;
   return {
     ...weighLocalities(message?.locality_config_specifier === 'locality_weighted_lb_config'),
-    ...(failsInPanic && { failTrafficOnPanic: true as const }),
+    ...compileZoneRouting(message?.zone_aware_lb_config ?? null, `${path}.locality_lb_config.zone_aware_lb_config`),
   };
 }
 

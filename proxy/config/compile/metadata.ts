@@ -11,3 +11,9 @@ export function compileMetadata(message: protos.envoy.config.core.v3.Metadata | 
   }
   return metadata;
 }
+
+/** The values of both; where both have one, that of `own`. */
+export function mergeMetadata(base: Metadata, own: Metadata): Metadata {
+  const namespaces = [...new Set([...Object.keys(base), ...Object.keys(own)])];
+  return Object.fromEntries(namespaces.map(namespace => [namespace, { ...base[namespace], ...own[namespace] }]));
+}

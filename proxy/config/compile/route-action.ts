@@ -13,7 +13,7 @@ import { ConfigError } from './config-error.ts';
 import { readDataSource } from './data-source.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileRegex, requireHeaderName } from './matchers.ts';
-import { compileMetadata } from './metadata.ts';
+import { compileMetadata, mergeMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRateLimits } from './rate-limit.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
@@ -68,17 +68,15 @@ function compileClusterChoice(message: RouteActionMessage, path: string, scope: 
       return { kind: 'header', header: header.toLowerCase() };
     }
     case 'weighted_clusters':
-      return compileWeighted(message.weighted_clusters!, `${path}.weighted_clusters`, scope);
+      return compileWeighted(message, `${path}.weighted_clusters`, scope);
     default:
       throw new ConfigError(path, 'cluster_specifier is required');
   }
 }
 
-function compileWeighted(
-  message: protos.envoy.config.route.v3.WeightedCluster,
-  path: string,
-  scope: CompileScope,
-): ForwardAction['cluster'] {
+function compileWeighted(action: RouteActionMessage, path: string, scope: CompileScope): ForwardAction['cluster'] {
+  const message = action.weighted_clusters!;
+  const routeMetadata = compileMetadata(action.metadata_match);
   if (message.clusters.length === 0) throw new ConfigError(`${path}.clusters`, 'value must contain at least 1 item(s)');
   const clusters = message.clusters.map((cluster, i): WeightedCluster => {
     const at = `${path}.clusters[${i}]`;
@@ -88,6 +86,9 @@ function compileWeighted(
       headers: compileHeaderMutations(cluster, at),
       hostRewriteLiteral: cluster.host_rewrite_literal ?? '',
       perFilter: compilePerFilter(cluster.typed_per_filter_config, `${at}.typed_per_filter_config`, scope),
+      ...(cluster.metadata_match !== null && {
+        metadataMatch: mergeMetadata(routeMetadata, compileMetadata(cluster.metadata_match)),
+      }),
     };
   });
   const totalWeight = clusters.reduce((sum, cluster) => sum + cluster.weight, 0);

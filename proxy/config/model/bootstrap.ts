@@ -32,6 +32,8 @@ export interface BootstrapModel {
     readonly kind: 'static' | 'admin';
     readonly values: { readonly [key: string]: string | number | boolean };
   }[];
+  /** The cluster whose hosts are the proxies of this service, for zone-aware routing; absent: none is named. */
+  readonly localCluster?: string;
   /** Downstream connections of all listeners that do not ignore it; 0: no limit. */
   readonly globalConnectionLimit: number;
   /** `application_log_config` asks for JSON lines. */

@@ -106,6 +106,16 @@ export interface LoadBalancerModel {
   readonly zoneAware: boolean;
   /** What a host that a filter asks for may be; absent: unknown, healthy or degraded. */
   readonly overrideHostStatus?: readonly HostModel['health'][];
+  /** Percent of the requests that zone-aware routing concerns; absent: all. */
+  readonly zoneRoutingPercent?: number;
+  /** Healthy hosts below which requests go to all zones; absent: 6. */
+  readonly zoneMinClusterSize?: number;
+  /** Percent of its share of the requests in flight that a host of a hashing policy gets at most; absent: no limit. */
+  readonly hashBalanceFactor?: number;
+  /** Least request looks at every host. */
+  readonly fullScan?: true;
+  /** Absent: routes choose among all hosts. */
+  readonly subsets?: SubsetsModel;
   /** Absent: in panic every host serves, whatever its health. */
   readonly failTrafficOnPanic?: true;
   readonly overprovisioningFactor: number;
@@ -114,6 +124,30 @@ export interface LoadBalancerModel {
 
 /** Counts; 4,294,967,295 is Istio's "no limit". */
 export interface CircuitBreakerModel {
+/** `envoy.config.cluster.v3.Cluster.LbSubsetConfig`: by the values of metadata under `envoy.lb`. */
+export interface SubsetsModel {
+  /** For requests that no subset is found for. */
+  readonly fallback: 'no-fallback' | 'any-endpoint' | 'default-subset';
+  readonly defaultSubset: { readonly [key: string]: unknown };
+  readonly selectors: readonly SubsetSelectorModel[];
+  readonly localityWeightAware: boolean;
+  readonly scaleLocalityWeight: boolean;
+  /** All hosts serve where the fallback has none. */
+  readonly panicModeAny: boolean;
+  readonly listAsAny: boolean;
+  readonly allowRedundantKeys: boolean;
+  /** The route's `fallback_list` is a list of criteria to try in turn. */
+  readonly metadataFallback: boolean;
+}
+
+export interface SubsetSelectorModel {
+  /** Sorted. */
+  readonly keys: readonly string[];
+  readonly singleHostPerSubset: boolean;
+  readonly fallback: 'not-defined' | 'no-fallback' | 'any-endpoint' | 'default-subset' | 'keys-subset';
+  readonly fallbackKeys: readonly string[];
+}
+
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
   readonly maxRequests: number;

@@ -138,6 +138,8 @@ export interface RedirectAction {
   /** Null: the request's. */
   readonly scheme: string | null;
   readonly host: string;
+  /** In place of the route's, which it includes; absent: the route's. */
+  readonly metadataMatch?: Metadata;
   /** 0: unchanged. */
   readonly port: number;
   readonly path: string;

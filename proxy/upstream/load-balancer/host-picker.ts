@@ -3,12 +3,9 @@ import type { LoadBalancerModel } from '../../config/model/cluster.ts';
 import type { BalancedHost } from './balanced-host.ts';
 import { EdfScheduler } from './edf-scheduler.ts';
 import { areWeightsEqual, compileWeight, isAnyInSlowStart } from './host-weight.ts';
-import { MaglevPicker } from './maglev.ts';
-import { RingHashPicker } from './ring-hash.ts';
 
-/** `hash` is null where the route has no hash policy. */
 export interface HostPicker<H extends BalancedHost> {
-  pick(hash: bigint | null): H | null;
+  pick(): H | null;
 }
 
 /** Where chance and time come from; tests bring their own. */
@@ -26,9 +23,8 @@ class RandomPicker<H extends BalancedHost> implements HostPicker<H> {
     this.#hosts = hosts;
     this.#random = random;
   }
-  pick(hash: bigint | null): H {
-    const { length } = this.#hosts;
-    return this.#hosts[hash === null ? Math.floor(this.#random() * length) : Number(hash % BigInt(length))];
+  pick(): H {
+    return this.#hosts[Math.floor(this.#random() * this.#hosts.length)];
   }
 }
 
@@ -76,6 +72,30 @@ class LeastRequestPicker<H extends BalancedHost> implements HostPicker<H> {
   }
 }
 
+/** The least loaded of all hosts; among equals, chance decides. */
+class FullScanPicker<H extends BalancedHost> implements HostPicker<H> {
+  readonly #hosts: readonly H[];
+  readonly #random: () => number;
+  constructor(hosts: readonly H[], random: () => number) {
+    this.#hosts = hosts;
+    this.#random = random;
+  }
+  pick(): H {
+    let best = this.#hosts[0];
+    let bestLoad = Number.POSITIVE_INFINITY;
+    let equals = 0;
+    for (const host of this.#hosts) {
+      const load = host.activeRequests;
+      if (load < bestLoad) {
+        best = host;
+        bestLoad = load;
+        equals = 1;
+      } else if (load === bestLoad && Math.floor(this.#random() * ++equals) === 0) best = host;
+    }
+    return best;
+  }
+}
+
 class WeightedPicker<H extends BalancedHost> implements HostPicker<H> {
   readonly #scheduler = new EdfScheduler<H>();
   readonly #weigh: (host: H) => number;
@@ -98,15 +118,7 @@ export function makePicker<H extends BalancedHost>(
   clock: BalancerClock,
 ): HostPicker<H> {
   const random = () => clock.random();
-  switch (model.policy) {
-    case 'random':
-      return new RandomPicker(hosts, random);
-    case 'ring-hash':
-      return new RingHashPicker(hosts, model, random);
-    case 'maglev':
-      return new MaglevPicker(hosts, model, random);
-    default:
-  }
+  if (model.policy === 'random') return new RandomPicker(hosts, random);
   if (!areWeightsEqual(hosts) || isAnyInSlowStart(hosts, model.slowStart, clock.now())) {
     return new WeightedPicker(
       hosts,
@@ -114,7 +126,6 @@ export function makePicker<H extends BalancedHost>(
       random,
     );
   }
-  return model.policy === 'least-request'
-    ? new LeastRequestPicker(hosts, model.choiceCount, random)
-    : new RoundRobinPicker(hosts, random);
+  if (model.policy !== 'least-request') return new RoundRobinPicker(hosts, random);
+  return model.fullScan ? new FullScanPicker(hosts, random) : new LeastRequestPicker(hosts, model.choiceCount, random);
 }

@@ -8,7 +8,7 @@ type SlowStart = NonNullable<LoadBalancerModel['slowStart']>;
 
 /** Source: Envoy's slow start: (time / window) ^ (1 / aggression), at least the minimum. */
 function slowStartFactor(slowStart: SlowStart, host: BalancedHost, nowMs: number): number {
-  const ageMs = nowMs - host.createdMs;
+  const ageMs = nowMs - host.healthySinceMs;
   if (ageMs >= slowStart.windowMs) return 1;
   const timeFactor = Math.max(1, ageMs) / slowStart.windowMs;
   return Math.max(slowStart.minWeightPercent / 100, timeFactor ** (1 / slowStart.aggression));
@@ -16,7 +16,7 @@ function slowStartFactor(slowStart: SlowStart, host: BalancedHost, nowMs: number
 
 /** True if any host is still warming up, so that equal configured weights are not equal. */
 export function isAnyInSlowStart(hosts: readonly BalancedHost[], slowStart: SlowStart | null, nowMs: number): boolean {
-  return slowStart !== null && hosts.some(host => nowMs - host.createdMs < slowStart.windowMs);
+  return slowStart !== null && hosts.some(host => nowMs - host.healthySinceMs < slowStart.windowMs);
 }
 
 export function areWeightsEqual(hosts: readonly BalancedHost[]): boolean {

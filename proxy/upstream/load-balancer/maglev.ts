@@ -5,7 +5,7 @@
  */
 import type { LoadBalancerModel } from '../../config/model/cluster.ts';
 import type { BalancedHost } from './balanced-host.ts';
-import { normalizeWeights, randomHash, readHashKey } from './hash-key.ts';
+import { readHashKey, type WeightedHost } from './hash-key.ts';
 import { hashText } from './xxhash64.ts';
 
 interface Builder {
@@ -16,21 +16,22 @@ interface Builder {
   next: number;
 }
 
-export class MaglevPicker<H extends BalancedHost> {
+export class MaglevTable<H extends BalancedHost> {
   readonly #table: Uint32Array;
-  readonly #hosts: readonly H[];
+  readonly #hosts: readonly WeightedHost<H>[];
   readonly #size: bigint;
-  readonly #random: () => number;
 
-  constructor(hosts: readonly H[], model: LoadBalancerModel, random: () => number) {
-    this.#random = random;
+  constructor(hosts: readonly WeightedHost<H>[], model: LoadBalancerModel) {
     this.#size = BigInt(model.maglevTableSize);
-    this.#hosts = [...hosts].sort((a, b) => compareKeys(a, b, model.useHostnameForHashing));
-    this.#table = fillTable(this.#hosts, model);
+    this.#hosts = [...hosts].sort((a, b) => compareKeys(a.host, b.host, model.useHostnameForHashing));
+    this.#table = hosts.length === 0 ? new Uint32Array(0) : fillTable(this.#hosts, model);
   }
 
-  pick(hash: bigint | null): H {
-    return this.#hosts[this.#table[Number((hash ?? randomHash(this.#random)) % this.#size)]];
+  /** Null if the table is empty. `attempt`: how many hosts were refused before; another one is likely, not certain. */
+  pick(hash: bigint, attempt: number): H | null {
+    if (this.#hosts.length === 0) return null;
+    const tried = attempt === 0 ? hash : hash ^ BigInt.asUintN(64, -BigInt(attempt));
+    return this.#hosts[this.#table[Number(tried % this.#size)]].host;
   }
 }
 
@@ -41,16 +42,15 @@ function compareKeys(a: BalancedHost, b: BalancedHost, usesHostname: boolean): n
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-function fillTable(hosts: readonly BalancedHost[], model: LoadBalancerModel): Uint32Array {
+function fillTable(hosts: readonly WeightedHost<BalancedHost>[], model: LoadBalancerModel): Uint32Array {
   const size = model.maglevTableSize;
-  const weights = normalizeWeights(hosts);
-  const heaviest = Math.max(...weights);
-  const builders: Builder[] = hosts.map((host, index) => {
+  const heaviest = hosts.reduce((most, { weight }) => Math.max(most, weight), 0);
+  const builders: Builder[] = hosts.map(({ host, weight }) => {
     const key = readHashKey(host, model.useHostnameForHashing);
     return {
       offset: Number(hashText(key) % BigInt(size)),
       skip: Number(hashText(key, 1n) % BigInt(size - 1)) + 1,
-      weight: weights[index],
+      weight,
       target: 0,
       next: 0,
     };

@@ -4,10 +4,16 @@
  *
  * Source: Envoy's priority levels, over-provisioning factor and panic threshold.
  */
+import type { BalancedHost, BalancedPriority } from './balanced-host.ts';
+import { listHosts } from './balanced-host.ts';
+
+/** Counts of hosts; excluded ones count only among `all`. */
 export interface PriorityHealth {
   readonly total: number;
   readonly healthy: number;
   readonly degraded: number;
+  /** Absent: as many as `total`. */
+  readonly all?: number;
 }
 
 export interface PriorityLoad {
@@ -34,14 +40,57 @@ function availabilityPercent(part: number, total: number, overprovisioningFactor
 
 /** In total panic the load follows the number of hosts. */
 function distributeInTotalPanic(priorities: readonly PriorityHealth[]): number[] {
-  const all = priorities.reduce((sum, priority) => sum + priority.total, 0);
-  const load = priorities.map(priority => (all === 0 ? 0 : Math.floor((100 * priority.total) / all)));
+  const sizes = priorities.map(({ all, total }) => all ?? total);
+  const sum = sizes.reduce((total, size) => total + size, 0);
+  const load = sizes.map(size => (sum === 0 ? 0 : Math.floor((100 * size) / sum)));
   const first = Math.max(
     0,
-    priorities.findIndex(priority => priority.total > 0),
+    sizes.findIndex(size => size > 0),
   );
-  load[first] += 100 - load.reduce((sum, part) => sum + part, 0);
+  load[first] += 100 - load.reduce((total, part) => total + part, 0);
   return load;
+}
+
+/** Fewer hosts can serve than the threshold, in percent, says. */
+export function isInPanic({ total, healthy, degraded }: PriorityHealth, panicThreshold: number): boolean {
+  return (total === 0 ? 0 : (100 * healthy) / total + (100 * degraded) / total) < panicThreshold;
+}
+
+export function measureHealth(priority: BalancedPriority<BalancedHost>): PriorityHealth {
+  const counts = { all: 0, total: 0, healthy: 0, degraded: 0 };
+  for (const host of listHosts(priority)) {
+    counts.all++;
+    if (host.isExcluded) continue;
+    counts.total++;
+    if (host.health !== 'unhealthy') counts[host.health]++;
+  }
+  return counts;
+}
+
+export function computeLoadOfPriorities(
+  priorities: readonly BalancedPriority<BalancedHost>[],
+  overprovisioningFactor: number,
+  panicThreshold: number,
+): PriorityLoad {
+  return computePriorityLoad(priorities.map(measureHealth), overprovisioningFactor, panicThreshold);
+}
+
+/** The priority at a point in [0, 100), and whether its healthy or its degraded hosts are meant. */
+export function choosePriority(
+  { healthy, degraded }: Pick<PriorityLoad, 'healthy' | 'degraded'>,
+  point: number,
+): { readonly priority: number; readonly availability: 'healthy' | 'degraded' } {
+  let sum = 0;
+  for (const [availability, shares] of [
+    ['healthy', healthy],
+    ['degraded', degraded],
+  ] as const) {
+    for (let priority = 0; priority < shares.length; priority++) {
+      sum += shares[priority];
+      if (point < sum) return { priority, availability };
+    }
+  }
+  return { priority: 0, availability: 'healthy' };
 }
 
 /** `panicThreshold` in percent; 0 disables panic. `overprovisioningFactor` in percent, 140 by default. */
@@ -71,10 +120,8 @@ export function computePriorityLoad(
     healthyLoad[0] = 100;
     return { healthy: healthyLoad, degraded: degradedLoad, panic: priorities.map(() => false), availability };
   }
-  const panic = priorities.map(
-    p => normalizedTotal < 100 && (p.total === 0 ? 0 : (100 * (p.healthy + p.degraded)) / p.total) < panicThreshold,
-  );
-  if (panic.length > 0 && panic.every(isInPanic => isInPanic)) {
+  const panic = priorities.map(priority => normalizedTotal < 100 && isInPanic(priority, panicThreshold));
+  if (panic.length > 0 && panic.every(panics => panics)) {
     return { healthy: distributeInTotalPanic(priorities), degraded: none, panic, availability };
   }
   return { healthy: healthyLoad, degraded: degradedLoad, panic, availability };

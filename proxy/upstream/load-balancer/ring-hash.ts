@@ -5,16 +5,14 @@
  */
 import type { LoadBalancerModel } from '../../config/model/cluster.ts';
 import type { BalancedHost } from './balanced-host.ts';
-import { normalizeWeights, randomHash, readHashKey } from './hash-key.ts';
+import { readHashKey, type WeightedHost } from './hash-key.ts';
 import { hashText } from './xxhash64.ts';
 
-export class RingHashPicker<H extends BalancedHost> {
+export class HashRing<H extends BalancedHost> {
   readonly #hashes: BigUint64Array;
   readonly #owners: readonly H[];
-  readonly #random: () => number;
 
-  constructor(hosts: readonly H[], model: LoadBalancerModel, random: () => number) {
-    this.#random = random;
+  constructor(hosts: readonly WeightedHost<H>[], model: LoadBalancerModel) {
     const ring = buildRing(hosts, model);
     this.#hashes = BigUint64Array.from(ring, place => place.hash);
     this.#owners = ring.map(place => place.host);
@@ -24,32 +22,35 @@ export class RingHashPicker<H extends BalancedHost> {
     return this.#owners.length;
   }
 
-  pick(hash: bigint | null): H {
-    const wanted = hash ?? randomHash(this.#random);
+  /** Null if the ring is empty. `attempt`: how many places further, since hosts before were refused. */
+  pick(hash: bigint, attempt: number): H | null {
     const hashes = this.#hashes;
+    if (hashes.length === 0) return null;
     let low = 0;
     let high = hashes.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (hashes[middle] < wanted) low = middle + 1;
+      if (hashes[middle] < hash) low = middle + 1;
       else high = middle;
     }
-    return this.#owners[low === hashes.length ? 0 : low];
+    return this.#owners[(low + attempt) % hashes.length];
   }
 }
 
-function buildRing<H extends BalancedHost>(hosts: readonly H[], model: LoadBalancerModel): { hash: bigint; host: H }[] {
-  const weights = normalizeWeights(hosts);
-  const minimum = Math.min(...weights);
+function buildRing<H extends BalancedHost>(
+  hosts: readonly WeightedHost<H>[],
+  model: LoadBalancerModel,
+): { hash: bigint; host: H }[] {
+  const minimum = hosts.reduce((least, { weight }) => Math.min(least, weight), 1);
   // Every host gets a whole number of places: the ring is scaled so that the lightest does, within the bounds.
   const scale = Math.min(Math.ceil(minimum * model.minimumRingSize) / minimum, model.maximumRingSize);
   const ring: { hash: bigint; host: H }[] = [];
   let target = 0;
   let placed = 0;
-  hosts.forEach((host, index) => {
+  for (const { host, weight } of hosts) {
     const key = readHashKey(host, model.useHostnameForHashing);
-    target += scale * weights[index];
+    target += scale * weight;
     for (let i = 0; placed < target; i++, placed++) ring.push({ hash: hashText(`${key}_${i}`), host });
-  });
+  }
   return ring.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0));
 }

@@ -50,8 +50,8 @@ const process: FieldTable = {
     rejected: 'lds_resources_locator cds_resources_locator',
   }),
   [`${bootstrap}.ClusterManager`]: classify({
+    implemented: 'local_cluster_name',
     ignored: {
-      local_cluster_name: 'zone-aware routing is not implemented: requests go to all zones',
       outlier_detection: 'ejections are logged and counted, not written to an event log',
       load_stats_config: 'load reports are not sent',
       enable_deferred_cluster_creation: 'workers make clusters when first used in any case',

@@ -1,5 +1,6 @@
 /** Classes of `envoy.config.cluster.v3`, `envoy.config.endpoint.v3` and the upstream protocol options. */
 import { classify, type FieldTable } from '../field-table.ts';
+import { selectorFields, subsetFields } from './load-balancing-policies.ts';
 
 const cluster: FieldTable = {
   'envoy.config.cluster.v3.Cluster': classify({
@@ -9,7 +10,7 @@ const cluster: FieldTable = {
       typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
       typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config maglev_lb_config
       original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata
-      upstream_connection_options filters protocol_selection`,
+      upstream_connection_options filters protocol_selection lb_subset_config`,
     ignored: {
       use_tcp_for_dns_lookups: 'the system resolver decides',
       wait_for_warm_on_init: 'a cluster of the bootstrap is always waited for',
@@ -21,7 +22,7 @@ const cluster: FieldTable = {
       close_connections_on_host_health_failure: 'there is no active health check',
       ignore_health_on_host_removal: 'there is no active health check: a host that is gone is removed at once',
     },
-    rejected: `cluster_type health_checks dns_resolvers dns_resolution_config lb_subset_config upstream_config
+    rejected: `cluster_type health_checks dns_resolvers dns_resolution_config upstream_config
       connection_pool_per_downstream_connection`,
   }),
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': classify({ implemented: 'name match transport_socket' }),
@@ -63,6 +64,8 @@ const cluster: FieldTable = {
   }),
 };
 
+  'envoy.config.cluster.v3.Cluster.LbSubsetConfig': classify({ implemented: subsetFields }),
+  'envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector': classify({ implemented: selectorFields }),
 const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': classify({
     implemented: 'minimum_ring_size maximum_ring_size hash_function',
@@ -83,16 +86,11 @@ const loadBalancing: FieldTable = {
   }),
   'envoy.config.core.v3.HealthStatusSet': classify({ implemented: 'statuses' }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig': classify({
-    implemented: 'fail_traffic_on_panic',
-    ignored: {
-      routing_enabled: 'zone-aware routing is not implemented: requests go to all zones',
-      min_cluster_size: 'zone-aware routing is not implemented: requests go to all zones',
-    },
+    implemented: 'fail_traffic_on_panic routing_enabled min_cluster_size',
   }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig': classify({}),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig': classify({
-    implemented: 'use_hostname_for_hashing',
-    rejected: 'hash_balance_factor',
+    implemented: 'use_hostname_for_hashing hash_balance_factor',
   }),
 };
 

@@ -74,8 +74,7 @@ const actions: FieldTable = {
     rejected: 'header_name',
   }),
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': classify({
-    implemented: `name cluster_header weight ${headerEdits} typed_per_filter_config host_rewrite_literal`,
-    ignored: { metadata_match: 'load balancing by subset is not implemented: a cluster that asks for it is refused' },
+    implemented: `name cluster_header weight ${headerEdits} typed_per_filter_config host_rewrite_literal metadata_match`,
   }),
   'envoy.config.route.v3.RouteAction.HashPolicy': classify({
     implemented: 'header cookie connection_properties query_parameter terminal',

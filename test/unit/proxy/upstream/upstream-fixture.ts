@@ -331,6 +331,8 @@ export function makeUpstream(
     stats,
     timers: new TimerWheel(),
     hostCounters: new HostCounters(parts.hostBuffer ?? allocateHostCounters(2)),
+    locality: { region: '', zone: '', subZone: '' },
+    localCluster: () => null,
     clusterCounters: new ClusterCounters(parts.clusterBuffer ?? allocateClusterCounters(2)),
     connect: options => {
       const connection = new ScriptedConnection(options);

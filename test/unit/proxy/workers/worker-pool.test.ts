@@ -35,6 +35,7 @@ async function startPool(workerCount: number): Promise<{ pool: WorkerPool; death
     workerCount,
     start: {
       node: { id: 'n', cluster: 'c', locality: { region: '', zone: '', subZone: '' }, metadata: {} },
+      localCluster: '',
       statsMatcher: { kind: 'all', patterns: [] },
       hostCounters: allocateHostCounters(workerCount),
       clusterCounters: allocateClusterCounters(workerCount),

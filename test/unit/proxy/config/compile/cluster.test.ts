@@ -109,7 +109,6 @@ t.test('what is not implemented or makes no sense is refused with its path', asy
   refused({ lb_policy: 7 }, 'lb_policy', 'not implemented');
   refused({ lb_policy: 4 }, 'lb_policy', 'enum');
   refused({ health_checks: [{}] }, 'health_checks', 'not implemented');
-  refused({ lb_subset_config: {} }, 'lb_subset_config', 'not implemented');
   refused({ maglev_lb_config: { table_size: { value: 65_536 } } }, 'maglev_lb_config.table_size', 'prime');
   refused({ ring_hash_lb_config: { hash_function: 1 } }, 'ring_hash_lb_config.hash_function', 'XX_HASH');
   refused({ outlier_detection: { max_ejection_percent: { value: 101 } } }, 'outlier_detection.max_ejection_percent', 'range');

@@ -44,12 +44,10 @@ t.test('each policy has its options', async t => {
   });
   refuses(t, () => compiled(policy('maglev.v3.Maglev', { table_size: { value: 8 } })), `${at}.table_size`, 'prime');
   refuses(t, () => compiled(policy('ring_hash.v3.RingHash', { hash_function: 2 })), `${at}.hash_function`, 'XX_HASH');
-  refuses(
-    t,
-    () => compiled(policy('least_request.v3.LeastRequest', { selection_method: 1 })),
-    `${at}.selection_method`,
-    'N_CHOICES',
-  );
+  t.equal(compiled(policy('least_request.v3.LeastRequest', { selection_method: 1 })).fullScan, true);
+  const factor = (value: number) => policy('ring_hash.v3.RingHash', { hash_balance_factor: { value } });
+  t.equal(compiled(factor(150)).hashBalanceFactor, 150);
+  refuses(t, () => compiled(factor(99)), `${at}.hash_balance_factor`, 'range');
 });
 
 t.test('localities are weighed where the policy says so', async t => {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { BalancedHost } from '../../../../../proxy/upstream/load-balancer/balanced-host.ts';
-import { LoadBalancer } from '../../../../../proxy/upstream/load-balancer/load-balancer.ts';
+import { createBalancer } from '../../../../../proxy/upstream/load-balancer/load-balancer.ts';
 import { computePriorityLoad } from '../../../../../proxy/upstream/load-balancer/priority-load.ts';
 import { hashText } from '../../../../../proxy/upstream/load-balancer/xxhash64.ts';
 import { Random } from '../../../../support/random.ts';
@@ -10,25 +10,29 @@ const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31);
 t.comment(`seed ${seed}`);
 
 function host(name: string, parts: Partial<BalancedHost> = {}): BalancedHost {
-  return { weight: 1, health: 'healthy', activeRequests: 0, addressText: name, hostname: '', createdMs: -1e9, ...parts };
+  return { weight: 1, health: 'healthy', activeRequests: 0, addressText: name, hostname: '', healthySinceMs: -1e9, ...parts };
 }
 
 function balance(localities: { weight: number; hosts: BalancedHost[] }[][], parts: Parameters<typeof makeLoadBalancer>[0]) {
   const random = new Random(seed);
   let panics = 0;
-  const balancer = new LoadBalancer(
+  const balancer = createBalancer(
     localities.map(list => ({ localities: list })),
     {
       model: makeLoadBalancer(parts),
       overprovisioningFactor: 140,
       clock: { random: () => random.next(), now: () => 0 },
-      onPanic: () => panics++,
+      onEvent: event => {
+        if (event === 'lb_healthy_panic') panics++;
+      },
+      clusterActiveRequests: () => 0,
+      localCluster: null,
     },
   );
   const count = (picks: number, hash: bigint | null = null, tried: number[] | null = null) => {
     const counts: Record<string, number> = {};
     for (let i = 0; i < picks; i++) {
-      const name = balancer.pick(hash, tried)?.addressText ?? 'none';
+      const name = balancer.pick(hash, tried, 0)?.addressText ?? 'none';
       counts[name] = (counts[name] ?? 0) + 1;
     }
     return counts;
@@ -125,10 +129,10 @@ t.test('ring hash and maglev keep a hash on its host when others leave', async t
     let moved = 0;
     for (let i = 0; i < 500; i++) {
       const hash = hashText(`user-${i}`);
-      const first = before.pick(hash, null)?.addressText ?? '';
+      const first = before.pick(hash, null, 0)?.addressText ?? '';
       used.add(first);
-      t.equal(before.pick(hash, null)?.addressText, first);
-      if (first !== hosts[0].addressText && after.pick(hash, null)?.addressText !== first) moved++;
+      t.equal(before.pick(hash, null, 0)?.addressText, first);
+      if (first !== hosts[0].addressText && after.pick(hash, null, 0)?.addressText !== first) moved++;
     }
     t.equal(used.size, 10, policy);
     t.ok(moved <= 60, `${policy}: ${moved} moved`);
@@ -137,6 +141,6 @@ t.test('ring hash and maglev keep a hash on its host when others leave', async t
 
 t.test('a warming host gets less', async t => {
   const slowStart = { windowMs: 1000, aggression: 1, minWeightPercent: 10 };
-  const picks = balance([[{ weight: 0, hosts: [host('old'), host('new', { createdMs: -200 })] }]], { slowStart }).count(600);
+  const picks = balance([[{ weight: 0, hosts: [host('old'), host('new', { healthySinceMs: -200 })] }]], { slowStart }).count(600);
   t.ok(picks.new > 60 && picks.new < 140, JSON.stringify(picks));
 });
