@@ -31,34 +31,51 @@ interface CompiledVirtualHost {
   readonly tlsRedirect: RouteEntry | null;
 }
 
+/** Compiled when the first request comes to it: a table may have thousands, most of which nobody here calls. */
+class VirtualHost {
+  readonly #model: VirtualHostModel;
+  readonly #config: RouteConfigModel;
+  #compiled: CompiledVirtualHost | null = null;
+
+  constructor(model: VirtualHostModel, config: RouteConfigModel) {
+    this.#model = model;
+    this.#config = config;
+  }
+
+  get compiled(): CompiledVirtualHost {
+    this.#compiled ??= compileVirtualHost(this.#model, this.#config);
+    return this.#compiled;
+  }
+}
+
 interface Wildcard {
   /** The domain without its '*'. */
   readonly text: string;
-  readonly virtualHost: CompiledVirtualHost;
+  readonly virtualHost: VirtualHost;
 }
 
 export class RouteTable {
   readonly model: RouteConfigModel;
-  readonly #exact = new Map<string, CompiledVirtualHost>();
+  readonly #exact = new Map<string, VirtualHost>();
   readonly #suffixes: readonly Wildcard[];
   readonly #prefixes: readonly Wildcard[];
-  readonly #default: CompiledVirtualHost | null;
+  readonly #default: VirtualHost | null;
   /** Authority as received to virtual host. */
-  readonly #cache = new Map<string, CompiledVirtualHost | null>();
+  readonly #cache = new Map<string, VirtualHost | null>();
 
   constructor(model: RouteConfigModel) {
     this.model = model;
     const suffixes: Wildcard[] = [];
     const prefixes: Wildcard[] = [];
-    let fallback: CompiledVirtualHost | null = null;
-    for (const virtualHost of model.virtualHosts) {
-      const compiled = compileVirtualHost(virtualHost, model);
-      for (const domain of virtualHost.domains) {
+    let fallback: VirtualHost | null = null;
+    for (const virtualHostModel of model.virtualHosts) {
+      const virtualHost = new VirtualHost(virtualHostModel, model);
+      for (const domain of virtualHostModel.domains) {
         const text = domain.toLowerCase();
-        if (text === '*') fallback = compiled;
-        else if (text.startsWith('*')) suffixes.push({ text: text.slice(1), virtualHost: compiled });
-        else if (text.endsWith('*')) prefixes.push({ text: text.slice(0, -1), virtualHost: compiled });
-        else this.#exact.set(text, compiled);
+        if (text === '*') fallback = virtualHost;
+        else if (text.startsWith('*')) suffixes.push({ text: text.slice(1), virtualHost });
+        else if (text.endsWith('*')) prefixes.push({ text: text.slice(0, -1), virtualHost });
+        else this.#exact.set(text, virtualHost);
       }
     }
     const byLength = (a: Wildcard, b: Wildcard) => b.text.length - a.text.length;
@@ -69,8 +86,8 @@ export class RouteTable {
 
   /** The route of a request, or null. Several calls for one stream choose the same weighted cluster. */
   match(headers: HeaderMap, info: StreamInfo): RouteEntry | null {
-    const virtualHost = this.#findVirtualHost(headers.authority);
-    if (virtualHost === null) return null;
+    const virtualHost = this.#findVirtualHost(headers.authority)?.compiled;
+    if (virtualHost === undefined) return null;
     // The connection manager adds the header where it is missing: empty it is the client's doing, and as in Envoy nothing matches.
     if (headers.get('x-forwarded-proto') === '') return null;
     if (virtualHost.tlsRedirect !== null && needsTlsRedirect(virtualHost, headers)) return virtualHost.tlsRedirect;
@@ -83,7 +100,7 @@ export class RouteTable {
     return null;
   }
 
-  #findVirtualHost(authority: string): CompiledVirtualHost | null {
+  #findVirtualHost(authority: string): VirtualHost | null {
     if (this.#exact.size === 0 && this.#suffixes.length === 0 && this.#prefixes.length === 0) return this.#default;
     const cached = this.#cache.get(authority);
     if (cached !== undefined) return cached;
@@ -93,7 +110,7 @@ export class RouteTable {
     return found;
   }
 
-  #searchVirtualHost(authority: string): CompiledVirtualHost | null {
+  #searchVirtualHost(authority: string): VirtualHost | null {
     const portStart = this.model.ignorePortInHostMatching ? findPortStart(authority) : -1;
     const host = (portStart === -1 ? authority : authority.slice(0, portStart)).toLowerCase();
     const exact = this.#exact.get(host);
@@ -150,10 +167,7 @@ function chooseEntry(route: CompiledRoute, info: StreamInfo): RouteEntry | null 
   return entries.at(-1) ?? null;
 }
 
-/**
- * Compiles a route configuration that the main thread accepted.
- * @throws Error if a regex or format string is not valid, which compiling on the main thread excludes
- */
+/** Indexes a route configuration that the main thread accepted, and so compiled once: nothing in it can fail later. */
 export function buildRouteTable(model: RouteConfigModel): RouteTable {
   return new RouteTable(model);
 }
