@@ -1,5 +1,6 @@
-/** The bootstraps of a case: the same one for every proxy that is compared. */
+/** The bootstraps of a case: the same one for every proxy that is compared, of what a real istiod sends for an HTTP service. */
 import type { BenchCase } from './cases.ts';
+import { readCluster, readDownstreamTls, readManager, type VirtualHost } from './istio-configuration.ts';
 
 export interface Ports {
   readonly proxy: number;
@@ -21,14 +22,14 @@ export interface Certificates {
   readonly key: string;
 }
 
-type Shape = Pick<BenchCase, 'protocol' | 'istioFilters' | 'regexRoutes'>;
+type Shape = Pick<BenchCase, 'entry' | 'protocol' | 'istioFilters' | 'regexRoutes'>;
 type Protocol = BenchCase['protocol'];
 
 const v3 = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
-function commonTls({ ca, certificate, key }: Certificates, protocol: Protocol): object {
+/** What SDS would bring. */
+function makeSecrets({ ca, certificate, key }: Certificates) {
   return {
-    ...(protocol === 'grpc' && { alpn_protocols: ['h2'] }),
     tls_certificates: [{ certificate_chain: { filename: certificate }, private_key: { filename: key } }],
     validation_context: { trusted_ca: { filename: ca } },
   };
@@ -40,15 +41,14 @@ function buildCluster(name: string, port: number, protocol: Protocol, certificat
     name: 'envoy.transport_sockets.tls',
     typed_config: {
       '@type': v3('transport_sockets.tls.v3.UpstreamTlsContext'),
-      common_tls_context: commonTls(certificates, protocol),
+      common_tls_context: { ...makeSecrets(certificates), ...(protocol === 'grpc' && { alpn_protocols: ['h2'] }) },
       sni: 'bench',
     },
   };
   return {
+    ...readCluster(),
     name,
     type: 'STATIC',
-    connect_timeout: '2s',
-    lb_policy: 'LEAST_REQUEST',
     ...(protocol === 'grpc' && { typed_extension_protocol_options: http2Options }),
     ...(transportSocket && { transport_socket: transportSocket }),
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
@@ -61,31 +61,6 @@ const http2Options = {
     explicit_http_config: { http2_protocol_options: {} },
   },
 };
-
-/** What istiod sends for outbound listeners, in its order. */
-function buildIstioFilters(): object[] {
-  const filter = (name: string, type: string, config: object = {}) => ({
-    name,
-    typed_config: { '@type': `type.googleapis.com/${type}`, ...config },
-  });
-  const peerMetadata = {
-    type_url: 'type.googleapis.com/io.istio.http.peer_metadata.Config',
-    value: { upstream_discovery: [{ istio_headers: {} }], upstream_propagation: [{ istio_headers: {} }] },
-  };
-  const alpn = [
-    { alpn_override: ['istio-http/1.0', 'istio', 'http/1.0'] },
-    { upstream_protocol: 'HTTP11', alpn_override: ['istio-http/1.1', 'istio', 'http/1.1'] },
-  ];
-  const extension = (name: string) => `envoy.extensions.filters.http.${name}`;
-  return [
-    filter('istio.metadata_exchange', 'udpa.type.v1.TypedStruct', peerMetadata),
-    filter('envoy.filters.http.grpc_stats', extension('grpc_stats.v3.FilterConfig'), { emit_filter_state: true }),
-    filter('istio.alpn', 'istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig', { alpn_override: alpn }),
-    filter('envoy.filters.http.fault', extension('fault.v3.HTTPFault')),
-    filter('envoy.filters.http.cors', extension('cors.v3.Cors')),
-    filter('istio.stats', 'stats.PluginConfig'),
-  ];
-}
 
 /** What a pod's sidecar tells of itself. */
 const istioNode = {
@@ -127,34 +102,25 @@ const accessLogFormat = [
   '%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n',
 ].join(' ');
 
-function buildRoutes(regexRoutes: number): object[] {
-  const route = { cluster: 'upstream', timeout: '0s' };
-  const regexes = Array.from({ length: regexRoutes }, (_, i) => ({
+function buildRegexRoutes(count: number): VirtualHost['routes'] {
+  return Array.from({ length: count }, (_, i) => ({
     match: { safe_regex: { regex: `/v[0-9]+/service-${i}/.*` } },
-    route,
+    route: { cluster: 'upstream' },
   }));
-  return [...regexes, { match: { prefix: '/' }, route }];
 }
 
-function buildFilter({ protocol, istioFilters, regexRoutes }: Shape, accessLogPath: string | null): object {
+function buildFilter({ entry, protocol, istioFilters, regexRoutes }: Shape, accessLogPath: string | null): object {
   if (protocol === 'tcp') {
     const config = { '@type': v3('filters.network.tcp_proxy.v3.TcpProxy'), stat_prefix: 'bench', cluster: 'upstream' };
     return { name: 'envoy.filters.network.tcp_proxy', typed_config: config };
   }
-  const manager = {
-    '@type': v3('filters.network.http_connection_manager.v3.HttpConnectionManager'),
-    stat_prefix: 'bench',
-    upgrade_configs: [{ upgrade_type: 'websocket' }],
-    ...(accessLogPath !== null && { access_log: [buildAccessLog(accessLogPath)] }),
-    http_filters: [
-      ...(istioFilters ? buildIstioFilters() : []),
-      { name: 'envoy.filters.http.router', typed_config: { '@type': v3('filters.http.router.v3.Router') } },
-    ],
-    route_config: {
-      name: 'local',
-      virtual_hosts: [{ name: 'all', domains: ['*'], routes: buildRoutes(regexRoutes ?? 0) }],
-    },
-  };
+  const manager = readManager({
+    direction: entry === 'plain' ? 'outbound' : 'inbound',
+    cluster: 'upstream',
+    istioFilters: istioFilters ?? false,
+  });
+  manager.route_config.virtual_hosts[0].routes.unshift(...buildRegexRoutes(regexRoutes ?? 0));
+  if (accessLogPath !== null) manager.access_log = [buildAccessLog(accessLogPath)];
   return { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
 }
 
@@ -162,26 +128,24 @@ interface ListenerOptions {
   readonly port: number;
   readonly shape: Shape;
   readonly certificates: Certificates | null;
-  readonly requiresClientCertificate?: boolean;
   readonly accessLogPath?: string;
 }
 
-function buildListener({ port, shape, certificates, ...options }: ListenerOptions): object {
+function buildListener({ port, shape, certificates, accessLogPath }: ListenerOptions): object {
   const transportSocket = certificates && {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
-      '@type': v3('transport_sockets.tls.v3.DownstreamTlsContext'),
-      common_tls_context: commonTls(certificates, shape.protocol),
-      require_client_certificate: options.requiresClientCertificate ?? false,
+      ...readDownstreamTls(makeSecrets(certificates)),
+      require_client_certificate: shape.entry === 'mutual-tls',
     },
   };
   return {
     name: 'bench',
-    traffic_direction: 'OUTBOUND',
+    traffic_direction: shape.entry === 'plain' ? 'OUTBOUND' : 'INBOUND',
     address: { socket_address: { address: '127.0.0.1', port_value: port } },
     filter_chains: [
       {
-        filters: [buildFilter(shape, options.accessLogPath ?? null)],
+        filters: [buildFilter(shape, accessLogPath ?? null)],
         ...(transportSocket && { transport_socket: transportSocket }),
       },
     ],
@@ -204,7 +168,6 @@ export function buildProxyBootstrap(benchCase: BenchCase, ports: Ports, certific
     port: ports.proxy,
     shape: benchCase,
     certificates: benchCase.entry === 'plain' ? null : certificates,
-    requiresClientCertificate: benchCase.entry === 'mutual-tls',
     ...(benchCase.accessLog && { accessLogPath: `${folder}/access-${ports.proxy}.log` }),
   });
   const makeCluster = (name: string) => {
@@ -215,9 +178,13 @@ export function buildProxyBootstrap(benchCase: BenchCase, ports: Ports, certific
   return buildBootstrap(listener, [makeCluster('upstream'), ...others], benchCase.istioFilters ? istioNode : undefined);
 }
 
-/** The bootstrap of the Envoy in front, which is not measured. */
-export function buildClientBootstrap(benchCase: BenchCase, port: number, proxyPort: number, certificates: Certificates): object {
-  const { protocol } = benchCase;
-  const cluster = buildCluster('upstream', proxyPort, protocol, certificates);
-  return buildBootstrap(buildListener({ port, shape: { protocol }, certificates: null }), [cluster]);
+/** The bootstrap of the Envoy in front, which is not measured: it puts mutual TLS around the bytes of the load. */
+export function buildClientBootstrap(
+  { protocol }: BenchCase,
+  port: number,
+  proxyPort: number,
+  certificates: Certificates,
+): object {
+  const listener = buildListener({ port, shape: { entry: 'plain', protocol: 'tcp' }, certificates: null });
+  return buildBootstrap(listener, [buildCluster('upstream', proxyPort, protocol, certificates)]);
 }

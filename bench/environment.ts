@@ -49,7 +49,10 @@ export function makeCertificates(parent: string, keyType: keyof typeof keyOption
   const key = keyOptions[keyType];
   openssl('req', '-x509', ...key, '-keyout', file('ca.key'), '-out', file('ca.pem'), '-subj', '/CN=bench ca', '-days', '2');
   openssl('req', ...key, '-keyout', file('key.pem'), '-out', file('request.pem'), '-subj', '/CN=bench');
-  writeFileSync(file('san.cnf'), 'subjectAltName=DNS:bench,URI:spiffe://bench/sa/bench\nextendedKeyUsage=serverAuth,clientAuth');
+  writeFileSync(
+    file('san.cnf'),
+    'subjectAltName=DNS:bench,URI:spiffe://cluster.local/ns/bench/sa/bench\nextendedKeyUsage=serverAuth,clientAuth',
+  );
   const signing = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-extfile', file('san.cnf'), '-days', '2'];
   openssl('x509', '-req', '-in', file('request.pem'), '-out', file('certificate.pem'), ...signing);
   writeFileSync(file('chain.pem'), `${readFileSync(file('certificate.pem'))}${readFileSync(file('ca.pem'))}`);
