@@ -25,6 +25,7 @@ export const suites: readonly Suite[] = [
   { name: 'm-grpc', modes: ['default', 'bare'] },
   { name: 'o-routing', modes: ['bare'] },
   { name: 'p-policies', modes: ['bare'] },
+  { name: 'r-thousand-services', modes: ['bare'] },
   // Last: it gives istiod another authority for a while.
   { name: 'b-trust', modes: ['bare'] },
 ];

@@ -1,0 +1,187 @@
+/** A thousand services of ten endpoints appear at once: no worker stalls; and one endpoint's change costs what one endpoint costs. */
+import t, { type Test } from 'tap';
+import { run, waitFor } from '../cluster/command.ts';
+import { apply, getObject, type KubernetesObject } from '../cluster/kubectl.ts';
+import { createAll, disconnect, merge } from '../fixtures/bulk-objects.ts';
+import { type Consumption, sidecarConsumption } from '../fixtures/cgroups.ts';
+import { loopWatchAnnotations, readTurns } from '../fixtures/loop-watch.ts';
+import { deploy, makeNamespace, requireMode } from '../fixtures/mesh.ts';
+import { PodNetwork } from '../fixtures/pod-network.ts';
+import { type App, istioObject } from '../fixtures/pods.ts';
+import { adminPage } from '../fixtures/proxies.ts';
+import { subject } from '../fixtures/subject.ts';
+
+t.comment(`mode: ${requireMode()}, subject: ${subject}`);
+const serviceCount = 1000;
+const endpointCount = 10;
+const visibleBefore = 10;
+const changes = 30;
+const changePauseMs = 250;
+const askPauseMs = 10;
+/** What a change may cost more where there are a hundred times as many services; the machine's noise is of this order. */
+const allowedExtraMs = 8;
+/** The longest that a worker may be away from its connections. */
+const allowedTurnMs = 50;
+
+const namespace = makeNamespace(t, 'mesh-thousand');
+const watched = subject !== 'envoy';
+const pods = ['own', 'twin'] as const;
+const apps: App[] = [
+  { name: 'own', sidecar: subject, ...(watched ? { annotations: loopWatchAnnotations } : {}) },
+  { name: 'twin', sidecar: 'envoy' },
+];
+const nameOf = (index: number): string => `service-${index}`;
+
+/** Other pods of the mesh need not know. */
+const labels = (index: number): object => ({ 'kubernetes.io/service-name': nameOf(index) });
+const hidden = { 'networking.istio.io/exportTo': '.' };
+
+function makeService(index: number): KubernetesObject {
+  const ports = [{ name: 'http', port: 80, targetPort: 8080 }];
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: nameOf(index), namespace, annotations: hidden },
+    spec: { ports },
+  };
+}
+
+/** Addresses that nobody has and nobody calls; `version` changes one of them. */
+function makeSlice(index: number, version = 0): KubernetesObject {
+  const address = (endpoint: number): string => `10.250.${index % 250}.${(Math.floor(index / 250) * 50 + endpoint + 1) % 256}`;
+  const addresses = Array.from({ length: endpointCount }, (_, endpoint) => address(endpoint));
+  addresses[0] = `10.251.${index % 250}.${version + 1}`;
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: nameOf(index), namespace, labels: labels(index) },
+    addressType: 'IPv4',
+    ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    endpoints: addresses.map(one => ({ addresses: [one], conditions: { ready: true } })),
+  };
+}
+
+const visible = (hosts: readonly string[]): KubernetesObject =>
+  istioObject('networking', 'Sidecar', namespace, 'default', { egress: [{ hosts }] });
+/** What answers without a server: requests that meet the push. */
+const alive = 'alive.test';
+apply([
+  istioObject('networking', 'VirtualService', namespace, 'alive', {
+    hosts: [alive],
+    exportTo: ['.'],
+    http: [{ directResponse: { status: 200, body: { string: 'alive' } } }],
+  }),
+  visible([
+    `./${alive}`,
+    'istio-system/*',
+    ...Array.from({ length: visibleBefore }, (_, index) => `./${nameOf(index)}.${namespace}.svc.cluster.local`),
+  ]),
+]);
+const indexes = Array.from({ length: serviceCount }, (_, index) => index);
+await createAll(indexes.map(makeService));
+await createAll(indexes.map(index => makeSlice(index)));
+t.teardown(disconnect);
+deploy(namespace, apps);
+
+const clusterPattern = /^outbound\|80\|\|service-\d+\.[^:]*::\d+\.[^:]+:8080::health_flags::healthy$/gm;
+/** All services are in use. Reads a page of few bytes, unlike that of all endpoints. */
+function hasAll(pod: string): boolean {
+  const page = adminPage(namespace, pod, 'stats?filter=^cluster_manager.(active|warming)_clusters$');
+  const read = (name: string): number => Number(new RegExp(`${name}_clusters: (\\d+)`).exec(page)?.[1]);
+  // A cluster waits for its endpoints before it is active.
+  return read('active') >= serviceCount && read('warming') === 0;
+}
+const countEndpoints = (pod: string): number => adminPage(namespace, pod, 'clusters').match(clusterPattern)?.length ?? 0;
+const consume = (pod: string): Consumption => sidecarConsumption(namespace, pod);
+const isThere = (pod: string, address: string): boolean => adminPage(namespace, pod, 'clusters').includes(`::${address}:8080::`);
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
+
+let version = 0;
+
+/** CPU time of both sidecars while `work` goes on. */
+async function spend(work: () => Promise<void>): Promise<number[]> {
+  const before = pods.map(pod => consume(pod).cpuMs);
+  await work();
+  return pods.map((pod, index) => consume(pod).cpuMs - before[index]);
+}
+
+/** CPU time per change of one endpoint, beyond what the sidecars take when nothing changes. */
+async function measureChanges(): Promise<number[]> {
+  const rest = (): Promise<void> => pause(changes * changePauseMs);
+  const first = await spend(rest);
+  const busy = await spend(async () => {
+    for (let change = 0; change < changes; change++) {
+      version++;
+      await merge(makeSlice(0), { endpoints: makeSlice(0, version).endpoints });
+      await pause(changePauseMs);
+    }
+  });
+  const last = await spend(rest);
+  for (const pod of pods) await waitFor('the last change', () => isThere(pod, `10.251.0.${version + 1}`));
+  // A collection of garbage may fall into one of them.
+  return busy.map((cpuMs, index) => (cpuMs - Math.min(first[index], last[index])) / changes);
+}
+
+/** Requests one after the other until `until` ends, each on a connection of its own; the longest, and how many were not answered. */
+async function askOn(
+  t: Test,
+  pod: string,
+  until: Promise<unknown>,
+): Promise<{ count: number; failed: number; longestMs: number }> {
+  const client = PodNetwork.enter(t, namespace, pod);
+  const { clusterIP } = getObject('-n', namespace, 'service', nameOf(0)).spec;
+  const seen = { count: 0, failed: 0, longestMs: 0 };
+  let isOver = false;
+  const end = (): void => {
+    isOver = true;
+  };
+  until.then(end, end);
+  while (!isOver) {
+    const { status, elapsedMs = 0 } = await client.perform({ address: clusterIP, port: 80, headers: { host: alive } });
+    seen.count++;
+    if (status !== 200) seen.failed++;
+    seen.longestMs = Math.max(seen.longestMs, elapsedMs);
+    await pause(askPauseMs);
+  }
+  return seen;
+}
+
+t.test('a thousand services at once', async t => {
+  for (const pod of pods) await waitFor('ten services', () => countEndpoints(pod) === visibleBefore * endpointCount);
+  const few = await measureChanges();
+  const before = pods.map(consume);
+  const sinceMs = Date.now();
+  run('kubectl', ['-n', namespace, 'delete', 'sidecar', 'default']);
+  const pushed = Promise.all(pods.map(pod => waitFor(`all services in ${pod}`, () => hasAll(pod), 60_000, 1000)));
+  const asked = await Promise.all(pods.map(pod => askOn(t, pod, pushed)));
+  await pushed;
+  const turns = readTurns(namespace, 'own', sinceMs);
+  const after = pods.map(consume);
+  for (const pod of pods) {
+    await waitFor(`all endpoints in ${pod}`, () => countEndpoints(pod) === serviceCount * endpointCount, 60_000, 1000);
+  }
+  for (const { thread, longestMs, busiestMs } of turns)
+    t.comment(`${thread}: longest turn ${longestMs} ms, ${busiestMs} ms of CPU`);
+  for (const [index, pod] of pods.entries()) {
+    const [one, other] = [before[index], after[index]];
+    t.comment(
+      `${pod}: ${one.memoryMb.toFixed(0)} MB, then ${other.memoryMb.toFixed(0)} MB; ${(other.cpuMs - one.cpuMs).toFixed(0)} ms of CPU`,
+    );
+  }
+  for (const [index, pod] of pods.entries()) {
+    const { count, failed, longestMs } = asked[index];
+    t.comment(`${pod}: ${count} requests meanwhile, the longest took ${longestMs} ms`);
+    t.equal(failed, 0, `${pod}: each was answered`);
+  }
+  const many = await measureChanges();
+  for (const [index, pod] of pods.entries()) {
+    const [one, other] = [few[index], many[index]];
+    const name = `${pod}: ${one.toFixed(1)} ms of CPU for one endpoint's change with ${visibleBefore} services, ${other.toFixed(1)} with ${serviceCount}`;
+    t.ok(other < one + allowedExtraMs, name);
+  }
+  if (!watched) return;
+  const workers = turns.filter(({ thread }) => thread.includes('wrk'));
+  t.ok(workers.length > 0, 'workers were watched');
+  for (const { thread, busiestMs } of workers) t.ok(busiestMs < allowedTurnMs, `${thread}: no turn of ${allowedTurnMs} ms`);
+});
