@@ -1,6 +1,6 @@
 /** What the admin API reads and controls; the composition root hands it over. */
 import type { protos } from '../../protos/messages.ts';
-import type { Address } from '../config/model/address.ts';
+import type { Address, SystemAddress } from '../config/model/address.ts';
 import type { AccessLogModel } from '../config/model/access-log.ts';
 import type { ClusterModel, HostModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
@@ -9,7 +9,7 @@ import type { ResourceStore } from '../xds/resource-store.ts';
 
 export interface AdminContext {
   /** Where the API listens; what its access log is. */
-  readonly address: Address;
+  readonly address: SystemAddress;
   readonly accessLogs: readonly AccessLogModel[];
   /** As loaded, before compilation. */
   readonly bootstrap: protos.envoy.config.bootstrap.v3.Bootstrap;

@@ -20,9 +20,11 @@ import { istioStatsHttpFilter } from './filters/http/istio-stats/config.ts';
 import { localRateLimitFilter } from './filters/http/local-ratelimit/config.ts';
 import { peerMetadataFilter } from './filters/http/peer-metadata/config.ts';
 import { routerFilter } from './filters/http/router/config.ts';
+import { setFilterStateHttpFilter } from './filters/http/set-filter-state/config.ts';
 import { statefulSessionFilter } from './filters/http/stateful-session/config.ts';
 import { denyingNetworkFilters } from './filters/network/deny/config.ts';
 import { mongoProxyFilter } from './filters/network/mongo-proxy/config.ts';
+import { setFilterStateNetworkFilter } from './filters/network/set-filter-state/config.ts';
 import { istioStatsNetworkFilter } from './filters/network/istio-stats/config.ts';
 import { connectionRateLimitFilter } from './filters/network/local-ratelimit/config.ts';
 import { metadataExchangeFilter } from './filters/network/metadata-exchange/config.ts';
@@ -46,6 +48,7 @@ export const extensions: Extensions = {
     localRateLimitFilter,
     peerMetadataFilter,
     routerFilter,
+    setFilterStateHttpFilter,
     statefulSessionFilter,
     ...denyingHttpFilters,
   ],
@@ -54,6 +57,7 @@ export const extensions: Extensions = {
     connectionRateLimitFilter,
     metadataExchangeFilter,
     httpConnectionManagerFilter,
+    setFilterStateNetworkFilter,
     tcpProxyFilter,
     mongoProxyFilter,
     ...denyingNetworkFilters,

@@ -13,11 +13,13 @@ import { createGrpcWebFilter } from './filters/http/grpc-web/grpc-web-filter.ts'
 import { createIstioStatsFilter } from './filters/http/istio-stats/filter.ts';
 import { createLocalRateLimitFilter } from './filters/http/local-ratelimit/local-ratelimit-filter.ts';
 import { createPeerMetadataFilter } from './filters/http/peer-metadata/filter.ts';
+import { createSetFilterStateFilter } from './filters/http/set-filter-state/set-filter-state-filter.ts';
 import { createStatefulSessionFilter } from './filters/http/stateful-session/stateful-session-filter.ts';
 import { buildDenyNetworkFilter } from './filters/network/deny/deny-filter.ts';
 import { createIstioStatsTcpFilter } from './filters/network/istio-stats/filter.ts';
 import { createConnectionRateLimitFilter } from './filters/network/local-ratelimit/local-ratelimit-filter.ts';
 import { createMetadataExchangeFilter } from './filters/network/metadata-exchange/filter.ts';
+import { createSetConnectionStateFilter } from './filters/network/set-filter-state/set-filter-state-filter.ts';
 import { buildTcpProxy } from './filters/network/tcp-proxy/tcp-proxy-filter.ts';
 import { buildConnectionManager } from '../http/connection-manager.ts';
 import type { HttpFilterBuilders } from '../http/filter.ts';
@@ -32,6 +34,7 @@ export const networkFilters: NetworkFilterBuilders = {
   'envoy.filters.network.local_ratelimit': createConnectionRateLimitFilter,
   'envoy.filters.network.metadata_exchange': createMetadataExchangeFilter,
   'envoy.filters.network.rbac': buildDenyNetworkFilter,
+  'envoy.filters.network.set_filter_state': createSetConnectionStateFilter,
   'envoy.filters.network.tcp_proxy': buildTcpProxy,
   'istio.stats': createIstioStatsTcpFilter,
 };
@@ -51,6 +54,7 @@ export const httpFilters: HttpFilterBuilders = {
   'envoy.filters.http.peer_metadata': createPeerMetadataFilter,
   'envoy.filters.http.rbac': buildDenyFilter,
   'envoy.filters.http.router': createRouterFilterFactory,
+  'envoy.filters.http.set_filter_state': createSetFilterStateFilter,
   'envoy.filters.http.stateful_session': createStatefulSessionFilter,
   'istio.stats': createIstioStatsFilter,
 };

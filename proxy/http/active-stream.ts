@@ -47,6 +47,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#encoder = encoder;
     this.streamInfo = new StreamInfo(manager.connection.info, Date.now(), performance.now());
     this.streamInfo.connectionFilterState = connectionInfo.filterState;
+    this.streamInfo.connectionShared = connectionInfo.shared;
     this.streamInfo.protocol = manager.protocol === '' ? 'HTTP/1.1' : manager.protocol;
     this.#timers = new StreamTimers(this, manager.context);
   }

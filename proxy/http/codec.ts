@@ -98,6 +98,8 @@ export interface ResponseDecoder extends StreamCallbacks {
 }
 
 export interface RequestEncoder extends CodecStream {
+  /** HTTP/1: the end of the request ends the writing half of the connection, for a tunnel knows half closes. */
+  enableTcpTunneling?(): void;
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;
   encodeData(data: Buffer, endStream: boolean): void;
   encodeTrailers(trailers: HeaderMap): void;

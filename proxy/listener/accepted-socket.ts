@@ -3,10 +3,8 @@
  * filters with their timeout, then the match.
  */
 import type { Timer } from '../../common/timer-wheel.ts';
-import type { ConnectionCallbacks } from '../network/connection.ts';
+import type { AcceptedConnection, ConnectionCallbacks } from '../network/connection.ts';
 import type { ConnectionRecord } from '../network/connection-record.ts';
-import type { SocketConnection } from '../network/socket-connection.ts';
-import { descriptorOf } from '../network/socket-handle.ts';
 import { DownstreamConnection, refuseConnection } from './downstream-connection.ts';
 import type { ListenerServices } from './filter-chain-runtime.ts';
 import { type ListenerFilter, ListenerFilterStatus, type ListenerSocket } from './listener-filter.ts';
@@ -20,7 +18,7 @@ export type ListenerLookup = (info: ConnectionRecord) => ListenerRuntime | null;
 
 export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
   readonly info: ConnectionRecord;
-  readonly #connection: SocketConnection;
+  readonly #connection: AcceptedConnection;
   readonly #shared: ListenerServices;
   readonly #lookup: ListenerLookup;
   readonly #released: () => void;
@@ -34,7 +32,7 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
 
   /** `released` is told once, when the connection is over, however far it came. */
   constructor(
-    connection: SocketConnection,
+    connection: AcceptedConnection,
     listener: ListenerRuntime,
     lookup: ListenerLookup,
     shared: ListenerServices,
@@ -51,7 +49,7 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
   }
 
   get fd(): number {
-    return descriptorOf(this.#connection.socket);
+    return this.#connection.descriptor;
   }
 
   get transparent(): boolean {
@@ -170,7 +168,8 @@ export class AcceptedSocket implements ConnectionCallbacks, ListenerSocket {
     }
     // From here on the chain's transport socket and filters decide when to read.
     if (this.#reading) this.#connection.readDisable(true);
-    new DownstreamConnection(this.#connection, this.#listener, chain, this.#released).start(this.#peeked);
+    const { timers } = this.#shared.services;
+    new DownstreamConnection(this.#connection, this.#listener, chain, timers, this.#released).start(this.#peeked);
   }
 
   /** The other listener begins anew, with its own filters and timeout. */

@@ -1,23 +1,33 @@
 /** A connection from the moment its filter chain is known to its end: transport socket, filters, log and counters. */
 import { performance } from 'node:perf_hooks';
-import type { CloseEvent } from '../network/connection.ts';
+import type { TimerWheel } from '../../common/timer-wheel.ts';
+import type { AcceptedConnection, CloseEvent } from '../network/connection.ts';
 import { NetworkFilterChain } from '../network/filter-chain.ts';
-import { ignoreConnection, type SocketConnection } from '../network/socket-connection.ts';
+import { InternalStream } from '../network/internal-stream.ts';
+import { ignoreConnection, SocketConnection } from '../network/socket-connection.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { DrainableConnection, FilterChainRuntime } from './filter-chain-runtime.ts';
 import type { ListenerRuntime } from './listener-runtime.ts';
 
 export class DownstreamConnection implements DrainableConnection {
-  readonly #connection: SocketConnection;
+  #connection: AcceptedConnection;
   readonly #listener: ListenerRuntime;
   readonly #chain: FilterChainRuntime;
   readonly #released: () => void;
   readonly #streamInfo: StreamInfo;
+  readonly #timers: TimerWheel;
 
   /** `released` is told when the connection is over. */
-  constructor(connection: SocketConnection, listener: ListenerRuntime, chain: FilterChainRuntime, released: () => void) {
+  constructor(
+    connection: AcceptedConnection,
+    listener: ListenerRuntime,
+    chain: FilterChainRuntime,
+    timers: TimerWheel,
+    released: () => void,
+  ) {
     this.#connection = connection;
+    this.#timers = timers;
     this.#listener = listener;
     this.#chain = chain;
     this.#released = released;
@@ -31,7 +41,19 @@ export class DownstreamConnection implements DrainableConnection {
     connection.info.filterChainName = chain.model.name;
     connection.info.listenerMetadata = listener.model.metadata;
     connection.info.filterChainMetadata = chain.model.metadata;
+    this.#takePassthrough();
     connection.setBufferLimit(listener.model.perConnectionBufferLimitBytes);
+  }
+
+  /** What came with the connection of an internal listener is its own from here on. */
+  #takePassthrough(): void {
+    const { passthrough } = this.#connection.info;
+    if (passthrough === null) return;
+    this.#streamInfo.dynamicMetadata = { ...passthrough.metadata };
+    for (const [key, object] of passthrough.filterState ?? []) {
+      if (object.isTransitive) this.#streamInfo.shareFilterState(key, object);
+      else this.#streamInfo.setFilterState(key, object.value);
+    }
   }
 
   /** `peeked` are the bytes that listener filters have looked at. */
@@ -41,10 +63,23 @@ export class DownstreamConnection implements DrainableConnection {
       this.#startFilters(peeked);
       return;
     }
-    serverTls.accept(this.#connection, peeked, accepted => {
+    const connection = this.#socketConnection();
+    serverTls.accept(connection, peeked, accepted => {
       if (accepted) this.#startFilters(null);
       else this.#onRefused();
     });
+  }
+
+  /** What TLS wraps: an internal connection becomes a stream first. */
+  #socketConnection(): SocketConnection {
+    const inner = this.#connection;
+    if (inner instanceof SocketConnection) return inner;
+    const connection = new SocketConnection(inner.info, this.#timers, 'open');
+    connection.adoptStream(new InternalStream(inner));
+    connection.setBufferLimit(inner.bufferLimitBytes);
+    inner.startReading();
+    this.#connection = connection;
+    return connection;
   }
 
   #onRefused(): void {
@@ -87,7 +122,7 @@ export class DownstreamConnection implements DrainableConnection {
 }
 
 /** Ends a connection that no chain wants, as Envoy does: closed at once, logged with NR. */
-export function refuseConnection(connection: SocketConnection, listener: ListenerRuntime): void {
+export function refuseConnection(connection: AcceptedConnection, listener: ListenerRuntime): void {
   listener.stats.noFilterChainMatch.inc();
   const info = new StreamInfo(connection.info, connection.info.startTimeMs, performance.now());
   info.setFlag(ResponseFlag.noRouteFound);

@@ -130,7 +130,7 @@ export class ListenerManager {
   }
 
   #checkAddresses(model: ListenerModel): void {
-    const wanted = new Set(model.addresses.filter(address => address.kind === 'pipe' || address.port !== 0).map(formatAddress));
+    const wanted = new Set(model.addresses.filter(address => address.kind !== 'socket' || address.port !== 0).map(formatAddress));
     for (const { model: other } of this.#entries.values()) {
       if (other.name === model.name) continue;
       const duplicate = other.addresses.find(address => wanted.has(formatAddress(address)));
@@ -152,7 +152,9 @@ function bind(model: ListenerModel): ListeningSocket[] {
   if (!model.bindToPort) return [];
   const sockets: ListeningSocket[] = [];
   try {
-    for (const address of model.addresses) sockets.push(new ListeningSocket(address, model));
+    for (const address of model.addresses) {
+      if (address.kind !== 'internal') sockets.push(new ListeningSocket(address, model));
+    }
   } catch (error) {
     for (const socket of sockets) socket.close();
     throw error;

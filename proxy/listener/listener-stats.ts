@@ -40,6 +40,7 @@ export class ListenerStats {
 
 /** `listener.<prefix or first address>`, with what would separate name parts replaced. */
 export function listenerStatName(statPrefix: string, address: Address): string {
+  if (statPrefix === '' && address.kind === 'internal') return `listener.envoy_internal_${address.listener}`;
   const text = statPrefix === '' ? formatAddress(address) : statPrefix;
   return `listener.${text.replace(/[:/]/g, '_')}`;
 }

@@ -1,7 +1,7 @@
 /** Listening sockets of the main thread: bound once per address, shared with the workers by duplicated descriptors. */
 import { rmSync } from 'node:fs';
 import net from 'node:net';
-import { type Address, formatAddress } from '../config/model/address.ts';
+import { formatAddress, type SystemAddress } from '../config/model/address.ts';
 import type { SocketOptionModel } from '../config/model/socket-option.ts';
 import { describeSocketError } from '../network/error-text.ts';
 import {
@@ -22,12 +22,12 @@ export interface ListeningSocketOptions {
 /** Bound, not listening: the first worker that listens on a duplicate opens the door. */
 export class ListeningSocket {
   /** With the port the kernel chose, if 0 was asked for. */
-  readonly address: Address;
+  readonly address: SystemAddress;
   readonly #bound: net.BoundSocket | null;
   readonly #fd: number;
 
   /** Throws an error that names the address, in Envoy's words. */
-  constructor(address: Address, { transparent, freebind, socketOptions = [] }: ListeningSocketOptions) {
+  constructor(address: SystemAddress, { transparent, freebind, socketOptions = [] }: ListeningSocketOptions) {
     const early = socketOptions.filter(({ state }) => state === 'prebind');
     try {
       if (address.kind === 'pipe') {

@@ -4,6 +4,7 @@ import { Logger } from '../../common/log.ts';
 import { type Address, formatAddress } from '../config/model/address.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import { ConnectionRecord } from '../network/connection-record.ts';
+import type { InternalConnection } from '../network/internal-connection.ts';
 import { SocketConnection } from '../network/socket-connection.ts';
 import { createTransferableSocket, listenOn, type SocketHandle, takeHandle } from '../network/socket-handle.ts';
 import { AcceptedSocket } from './accepted-socket.ts';
@@ -142,15 +143,28 @@ export class WorkerListeners {
     new AcceptedSocket(connection, listener, lookup, this.#shared, () => this.#release()).start();
   }
 
+  /** A connection that begins and ends in this worker; false if there is no such internal listener. */
+  acceptInternal(name: string, connection: InternalConnection): boolean {
+    const listener = this.#entries.get(name)?.runtime;
+    if (listener === undefined || listener.model.addresses[0].kind !== 'internal') return false;
+    new AcceptedSocket(
+      connection,
+      listener,
+      () => null,
+      this.#shared,
+      () => {},
+    ).start();
+    return true;
+  }
+
   #release(): void {
     Atomics.sub(this.#shared.connectionCounts, this.#shared.services.workerIndex, 1);
   }
 
   /** The listener of exactly this address, else of its port on the wildcard address. */
   findByAddress(address: Address): ListenerRuntime | null {
-    if (address.kind === 'pipe') return this.#byAddress.get(address.path) ?? null;
     const exact = this.#byAddress.get(formatAddress(address));
-    if (exact !== undefined) return exact;
+    if (exact !== undefined || address.kind !== 'socket') return exact ?? null;
     if (address.address.includes(':')) return this.#byAddress.get(`[::]:${address.port}`) ?? null;
     return this.#byAddress.get(`0.0.0.0:${address.port}`) ?? this.#byAddress.get(`[::]:${address.port}`) ?? null;
   }

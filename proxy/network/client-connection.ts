@@ -1,14 +1,16 @@
 /** Opens upstream connections: TCP or Unix socket, from a chosen source address, plain or TLS. */
 import { Logger } from '../../common/log.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
-import { type Address, formatAddress, type SocketAddress } from '../config/model/address.ts';
+import { formatAddress, type SocketAddress, type SystemAddress } from '../config/model/address.ts';
 import type { TcpKeepaliveModel } from '../config/model/cluster.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { Connection, ConnectionCallbacks } from './connection.ts';
 import { ConnectionRecord, unknownAddress } from './connection-record.ts';
 import { describeSocketError } from './error-text.ts';
-import { SocketConnection } from './socket-connection.ts';
+import { connectInternal, type InternalConnectOptions } from './internal-connection.ts';
+import { InternalStream } from './internal-stream.ts';
+import { ignoreConnection, SocketConnection } from './socket-connection.ts';
 import { createSocket, SocketOptionError, type SocketSetup } from './socket-options.ts';
 import { ClientTls, type TlsOverrides } from './tls/client-handshake.ts';
 import type { SecretContexts } from './tls/secret-contexts.ts';
@@ -31,7 +33,7 @@ export function createClientTransport(
 
 export interface ClientConnectionOptions {
   /** An IP and port, or the path of a socket. */
-  readonly address: Address;
+  readonly address: SystemAddress;
   /** Source; port 0 lets the kernel choose. Null: no preference. */
   readonly bindAddress: SocketAddress | null;
   readonly socketSetup?: Pick<SocketSetup, 'transparent' | 'mark' | 'options'> | null;
@@ -42,6 +44,12 @@ export interface ClientConnectionOptions {
   readonly keepalive?: TcpKeepaliveModel | null;
   readonly bufferLimitBytes: number;
   readonly callbacks: ConnectionCallbacks;
+  readonly timers: TimerWheel;
+}
+
+export interface InternalClientOptions extends InternalConnectOptions {
+  readonly transport: ClientTransport;
+  readonly overrides?: TlsOverrides;
   readonly timers: TimerWheel;
 }
 
@@ -79,6 +87,31 @@ export function openConnection(options: ClientConnectionOptions): Connection {
   socket.once('connect', () => onSocketConnected(connection, options));
   if (address.kind === 'pipe') socket.connect({ path: address.path });
   else socket.connect({ host: address.address, port: address.port });
+  return connection;
+}
+
+/** The same to an internal listener of this worker, through TLS if the transport says so. */
+export function openInternalConnection(options: InternalClientOptions): Connection {
+  const { transport, callbacks } = options;
+  if (transport === null) return connectInternal(options);
+  const inner = connectInternal({ ...options, callbacks: ignoreConnection });
+  const connection = new SocketConnection(inner.info, options.timers, 'connecting');
+  connection.callbacks = callbacks;
+  connection.setBufferLimit(options.bufferLimitBytes);
+  const opened = (): void => {
+    connection.state = 'open';
+    connection.callbacks.onConnected?.();
+  };
+  const stream = new InternalStream(inner, {
+    onConnected() {
+      connection.info.transportProtocol = 'tls';
+      transport.connect(connection, options.overrides ?? noOverrides, opened);
+    },
+    onClosed() {
+      if (connection.state === 'connecting') connection.fail('remote-close', connection.info.transportFailureReason);
+    },
+  });
+  connection.adoptStream(stream);
   return connection;
 }
 
@@ -130,7 +163,7 @@ function onSocketConnected(connection: SocketConnection, options: ClientConnecti
 /** What the kernel refuses in the call itself, before any packet. */
 const immediateErrors = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'EACCES', 'EPERM', 'EINVAL']);
 
-function connectFailure(error: Error & { code?: string }, address: Address): string {
+function connectFailure(error: Error & { code?: string }, address: SystemAddress): string {
   const text = describeSocketError(error);
   // A Unix socket is connected, or not, within the call.
   const isImmediate = address.kind === 'pipe' || immediateErrors.has(error.code ?? '');

@@ -2,6 +2,7 @@
 import type { Address } from '../config/model/address.ts';
 import type { Metadata } from '../config/model/matchers.ts';
 import type { ConnectionInfo, OriginalSource, TlsInfo } from './connection.ts';
+import type { PassthroughState } from './passthrough-state.ts';
 
 /** Connection ids of one worker start at its index times this, so that they are unique in the process. */
 const idsPerWorker = 2 ** 40;
@@ -33,6 +34,8 @@ export class ConnectionRecord implements ConnectionInfo {
   filterChainName = '';
   listenerMetadata: Metadata | null = null;
   filterChainMetadata: Metadata | null = null;
+  /** What came with a connection of an internal listener; null elsewhere. */
+  passthrough: PassthroughState | null = null;
 
   constructor(localAddress: Address, remoteAddress: Address) {
     this.localAddress = localAddress;

@@ -4,6 +4,8 @@
  */
 import type { Address, SocketAddress } from '../config/model/address.ts';
 import type { Metadata } from '../config/model/matchers.ts';
+import type { ConnectionRecord } from './connection-record.ts';
+import type { PassthroughState } from './passthrough-state.ts';
 
 /** How a connection is closed; the names are Envoy's `ConnectionCloseType`. */
 export type CloseType =
@@ -89,6 +91,8 @@ export interface ConnectionInfo {
   /** Of downstream connections. */
   readonly listenerMetadata?: Metadata | null;
   readonly filterChainMetadata?: Metadata | null;
+  /** Of connections of internal listeners. */
+  readonly passthrough?: PassthroughState | null;
 }
 
 /** Receives what happens on a connection. No call comes after onClose. */
@@ -129,4 +133,17 @@ export interface Connection {
   /** Half closes are delivered as `endStream` instead of closing the connection. */
   enableHalfClose(enabled: boolean): void;
   setDelayedCloseTimeoutMs(timeoutMs: number): void;
+}
+
+/** A connection that was accepted, as listener filters and the transport socket see it. */
+export interface AcceptedConnection extends Connection {
+  readonly info: ConnectionRecord;
+  /** Of the socket; -1: there is none. */
+  readonly descriptor: number;
+  /** False once it was closed. */
+  readonly isOpen: boolean;
+  /** Until then nothing is delivered. */
+  startReading(): void;
+  /** Delivers bytes that were read before the callbacks were set; they are counted already. */
+  deliverPeeked(data: Buffer): void;
 }

@@ -1,4 +1,5 @@
 /** `struct sockaddr_in` and `sockaddr_in6` (Linux layout) to and from addresses. */
+import { isIP, SocketAddress as NodeAddress } from 'node:net';
 import type { SocketAddress } from '../config/model/address.ts';
 
 const afInet = 2;
@@ -28,6 +29,17 @@ export function writeSocketAddress(bytes: Uint8Array, address: SocketAddress): n
   bytes[0] = afInet;
   bytes.set(parseIp(address.address), 4);
   return 16;
+}
+
+/** `ip:port`, with IPv6 in brackets; null for any other text. */
+export function parseAddressText(text: string): SocketAddress | null {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[3]) > 65_535) return null;
+  const ip = match[1] ?? match[2];
+  const version = isIP(ip);
+  if (version !== (match[1] === undefined ? 4 : 6)) return null;
+  const address = version === 4 ? ip : new NodeAddress({ address: ip, family: 'ipv6' }).address;
+  return { kind: 'socket', address, port: Number(match[3]) };
 }
 
 /** 4 or 16 bytes in network order. `ip` must be valid; a zone is ignored. */

@@ -6,14 +6,16 @@
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
-import type { CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
+import type { AcceptedConnection, CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
 import { type ClosingConnection, DelayedClose, defaultDelayedCloseTimeoutMs } from './delayed-close.ts';
+import type { InternalStream } from './internal-stream.ts';
 import { ReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
   createClientSocket,
   enableDirectReads,
+  descriptorOf,
   hasDirectReads,
   type ReadSink,
   resetSocket,
@@ -48,7 +50,7 @@ function handleClose(this: OwnedStream): void {
   this[owner].onSocketClose();
 }
 
-export class SocketConnection implements Connection, ReadSink, WriterOwner, ClosingConnection {
+export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwner, ClosingConnection {
   readonly info: ConnectionRecord;
   callbacks: ConnectionCallbacks = ignoreConnection;
   state: Connection['state'];
@@ -85,6 +87,11 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
   }
 
   /** Makes the socket of a client connection; the caller connects it. `direct` is false where TLS will wrap it. */
+  /** Takes an internal connection in place of a socket, for TLS to wrap. */
+  adoptStream(stream: InternalStream): void {
+    this.#attach(stream as unknown as net.Socket);
+  }
+
   createSocket(direct: boolean, fd: number | null): net.Socket {
     const socket = createClientSocket(direct ? this : null, fd);
     this.#attach(socket);
@@ -97,6 +104,10 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
   }
 
   #attach(socket: net.Socket): void {
+  get descriptor(): number {
+    return descriptorOf(this.#raw);
+  }
+
     this.#raw = socket;
     this.#stream = socket;
     this.#writer.attach(socket, false);
@@ -140,12 +151,10 @@ export class SocketConnection implements Connection, ReadSink, WriterOwner, Clos
     this.readDisable(false);
   }
 
-  /** False once it was closed. */
   get isOpen(): boolean {
     return this.state !== 'closed';
   }
 
-  /** Delivers bytes that were read before the callbacks were set; they are counted already. */
   deliverPeeked(data: Buffer): void {
     beginDispatch();
     this.callbacks.onData(data, false);

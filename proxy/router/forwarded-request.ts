@@ -148,7 +148,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (this.#action.autoHostRewrite && host.hostname !== '') {
       rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost, !this.config.model.suppressEnvoyHeaders);
     }
-    attempt.start(readStreamOptions(this.info, this.#action.priority, host));
+    attempt.start(readStreamOptions(this.info, this.#action.priority, host), this.#action.model);
   }
 
   #onComplete(): void {

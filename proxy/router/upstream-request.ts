@@ -1,6 +1,7 @@
 /** One attempt of a request: waits for a connection, sends what the router has, and hands what comes back to the router. */
 import { Timer } from '../../common/timer-wheel.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
+import type { ForwardAction } from '../config/model/route.ts';
 import type { RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
@@ -8,12 +9,14 @@ import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { Host, PoolCallbacks, PoolFailureReason, PoolHandle, StreamOptions } from '../upstream/cluster-manager.ts';
 import type { FlowControl } from './flow-control.ts';
 import type { RequestTimeouts } from './request-timeout.ts';
+import { findTermination, openTerminatedConnect } from './terminated-connect.ts';
 import { poolFailureReasons, streamResetReasons } from './reset-reason.ts';
 import type { ResetReason } from './reset-reason.ts';
 
 /** The router, as its attempts see it. */
 export interface UpstreamRequestOwner {
   readonly info: StreamInfo;
+  readonly headers: HeaderMap;
   readonly flow: FlowControl;
   /** The connection is ready: the owner sends the head and whatever of the body it has. */
   onUpstreamReady(attempt: UpstreamRequest): void;
@@ -53,9 +56,14 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#timers = timers;
   }
 
-  /** May call the owner back before it returns. */
-  start(options: StreamOptions): void {
-    const handle = this.host.newStream(options, this, this);
+  /** May call the owner back before it returns. Where CONNECT ends here the stream is a plain connection. */
+  start(options: StreamOptions, action: ForwardAction): void {
+    const { host } = this;
+    const connect = findTermination(action, this.#owner.headers.method);
+    const handle =
+      connect === null
+        ? host.newStream(options, this, this)
+        : openTerminatedConnect(host, options, connect, this.#owner.info, this, this);
     // A failure during the call has ended this attempt already.
     if (!this.#done && this.#encoder === null) this.#handle = handle;
   }

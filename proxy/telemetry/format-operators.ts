@@ -42,7 +42,7 @@ function truncate(operator: Operator, maxLength: number | null): Operator {
 
 function hostOf(address: Address | null): FormatValue {
   if (address === null) return null;
-  return address.kind === 'socket' ? address.address : address.path;
+  return address.kind === 'socket' ? address.address : formatAddress(address);
 }
 
 function portOf(address: Address | null): FormatValue {

@@ -5,6 +5,7 @@
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteModel } from '../config/model/route.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
+import type { SharedObject, SharedObjects } from '../network/passthrough-state.ts';
 import type { HostView, ClusterView } from '../upstream/views.ts';
 import { appendFlags } from './response-flags.ts';
 
@@ -68,6 +69,10 @@ export class StreamInfo {
   filterState: Map<string, unknown> | null = null;
   /** The connection's filter state, shared by its streams. */
   connectionFilterState: Map<string, unknown> | null = null;
+  /** What of the filter state upstream connections share; null: nothing. */
+  shared: Map<string, SharedObject> | null = null;
+  /** The same of the connection. */
+  connectionShared: Map<string, SharedObject> | null = null;
   dynamicMetadata: { [namespace: string]: { [key: string]: unknown } } | null = null;
 
   constructor(downstream: ConnectionInfo, startTimeMs: number, startMonotonicMs: number) {
@@ -101,6 +106,19 @@ export class StreamInfo {
   setFilterState(key: string, value: unknown): void {
     this.filterState ??= new Map();
     this.filterState.set(key, value);
+  }
+
+  /** Sets what upstream connections see as well. */
+  shareFilterState(key: string, object: SharedObject): void {
+    this.setFilterState(key, object.value);
+    this.shared ??= new Map();
+    this.shared.set(key, object);
+  }
+
+  /** All that an upstream connection of this stream shares; null: nothing. */
+  get sharedObjects(): SharedObjects | null {
+    if (this.shared === null || this.connectionShared === null) return this.shared ?? this.connectionShared;
+    return new Map([...this.connectionShared, ...this.shared]);
   }
 
   getFilterState(key: string): unknown {

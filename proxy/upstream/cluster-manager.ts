@@ -7,6 +7,7 @@ import type { Metadata } from '../config/model/matchers.ts';
 import type { ClientCodec, RequestEncoder, ResponseDecoder, StreamResetReason } from '../http/codec.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { Connection, ConnectionInfo, OriginalSource } from '../network/connection.ts';
+import type { SharedObjects } from '../network/passthrough-state.ts';
 import type { AnnouncedAddresses } from '../network/proxy-protocol.ts';
 import type { Protocol, StreamInfo } from '../telemetry/stream-info.ts';
 import type { ClusterView, HostView } from './views.ts';
@@ -37,6 +38,8 @@ export interface LoadBalancerContext {
   /** Of the route's hash policy; null if there is none. */
   readonly hash: bigint | number | null;
   readonly downstream: ConnectionInfo | null;
+  /** Of the stream; absent: nothing in it matters. */
+  readonly info?: StreamInfo;
   readonly headers: HeaderMap | null;
   readonly metadataMatch: Metadata | null;
   /** Asked of a chosen host; true chooses again, at most `hostSelectionMaxAttempts` times. */
@@ -86,6 +89,8 @@ export interface StreamOptions {
   readonly originalSource: OriginalSource | null;
   /** For hosts that want the PROXY protocol; null for all others. */
   readonly announced: AnnouncedAddresses | null;
+  /** Filter state that the upstream connection shares; null: none. */
+  readonly shared: SharedObjects | null;
   /** The downstream connection's stream info, for upstream network filters. */
   readonly streamInfo: StreamInfo | null;
 }
@@ -103,7 +108,8 @@ export interface PoolCallbacks {
 }
 
 export interface TcpPoolCallbacks {
-  onPoolReady(connection: Connection): void;
+  /** `release`: nobody needs the connection any more; its end is then no failure of a request. */
+  onPoolReady(connection: Connection, release: () => void): void;
   onPoolFailure(reason: PoolFailureReason, transportFailureReason: string): void;
 }
 

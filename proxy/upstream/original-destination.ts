@@ -4,10 +4,11 @@
  *
  * Source: Envoy's ORIGINAL_DST cluster.
  */
-import { isIP } from 'node:net';
 import { Timer } from '../../common/timer-wheel.ts';
 import { formatAddress } from '../config/model/address.ts';
-import type { Address } from '../config/model/address.ts';
+import type { Address, SocketAddress } from '../config/model/address.ts';
+import type { ClusterModel } from '../config/model/cluster.ts';
+import { parseAddressText } from '../network/socket-address.ts';
 import type { LoadBalancerContext } from './cluster-manager.ts';
 import type { WorkerCluster } from './worker-cluster.ts';
 import { WorkerHost } from './worker-host.ts';
@@ -15,6 +16,10 @@ import { WorkerHost } from './worker-host.ts';
 /** How long changes are collected before the main thread is told. */
 const reportDelayMs = 500;
 const noPlacement = { locality: { region: '', zone: '', subZone: '' }, priority: 0 } as const;
+
+const destinationKey = 'envoy.network.transport_socket.original_dst_address';
+
+type OriginalDst = Extract<ClusterModel['discovery'], { kind: 'original-dst' }>;
 
 interface Entry {
   readonly host: WorkerHost;
@@ -24,6 +29,7 @@ interface Entry {
 export class OriginalDestinationHosts {
   readonly #cluster: WorkerCluster;
   readonly #header: string;
+  readonly #metadataKey: OriginalDst['metadataKey'];
   readonly #portOverride: number;
   readonly #cleanupIntervalMs: number;
   readonly #hosts = new Map<string, Entry>();
@@ -35,12 +41,14 @@ export class OriginalDestinationHosts {
     if (discovery.kind !== 'original-dst') throw new Error('not an original destination cluster');
     this.#cluster = cluster;
     this.#header = discovery.useHttpHeader;
+    this.#metadataKey = discovery.metadataKey;
     this.#portOverride = discovery.portOverride;
     this.#cleanupIntervalMs = discovery.cleanupIntervalMs;
   }
 
   choose(context: LoadBalancerContext): WorkerHost | null {
-    const address = this.#readHeader(context) ?? readDestination(context);
+    const address =
+      readFilterState(context) ?? this.#readMetadata(context) ?? this.#readHeader(context) ?? readDestination(context);
     if (address === null) {
       this.#cluster.stats.countNoneHealthy();
       return null;
@@ -72,17 +80,28 @@ export class OriginalDestinationHosts {
     return new WorkerHost(this.#cluster, model, noPlacement);
   }
 
-  #readHeader(context: LoadBalancerContext): { address: string; port: number } | null {
+  #readHeader(context: LoadBalancerContext): SocketAddress | null {
     if (this.#header === '' || context.headers === null) return null;
     const value = context.headers.get(this.#header);
-    if (value === undefined) return null;
-    const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(value);
-    const address = match?.[1] ?? match?.[2] ?? '';
-    if (match === null || isIP(address) === 0 || Number(match[3]) > 65_535) {
-      this.#cluster.stats.originalDstHostInvalid.inc();
-      return null;
+    return value === undefined ? null : this.#parse(value);
+  }
+
+  /** Of the request, else of its connection. */
+  #readMetadata({ info, downstream }: LoadBalancerContext): SocketAddress | null {
+    const key = this.#metadataKey;
+    if (key === undefined) return null;
+    for (const metadata of [info?.dynamicMetadata, downstream?.passthrough?.metadata]) {
+      const value = key.path.reduce(readMember, metadata?.[key.namespace] as unknown);
+      const first = Array.isArray(value) ? value[0] : value;
+      if (typeof first === 'string') return this.#parse(first);
     }
-    return { address, port: Number(match[3]) };
+    return null;
+  }
+
+  #parse(text: string): SocketAddress | null {
+    const address = parseAddressText(text);
+    if (address === null) this.#cluster.stats.originalDstHostInvalid.inc();
+    return address;
   }
 
   #onChanged(): void {
@@ -110,8 +129,18 @@ export class OriginalDestinationHosts {
   }
 }
 
+function readMember(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as { readonly [key: string]: unknown })[key] : undefined;
+}
+
+/** Filter state that names the destination comes before everything else. */
+function readFilterState({ info }: LoadBalancerContext): SocketAddress | null {
+  const value = info?.getFilterState(destinationKey);
+  return typeof value === 'string' ? parseAddressText(value) : null;
+}
+
 /** Only an address that was restored is one the client wanted; the listener's own would loop. */
-function readDestination(context: LoadBalancerContext): { address: string; port: number } | null {
+function readDestination(context: LoadBalancerContext): SocketAddress | null {
   const { downstream } = context;
   if (downstream === null || !downstream.localAddressRestored) return null;
   return downstream.localAddress.kind === 'socket' ? downstream.localAddress : null;

@@ -24,6 +24,7 @@ function makeOptions(priority: 0 | 1, downstreamProtocol: Protocol): StreamOptio
     serverNameOverride: null,
     subjectAltNameOverride: null,
     originalSource: null,
+    shared: null,
     announced: null,
     streamInfo: null,
   };
@@ -54,8 +55,7 @@ function readFilterOptions(info: StreamInfo, priority: 0 | 1): StreamOptions {
   const alpnOverride = (info.getFilterState(applicationProtocolsKey) as readonly string[] | undefined) ?? null;
   const serverNameOverride = (info.getFilterState(upstreamServerNameKey) as string | undefined) ?? null;
   const subjectAltNameOverride = (info.getFilterState(upstreamSubjectAltNamesKey) as readonly string[] | undefined) ?? null;
-  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && originalSource === null) {
-    return options;
-  }
-  return { ...options, alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource };
+  const shared = info.sharedObjects;
+  const overrides = { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource, shared };
+  return Object.values(overrides).every(value => value === null) ? options : { ...options, ...overrides };
 }

@@ -72,7 +72,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
     timers,
     hostCounters: new HostCounters(start.hostCounters),
     clusterCounters: new ClusterCounters(start.clusterCounters),
-    connect: createConnector(contexts, timers),
+    connect: createConnector(contexts, timers, (name, connection) => listeners.acceptInternal(name, connection)),
     createHttp1Codec: (connection, { http1, maxHeadersCount, maxResponseHeadersBytes }, callbacks) => {
       const maxHeadBytes = maxResponseHeadersBytes ?? defaultClientCodecOptions.maxHeadBytes;
       return createHttp1Codec(connection, { ...defaultClientCodecOptions, ...http1, maxHeadersCount, maxHeadBytes }, callbacks);

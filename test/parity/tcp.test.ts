@@ -1,20 +1,18 @@
 /** How TCP connections end, through Envoy and through this proxy: bytes, FIN and RST at both ends, and the access log. */
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
-import { resetSocket } from '../../proxy/network/socket-handle.ts';
 import { findEnvoy } from '../support/envoy-binary.ts';
 import { findFreePort, ownCommand, startProxy } from '../support/proxy-process.ts';
-
-type Step = 'fin' | 'reset' | { readonly send: string } | { readonly until: string };
+import { End, type Step, send, until } from './connection-end.ts';
 
 interface TcpCase {
   readonly name: string;
-  /** What each end does, in order; `until` waits for a text or for `fin` or `reset`. */
+  /** What each end does, in order. */
   readonly client: readonly Step[];
   readonly upstream?: readonly Step[];
   readonly proxy?: object;
@@ -23,8 +21,6 @@ interface TcpCase {
   readonly refused?: boolean;
 }
 
-const send = (text: string): Step => ({ send: text });
-const until = (text: string): Step => ({ until: text });
 const noEndpoints = { load_assignment: { cluster_name: '$', endpoints: [] } };
 
 const cases: readonly TcpCase[] = [
@@ -69,47 +65,6 @@ const cases: readonly TcpCase[] = [
     upstream: [until('fin'), send('y'.repeat(300_000)), 'fin'],
   },
 ];
-
-/** One end of a connection: does its steps and notes what it saw. */
-class End {
-  received = '';
-  end = 'open';
-  readonly #socket: Socket;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('data', data => (this.received += data.toString('latin1')));
-    socket.on('end', () => this.#note('fin'));
-    socket.on('error', () => this.#note('reset'));
-  }
-
-  #note(end: string): void {
-    this.end = this.end === 'open' ? end : `${this.end}, ${end}`;
-  }
-
-  async run(steps: readonly Step[]): Promise<void> {
-    const deadline = Date.now() + 5000;
-    for (const step of steps) {
-      if (step === 'fin') this.#socket.end();
-      else if (step === 'reset') resetSocket(this.#socket);
-      else if ('send' in step) this.#socket.write(step.send);
-      else while (!this.#saw(step.until) && Date.now() < deadline) await wait(5);
-    }
-  }
-
-  #saw(text: string): boolean {
-    return text === 'fin' || text === 'reset' ? this.end.includes(text) : this.received.includes(text);
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  get summary(): object {
-    const { received, end } = this;
-    return { received: received.length > 100 ? received.length : received, end };
-  }
-}
 
 const typeUrl = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
 const format =

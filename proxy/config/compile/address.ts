@@ -1,7 +1,7 @@
 /** Addresses and CIDR ranges, checked and in canonical text form. */
 import { SocketAddress, isIP, isIPv4 } from 'node:net';
 import type { protos } from '../../../protos/messages.ts';
-import type { Address, CidrRange } from '../model/address.ts';
+import type { Address, CidrRange, SystemAddress } from '../model/address.ts';
 import { ConfigError } from './config-error.ts';
 import { requireRange, requireText, unwrap } from './scalars.ts';
 
@@ -37,9 +37,21 @@ export function compileAddress(
       return compileSocketAddress(message.socket_address!, `${path}.socket_address`, accepts);
     case 'pipe':
       return { kind: 'pipe', path: requireText(message.pipe!.path, `${path}.pipe.path`) };
+    case 'envoy_internal_address': {
+      const { server_listener_name: name, endpoint_id: endpointId } = message.envoy_internal_address!;
+      const listener = requireText(name ?? '', `${path}.envoy_internal_address.server_listener_name`);
+      return { kind: 'internal', listener, endpointId };
+    }
     default:
       throw new ConfigError(path, 'address is required');
   }
+}
+
+/** Where sockets are bound. */
+export function compileSystemAddress(message: protos.envoy.config.core.v3.Address | null, path: string): SystemAddress {
+  const address = compileAddress(message, path);
+  if (address.kind === 'internal') throw new ConfigError(path, 'an internal address cannot be bound');
+  return address;
 }
 
 /** The range with the host bits cleared, as Envoy prints it. */

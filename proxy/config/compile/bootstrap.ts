@@ -4,7 +4,7 @@ import { type StructMessage, structToJson } from '../../../protos/struct.ts';
 import type { AccessLogModel } from '../model/access-log.ts';
 import type { BootstrapModel, StaticResource } from '../model/bootstrap.ts';
 import { compileAccessLogs } from './access-log.ts';
-import { compileAddress } from './address.ts';
+import { compileSystemAddress } from './address.ts';
 import { ConfigError } from './config-error.ts';
 import { compileConfigSource, compileGrpcSource } from './config-source.ts';
 import { defaultHttpFormat } from './format.ts';
@@ -93,7 +93,7 @@ function compileAdmin(admin: protos.envoy.config.bootstrap.v3.Admin | null, scop
     const format = { kind: 'text', format: defaultHttpFormat, omitEmpty: false } as const;
     accessLogs.push({ kind: 'file', path: admin.access_log_path, format, filter: null });
   }
-  return { address: compileAddress(admin.address, 'admin.address'), accessLogs, profilePath: admin.profile_path };
+  return { address: compileSystemAddress(admin.address, 'admin.address'), accessLogs, profilePath: admin.profile_path };
 }
 
 function encodeAll(typeName: string, messages: readonly { readonly name: string }[]): readonly StaticResource[] {

@@ -4,7 +4,7 @@ import type { ConfigSourceModel } from '../model/bootstrap.ts';
 import type { ClusterModel } from '../model/cluster.ts';
 import { ConfigError } from './config-error.ts';
 import { compileConfigSource } from './config-source.ts';
-import { durationMs, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
+import { durationMs, positiveDurationMs, requireRange, requireText, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, typeNameOf } from './typed-config.ts';
 
@@ -87,6 +87,19 @@ function compileOriginalDst(message: Cluster): ClusterModel['discovery'] {
     kind: 'original-dst',
     portOverride: requireRange(unwrap(config?.upstream_port_override ?? null, 0), 0, 65_535, `${path}.upstream_port_override`),
     useHttpHeader: config?.use_http_header ? (config.http_header_name || originalDstHeader).toLowerCase() : '',
+    ...compileMetadataKey(config?.metadata_key ?? null, `${path}.metadata_key`),
     cleanupIntervalMs: positiveDurationMs(message.cleanup_interval, defaultCleanupIntervalMs, 'cleanup_interval'),
   };
+}
+
+type OriginalDst = Extract<ClusterModel['discovery'], { kind: 'original-dst' }>;
+
+function compileMetadataKey(
+  message: protos.envoy.type.metadata.v3.MetadataKey | null,
+  path: string,
+): Pick<OriginalDst, 'metadataKey'> {
+  if (message === null) return {};
+  const namespace = requireText(message.key, `${path}.key`);
+  const segments = message.path.map(({ key }, i) => requireText(key ?? '', `${path}.path[${i}].key`));
+  return { metadataKey: { namespace, path: segments } };
 }

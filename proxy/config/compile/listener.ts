@@ -3,11 +3,11 @@ import type { RequiredCluster } from './route-clusters.ts';
 import { createHash } from 'node:crypto';
 import type { protos } from '../../../protos/messages.ts';
 import type { ConfigSourceModel } from '../model/bootstrap.ts';
-import { formatAddress } from '../model/address.ts';
+import { type Address, formatAddress } from '../model/address.ts';
 import type { FilterChainModel, ListenerFilterModel, ListenerFilterPredicate, ListenerModel } from '../model/listener.ts';
 import type { SecretModel } from '../model/tls.ts';
 import { compileAccessLogs } from './access-log.ts';
-import { compileAddress } from './address.ts';
+import { compileSystemAddress } from './address.ts';
 import { ConfigError } from './config-error.ts';
 import { compileFilterChainMatch, requireDistinctMatches } from './filter-chain-match.ts';
 import { compileNetworkFilters } from './filter-list.ts';
@@ -64,16 +64,14 @@ export function compileListener(bytes: Uint8Array, context: CompileContext): Com
 }
 
 function compileMessage(message: Listener, hash: string, scope: CompileScope): ListenerModel {
-  const addresses = [
-    compileAddress(message.address, 'address'),
-    ...message.additional_addresses.map(({ address }, i) => compileAddress(address, `additional_addresses[${i}].address`)),
-  ];
+  const isInternal = message.internal_listener !== null;
+  const addresses = isInternal ? compileInternalAddress(message) : compileAddresses(message);
   const name = message.name || formatAddress(addresses[0]);
   return {
     name,
     hash,
     addresses,
-    bindToPort: unwrap(message.bind_to_port ?? message.deprecated_v1?.bind_to_port ?? null, true),
+    bindToPort: !isInternal && unwrap(message.bind_to_port ?? message.deprecated_v1?.bind_to_port ?? null, true),
     useOriginalDst: unwrap(message.use_original_dst, false),
     transparent: unwrap(message.transparent, false),
     freebind: unwrap(message.freebind, false),
@@ -92,6 +90,30 @@ function compileMessage(message: Listener, hash: string, scope: CompileScope): L
     accessLogs: compileAccessLogs(message.access_log, 'access_log', scope),
     metadata: compileMetadata(message.metadata),
   };
+}
+
+function compileAddresses(message: Listener): Address[] {
+  return [
+    compileSystemAddress(message.address, 'address'),
+    ...message.additional_addresses.map(({ address }, i) => compileSystemAddress(address, `additional_addresses[${i}].address`)),
+  ];
+}
+
+/** An internal listener is reached by its name, and has nothing that only sockets have. */
+function compileInternalAddress(message: Listener): Address[] {
+  const name = requireText(message.name, 'name');
+  const refuse = (field: keyof Listener): never => {
+    throw new ConfigError(field, `error adding listener named '${name}': internal address is not compatible with ${field}`);
+  };
+  if (message.address !== null && message.address.address !== 'envoy_internal_address') refuse('address');
+  if (message.additional_addresses.length > 0) refuse('additional_addresses');
+  for (const field of ['bind_to_port', 'tcp_fast_open_queue_length', 'connection_balance_config'] as const) {
+    if (message[field] !== null) refuse(field);
+  }
+  if (unwrap(message.transparent, false)) refuse('transparent');
+  if (unwrap(message.freebind, false)) refuse('freebind');
+  if (message.socket_options.length > 0) refuse('socket_options');
+  return [{ kind: 'internal', listener: name, endpointId: '' }];
 }
 
 function compileListenerOptions(message: Listener): Pick<ListenerModel, 'socketOptions'> {

@@ -51,6 +51,7 @@ export function compileForward(message: RouteActionMessage, path: string, scope:
     hashPolicies: message.hash_policy.map((policy, i) => compileHashPolicy(policy, `${path}.hash_policy[${i}]`, scope)),
     priority: message.priority === 1 ? 'high' : 'default',
     upgrades: compileUpgrades(message, path),
+    ...compileConnect(message, path),
     metadataMatch: compileMetadata(message.metadata_match),
     ...(message.rate_limits.length === 0
       ? {}
@@ -229,6 +230,17 @@ function compileUpgrades(message: RouteActionMessage, path: string): ForwardActi
     seen.add(type);
     return { type, enabled: unwrap(upgrade.enabled, true) };
   });
+}
+
+function compileConnect(message: RouteActionMessage, path: string): Pick<ForwardAction, 'connect'> {
+  const index = message.upgrade_configs.findIndex(({ connect_config }) => connect_config !== null);
+  if (index === -1) return {};
+  const { upgrade_type: type, connect_config: config } = message.upgrade_configs[index];
+  if (type.toLowerCase() !== 'connect') {
+    throw new ConfigError(`${path}.upgrade_configs[${index}]`, `Non-CONNECT upgrade type ${type} has ConnectConfig`);
+  }
+  const { proxy_protocol_config: proxyProtocol, allow_post: allowPost } = config!;
+  return { connect: { ...(proxyProtocol !== null && { proxyProtocol: proxyProtocol.version === 1 ? 'v2' : 'v1' }), allowPost } };
 }
 
 export function compileRedirect(

@@ -13,6 +13,7 @@ type TransportSocket = protos.envoy.config.core.v3.TransportSocket;
 type CommonTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.CommonTlsContext;
 type DownstreamTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext;
 type ProxyProtocolTransport = protos.envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport;
+type InternalUpstreamTransport = protos.envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport;
 type UpstreamTlsContext = protos.envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext;
 
 const rawBufferType = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
@@ -20,6 +21,8 @@ const downstreamType = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsC
 const upstreamType = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 
 const proxyProtocolType = 'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport';
+
+const internalUpstreamType = 'envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport';
 
 const rawBuffer: RawBufferModel = { kind: 'raw-buffer' };
 
@@ -74,9 +77,9 @@ export function compileUpstreamSocket(
   scope: CompileScope,
 ): UpstreamTlsModel | RawBufferModel {
   const outer = message?.typed_config ?? null;
-  if (outer !== null && typeNameOf(outer, `${path}.typed_config`) === proxyProtocolType) {
-    return compileProxyProtocol(outer, `${path}.typed_config`, scope);
-  }
+  const outerType = outer === null ? '' : typeNameOf(outer, `${path}.typed_config`);
+  if (outerType === proxyProtocolType) return compileProxyProtocol(outer!, `${path}.typed_config`, scope);
+  if (outerType === internalUpstreamType) return compileInternalUpstream(outer!, `${path}.typed_config`, scope);
   const kind = kindOf(message, path, upstreamType);
   if (message === null || kind === null) return rawBuffer;
   const at = `${path}.typed_config`;
@@ -103,6 +106,23 @@ function compileProxyProtocol(
   if (message.transport_socket === null) throw new ConfigError(`${path}.transport_socket`, 'value is required');
   const inner = compileUpstreamSocket(message.transport_socket, `${path}.transport_socket`, scope);
   return { ...inner, proxyProtocol: message.config?.version === 1 ? 'v2' : 'v1' };
+}
+
+function compileInternalUpstream(
+  config: protos.google.protobuf.Any,
+  path: string,
+  scope: CompileScope,
+): UpstreamTlsModel | RawBufferModel {
+  const message = openExpected(config, internalUpstreamType, path, scope) as InternalUpstreamTransport;
+  if (message.transport_socket === null) throw new ConfigError(`${path}.transport_socket`, 'value is required');
+  const inner = compileUpstreamSocket(message.transport_socket, `${path}.transport_socket`, scope);
+  const metadata = message.passthrough_metadata.map(({ kind, name }, i) => {
+    const at = `${path}.passthrough_metadata[${i}]`;
+    const source = kind?.kind;
+    if (source !== 'host' && source !== 'cluster') throw new ConfigError(`${at}.kind`, 'metadata type is not supported');
+    return { source, namespace: requireText(name, `${at}.name`) };
+  });
+  return { ...inner, internalUpstream: { metadata } };
 }
 
 /** The type in the socket's config; null for a raw buffer that is only named. */

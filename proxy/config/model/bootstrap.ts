@@ -1,6 +1,6 @@
 /** `envoy.config.bootstrap.v3.Bootstrap` after compilation: what the main thread reads of it. */
 import type { AccessLogModel } from './access-log.ts';
-import type { Address } from './address.ts';
+import type { SystemAddress } from './address.ts';
 import type { StatsConfigModel } from './stats.ts';
 
 export interface BootstrapModel {
@@ -13,7 +13,7 @@ export interface BootstrapModel {
   };
   /** Null: no admin listener. */
   readonly admin: {
-    readonly address: Address;
+    readonly address: SystemAddress;
     readonly accessLogs: readonly AccessLogModel[];
     readonly profilePath: string;
   } | null;

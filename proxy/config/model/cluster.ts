@@ -29,6 +29,8 @@ export interface ClusterModel {
         readonly kind: 'original-dst';
         readonly portOverride: number;
         readonly useHttpHeader: string;
+        /** Where metadata of the request names the destination as `ip:port`; absent: nowhere. */
+        readonly metadataKey?: { readonly namespace: string; readonly path: readonly string[] };
         readonly cleanupIntervalMs: number;
       };
   /** Inline endpoints of static and DNS clusters; null for the others. */

@@ -33,7 +33,7 @@ export interface ListenerModel {
   readonly name: string;
   /** SHA-256 of the accepted resource: equal hashes are equal listeners. */
   readonly hash: string;
-  /** First the main address, then the additional ones. */
+  /** First the main address, then the additional ones. An internal listener has one, its name, and no socket. */
   readonly addresses: readonly Address[];
   readonly bindToPort: boolean;
   /** Hand connections over to the listener that matches the original destination. */

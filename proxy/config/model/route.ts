@@ -107,11 +107,20 @@ export interface ForwardAction {
   readonly hashPolicies: readonly HashPolicy[];
   readonly priority: 'default' | 'high';
   readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
+  /** CONNECT ends here, its payload goes to a plain connection; absent: it is passed on. */
+  readonly connect?: ConnectModel;
   readonly metadataMatch: Metadata;
   /** Absent: none. */
   readonly rateLimits?: readonly RateLimitModel[];
   /** The virtual host's rate limits apply as well. */
   readonly includeVirtualHostRateLimits?: boolean;
+}
+
+export interface ConnectModel {
+  /** The connection begins by saying for whom it is made; absent: it does not. */
+  readonly proxyProtocol?: 'v1' | 'v2';
+  /** POST is taken for CONNECT. */
+  readonly allowPost: boolean;
 }
 
 export interface MaxStreamDuration {

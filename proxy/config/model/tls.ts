@@ -6,14 +6,21 @@ import type { StringMatcher } from './matchers.ts';
 
 export type TransportSocketModel = RawBufferModel | DownstreamTlsModel | UpstreamTlsModel;
 
-export interface RawBufferModel extends ProxyProtocolModel {
+export interface RawBufferModel extends UpstreamWrappers {
   readonly kind: 'raw-buffer';
 }
 
-/** `envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport`, around an upstream's socket. */
-export interface ProxyProtocolModel {
-  /** Of the header that begins every connection; absent: there is none. */
+/** Transport sockets around an upstream's socket. */
+export interface UpstreamWrappers {
+  /** `proxy_protocol`: of the header that begins every connection; absent: there is none. */
   readonly proxyProtocol?: 'v1' | 'v2';
+  /** `internal_upstream`: what a connection to an internal listener brings along; absent: nothing. */
+  readonly internalUpstream?: { readonly metadata: readonly PassthroughMetadata[] };
+}
+
+export interface PassthroughMetadata {
+  readonly source: 'host' | 'cluster';
+  readonly namespace: string;
 }
 
 /** `envoy.extensions.transport_sockets.tls.v3.CommonTlsContext`. Absent file names were read at compile time. */
@@ -60,7 +67,7 @@ export interface DownstreamTlsModel {
   readonly sessionTimeoutMs: number;
 }
 
-export interface UpstreamTlsModel extends ProxyProtocolModel {
+export interface UpstreamTlsModel extends UpstreamWrappers {
   readonly kind: 'upstream-tls';
   readonly common: CommonTlsModel;
   readonly sni: string;

@@ -38,6 +38,7 @@ class ClientStream implements RequestEncoder {
   isHead = false;
   isConnect = false;
   isUpgrade = false;
+  #isTunnel = false;
   requestEnded = false;
   responseEnded = false;
   #chunked = false;
@@ -111,8 +112,13 @@ class ClientStream implements RequestEncoder {
     this.#codec.connection.writeLatin1(text, false);
   }
 
+  enableTcpTunneling(): void {
+    this.#isTunnel = true;
+  }
+
   #end(): void {
     this.requestEnded = true;
+    if (this.#isTunnel) this.#codec.connection.write(noData, true);
     this.#codec.onRequestEnd(this);
   }
 }

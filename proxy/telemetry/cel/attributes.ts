@@ -100,7 +100,8 @@ function connectionAttributes(info: StreamInfo): Attributes {
 
 function addressAttributes(address: Address | null | undefined): Attributes {
   if (!address) return {};
-  return address.kind === 'socket' ? { address: formatAddress(address), port: address.port } : { address: address.path };
+  const text = formatAddress(address);
+  return address.kind === 'socket' ? { address: text, port: address.port } : { address: text };
 }
 
 function upstreamAttributes(info: StreamInfo): Attributes {

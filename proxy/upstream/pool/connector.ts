@@ -5,6 +5,7 @@ import type { RawBufferModel, UpstreamTlsModel } from '../../config/model/tls.ts
 import type { ClientCodec, ClientConnectionCallbacks } from '../../http/codec.ts';
 import type { Http2Options } from '../../http/h2/options.ts';
 import type { Connection, ConnectionCallbacks } from '../../network/connection.ts';
+import type { PassthroughState } from '../../network/passthrough-state.ts';
 import type { SocketSetup } from '../../network/socket-options.ts';
 import type { StatsStore } from '../../telemetry/stats-store.ts';
 
@@ -15,6 +16,8 @@ export interface ConnectOptions {
   /** For a source address that is not ours; null: none. */
   readonly socketSetup: Pick<SocketSetup, 'transparent' | 'mark' | 'options'> | null;
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
+  /** For the connection of an internal listener; null: nothing comes along. */
+  readonly passthrough: PassthroughState | null;
   /** Of the PROXY protocol, to be sent before anything else; null: none. */
   readonly proxyHeader: Buffer | null;
   /** Overrides of the transport socket for this connection; null: as configured. */

@@ -1,6 +1,6 @@
 /**
- * What makes two streams unfit for one connection, as text: ALPN, server name, expected names, original source and announced
- * addresses. Streams without any of them, which is most, share the empty key.
+ * What makes two streams unfit for one connection, as text: ALPN, server name, expected names, original source, shared filter
+ * state and announced addresses. Streams without any of them, which is most, share the empty key.
  */
 import { formatAddress } from '../../config/model/address.ts';
 import type { StreamOptions } from '../cluster-manager.ts';
@@ -25,11 +25,12 @@ export function readPoolKey(options: StreamOptions): string {
 }
 
 function readOverrideKey(options: StreamOptions): string {
-  const { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource } = options;
-  if (alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null && originalSource === null)
-    return '';
+  const { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource, shared } = options;
+  const isPlain = alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null;
+  if (isPlain && originalSource === null && shared === null) return '';
   const alpn = alpnOverride === null ? '' : join(alpnOverride);
   const names = subjectAltNameOverride === null ? '' : join(subjectAltNameOverride);
   const source = originalSource === null ? '' : `${formatAddress(originalSource.address)} ${originalSource.mark}`;
-  return `${alpn}|${serverNameOverride ?? ''}|${names}|${source}`;
+  const objects = shared === null ? '' : JSON.stringify(Array.from(shared, ([key, { value }]) => [key, value]));
+  return `${alpn}|${serverNameOverride ?? ''}|${names}|${source}|${objects}`;
 }

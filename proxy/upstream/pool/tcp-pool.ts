@@ -20,6 +20,8 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
   readonly #streamInfo: StreamOptions['streamInfo'];
   #isPending = true;
   #isCancelled = false;
+  /** Established, and its user is not done with it. */
+  #isInUse = false;
 
   constructor(host: WorkerHost, options: StreamOptions, waiting: TcpPoolCallbacks) {
     this.#host = host;
@@ -68,26 +70,25 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
   }
 
   onClose(event: CloseEvent): void {
-    this.#upstream.onClose(event, this.#upstream.isEstablished);
+    this.#upstream.onClose(event, this.#isInUse);
   }
 
   onEstablished(): void {
     const { cluster } = this.#host;
     this.#leaveQueue();
+    this.#isInUse = true;
     cluster.resources.forceRequest(this.#priority);
     cluster.stats.useBreaker(this.#priority, 'rq');
     cluster.stats.rqTotal.inc();
     cluster.stats.rqActive.inc();
     this.#host.beginRequest();
-    this.#waiting.onPoolReady(this);
+    this.#waiting.onPoolReady(this, () => this.#endRequest());
   }
 
   onEnd(event: CloseEvent, failure: PoolFailureReason | null): void {
     const { cluster } = this.#host;
     if (failure === null) {
-      cluster.resources.releaseRequest(this.#priority);
-      cluster.stats.rqActive.dec();
-      this.#host.endRequest();
+      this.#endRequest();
       this.callbacks.onClose(event);
       return;
     }
@@ -95,6 +96,16 @@ class TcpUpstream implements Connection, ConnectionCallbacks, UpstreamConnection
     if (this.#isCancelled) return;
     cluster.stats.rqPendingFailureEject.inc();
     this.#waiting.onPoolFailure(failure, this.info.transportFailureReason);
+  }
+
+  /** Once: at the end of the connection, or before if its user is done with it. */
+  #endRequest(): void {
+    if (!this.#isInUse) return;
+    this.#isInUse = false;
+    const { cluster } = this.#host;
+    cluster.resources.releaseRequest(this.#priority);
+    cluster.stats.rqActive.dec();
+    this.#host.endRequest();
   }
 
   // Connection, by delegation

@@ -6,9 +6,11 @@ import { Timer } from '../../../common/timer-wheel.ts';
 import { bindFailure } from '../../network/client-connection.ts';
 import type { CloseEvent, Connection, ConnectionCallbacks, OriginalSource } from '../../network/connection.ts';
 import { NetworkFilterChain } from '../../network/filter-chain.ts';
+import type { PassthroughState, SharedObjects } from '../../network/passthrough-state.ts';
 import { createOriginalSourceSetup } from '../../network/socket-options.ts';
 import type { Address } from '../../config/model/address.ts';
 import type { ClusterModel } from '../../config/model/cluster.ts';
+import type { Metadata } from '../../config/model/matchers.ts';
 import { encodeProxyHeader } from '../../network/proxy-protocol.ts';
 import { StreamInfo } from '../../telemetry/stream-info.ts';
 import type { PoolFailureReason, StreamOptions } from '../cluster-manager.ts';
@@ -90,6 +92,7 @@ export class UpstreamConnection {
       bindAddress: options.originalSource?.address ?? cluster.findBindAddress(address),
       socketSetup: makeSocketSetup(options.originalSource, model.socketOptions),
       transportSocket,
+      passthrough: makePassthrough(this.#host, options.shared),
       proxyHeader: proxyProtocol === undefined ? null : encodeProxyHeader(proxyProtocol, options.announced),
       alpnOverride: options.alpnOverride,
       alpnFallback: this.#alpnFallback,
@@ -192,4 +195,18 @@ function makeSocketSetup(
   if (originalSource === null) return options === undefined ? null : { options };
   const setup = createOriginalSourceSetup(originalSource);
   return options === undefined ? setup : { ...setup, options };
+}
+
+function makePassthrough(
+  { transportSocket, metadata, cluster }: WorkerHost,
+  shared: SharedObjects | null,
+): PassthroughState | null {
+  const { internalUpstream } = transportSocket;
+  if (internalUpstream === undefined) return null;
+  const passed: { [namespace: string]: Metadata[string] } = {};
+  for (const { source, namespace } of internalUpstream.metadata) {
+    const values = (source === 'host' ? metadata : cluster.model.metadata)[namespace];
+    if (values !== undefined) passed[namespace] = { ...passed[namespace], ...values };
+  }
+  return { metadata: passed, filterState: shared };
 }

@@ -88,7 +88,7 @@ const runtimeAndStats: FieldTable = {
     implemented: 'max_active_downstream_connections',
   }),
   'envoy.extensions.bootstrap.internal_listener.v3.InternalListener': classify({
-    ignored: { buffer_size_kb: 'there are no internal listeners; a configuration that has one is refused' },
+    ignored: { buffer_size_kb: 'the buffer limit of the cluster holds at both ends' },
   }),
 };
 

@@ -29,8 +29,7 @@ const cluster: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RefreshRate': classify({ implemented: 'base_interval max_interval' }),
   'envoy.config.cluster.v3.Cluster.EdsClusterConfig': classify({ implemented: 'eds_config service_name' }),
   'envoy.config.cluster.v3.Cluster.OriginalDstLbConfig': classify({
-    implemented: 'use_http_header http_header_name upstream_port_override',
-    rejected: 'metadata_key',
+    implemented: 'use_http_header http_header_name upstream_port_override metadata_key',
   }),
   'envoy.config.cluster.v3.Filter': classify({ implemented: 'name typed_config', rejected: 'config_discovery' }),
   'envoy.config.cluster.v3.UpstreamConnectionOptions': classify({

@@ -4,7 +4,8 @@ import { classify, type FieldTable } from '../field-table.ts';
 const noWatch = 'the file is read again with the resource; files of secrets from SDS are watched in any case';
 
 export const coreTypeFields: FieldTable = {
-  'envoy.config.core.v3.Address': classify({ implemented: 'socket_address pipe', rejected: 'envoy_internal_address' }),
+  'envoy.config.core.v3.Address': classify({ implemented: 'socket_address pipe envoy_internal_address' }),
+  'envoy.config.core.v3.EnvoyInternalAddress': classify({ implemented: 'server_listener_name endpoint_id' }),
   'envoy.config.core.v3.SocketAddress': classify({
     implemented: 'protocol address port_value ipv4_compat',
     rejected: 'named_port resolver_name',
@@ -15,6 +16,11 @@ export const coreTypeFields: FieldTable = {
     implemented: 'filter_metadata',
     ignored: { typed_filter_metadata: 'no extension here reads typed metadata' },
   }),
+  'envoy.type.metadata.v3.MetadataKey': classify({ implemented: 'key path' }),
+  'envoy.type.metadata.v3.MetadataKey.PathSegment': classify({ implemented: 'key' }),
+  'envoy.type.metadata.v3.MetadataKind': classify({ implemented: 'host cluster', rejected: 'request route' }),
+  'envoy.type.metadata.v3.MetadataKind.Host': classify({}),
+  'envoy.type.metadata.v3.MetadataKind.Cluster': classify({}),
   'envoy.config.core.v3.Locality': classify({ implemented: 'region zone sub_zone' }),
   'envoy.config.core.v3.TransportSocket': classify({ implemented: 'name typed_config' }),
   'envoy.config.core.v3.TypedExtensionConfig': classify({ implemented: 'name typed_config' }),

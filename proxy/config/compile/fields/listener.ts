@@ -6,17 +6,18 @@ export const listenerFields: FieldTable = {
     implemented: `name address additional_addresses stat_prefix filter_chains use_original_dst default_filter_chain
       per_connection_buffer_limit_bytes metadata deprecated_v1 listener_filters listener_filters_timeout
       continue_on_listener_filters_timeout transparent freebind traffic_direction connection_balance_config access_log
-      tcp_backlog_size socket_options tcp_fast_open_queue_length max_connections_to_accept_per_socket_event bind_to_port ignore_global_conn_limit`,
+      tcp_backlog_size socket_options tcp_fast_open_queue_length max_connections_to_accept_per_socket_event bind_to_port ignore_global_conn_limit
+      internal_listener`,
     ignored: {
       drain_type: 'a removed listener always drains',
       reuse_port: 'workers share one listening socket',
       enable_reuse_port: 'workers share one listening socket',
       bypass_overload_manager: 'the overload manager has no action here that a listener could bypass',
     },
-    rejected: `filter_chain_matcher udp_listener_config api_listener internal_listener
-      enable_mptcp`,
+    rejected: 'filter_chain_matcher udp_listener_config api_listener enable_mptcp',
   }),
   'envoy.config.listener.v3.AdditionalAddress': classify({ implemented: 'address', rejected: 'socket_options' }),
+  'envoy.config.listener.v3.Listener.InternalListenerConfig': classify({}),
   'envoy.config.listener.v3.Listener.DeprecatedV1': classify({ implemented: 'bind_to_port' }),
   'envoy.config.listener.v3.Listener.ConnectionBalanceConfig': classify({
     implemented: 'exact_balance',

@@ -61,8 +61,10 @@ const actions: FieldTable = {
     implemented: 'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
   }),
   'envoy.config.route.v3.RouteAction.UpgradeConfig': classify({
-    implemented: 'upgrade_type enabled',
-    rejected: 'connect_config',
+    implemented: 'upgrade_type enabled connect_config',
+  }),
+  'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': classify({
+    implemented: 'proxy_protocol_config allow_post',
   }),
   'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': classify({
     implemented: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',

@@ -6,6 +6,12 @@ export const tlsFields: FieldTable = {
   'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': classify({
     implemented: 'config transport_socket',
   }),
+  'envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport': classify({
+    implemented: 'passthrough_metadata transport_socket',
+  }),
+  'envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport.MetadataValueSource': classify({
+    implemented: 'kind name',
+  }),
   'envoy.config.core.v3.ProxyProtocolConfig': classify({ implemented: 'version', rejected: 'pass_through_tlvs' }),
   'envoy.extensions.transport_sockets.tls.v3.Secret': classify({
     implemented: 'name tls_certificate validation_context',

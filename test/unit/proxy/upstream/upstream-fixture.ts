@@ -141,6 +141,7 @@ export const plainOptions: StreamOptions = {
   serverNameOverride: null,
   subjectAltNameOverride: null,
   originalSource: null,
+  shared: null,
   announced: null,
   streamInfo: null,
 };

@@ -4,11 +4,14 @@ import { compileAccessLogs } from '../../../../config/compile/access-log.ts';
 import { ConfigError } from '../../../../config/compile/config-error.ts';
 import { defineNetworkFilter } from '../../../../config/compile/extension.ts';
 import { classify } from '../../../../config/compile/field-table.ts';
-import { compileMetadata } from '../../../../config/compile/metadata.ts';
+import { requireFormat } from '../../../../config/compile/format.ts';
+import { compileHeaderValueOption } from '../../../../config/compile/header-mutations.ts';
+import { compileMetadata, mergeMetadata } from '../../../../config/compile/metadata.ts';
 import { durationMs, positiveDurationMs, requireText, unwrap } from '../../../../config/compile/scalars.ts';
 import type { CompileScope } from '../../../../config/compile/scope.ts';
 import type { AccessLogModel } from '../../../../config/model/access-log.ts';
 import type { Metadata } from '../../../../config/model/matchers.ts';
+import type { HeaderValueOption } from '../../../../config/model/route.ts';
 
 export interface TcpProxyModel {
   readonly statPrefix: string;
@@ -26,6 +29,20 @@ export interface TcpProxyModel {
   /** Milliseconds between records of a live connection; 0: one record at the end. */
   readonly accessLogFlushIntervalMs: number;
   readonly flushAccessLogOnConnected: boolean;
+  /** Null: the upstream is a connection. */
+  readonly tunneling: TunnelingModel | null;
+}
+
+/** The upstream is an HTTP stream. */
+export interface TunnelingModel {
+  /** May hold `%OPERATOR%`s. */
+  readonly hostname: string;
+  /** POST in place of CONNECT. */
+  readonly usePost: boolean;
+  readonly postPath: string;
+  readonly headersToAdd: readonly HeaderValueOption[];
+  readonly propagateResponseHeaders: boolean;
+  readonly propagateResponseTrailers: boolean;
 }
 
 type TcpProxy = protos.envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy;
@@ -47,9 +64,24 @@ function compileClusters(message: TcpProxy, path: string): TcpProxyModel['cluste
     return {
       name: requireText(cluster.name, `${clusterPath}.name`),
       weight: cluster.weight,
-      metadataMatch: { ...metadataMatch, ...own },
+      metadataMatch: mergeMetadata(metadataMatch, own),
     };
   });
+}
+
+function compileTunneling(message: TcpProxy['tunneling_config'], path: string): TunnelingModel | null {
+  if (message === null) return null;
+  if (message.post_path !== '' && !message.use_post) {
+    throw new ConfigError(`${path}.post_path`, "Can't set a post path when POST method isn't used");
+  }
+  return {
+    hostname: requireFormat(requireText(message.hostname, `${path}.hostname`), `${path}.hostname`),
+    usePost: message.use_post,
+    postPath: message.post_path || '/',
+    headersToAdd: message.headers_to_add.map((header, i) => compileHeaderValueOption(header, `${path}.headers_to_add[${i}]`)),
+    propagateResponseHeaders: message.propagate_response_headers,
+    propagateResponseTrailers: message.propagate_response_trailers,
+  };
 }
 
 function compile(message: TcpProxy, path: string, scope: CompileScope): TcpProxyModel {
@@ -73,6 +105,7 @@ function compile(message: TcpProxy, path: string, scope: CompileScope): TcpProxy
     accessLogs: compileAccessLogs(message.access_log, `${path}.access_log`, scope),
     accessLogFlushIntervalMs: positiveDurationMs(interval, 0, `${path}.access_log_flush_interval`),
     flushAccessLogOnConnected: options?.flush_access_log_on_connected ?? message.flush_access_log_on_connected,
+    tunneling: compileTunneling(message.tunneling_config, `${path}.tunneling_config`),
   };
 }
 
@@ -84,12 +117,16 @@ export const tcpProxyFilter = defineNetworkFilter({
   fields: {
     'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy': classify({
       implemented: `stat_prefix cluster weighted_clusters metadata_match idle_timeout access_log max_connect_attempts hash_policy
-        max_downstream_connection_duration access_log_flush_interval flush_access_log_on_connected access_log_options`,
-      rejected: 'on_demand downstream_idle_timeout upstream_idle_timeout tunneling_config',
+        max_downstream_connection_duration access_log_flush_interval flush_access_log_on_connected access_log_options
+        tunneling_config`,
+      rejected: 'on_demand downstream_idle_timeout upstream_idle_timeout',
     }),
     'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster': classify({ implemented: 'clusters' }),
     'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight': classify({
       implemented: 'name weight metadata_match',
+    }),
+    'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig': classify({
+      implemented: 'hostname use_post headers_to_add propagate_response_headers post_path propagate_response_trailers',
     }),
     'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions': classify({
       implemented: 'access_log_flush_interval flush_access_log_on_connected',

@@ -15,9 +15,13 @@ import type { AccessLogger } from '../../../../telemetry/access-log.ts';
 import { ResponseFlag } from '../../../../telemetry/response-flags.ts';
 import type { Host, PoolFailureReason, PoolHandle, TcpPoolCallbacks } from '../../../../upstream/cluster-manager.ts';
 import { hashText } from '../../../../upstream/load-balancer/xxhash64.ts';
-import { announceDownstream } from '../../../../upstream/stream-options.ts';
+import { readStreamOptions } from '../../../../upstream/stream-options.ts';
 import type { TcpProxyModel } from './config.ts';
+import { Tunneling, type TcpUpstream } from './http-tunnel.ts';
 import { TcpProxyStats } from './tcp-proxy-stats.ts';
+
+/** Filter state that names the cluster in place of the configuration. */
+const clusterKey = 'envoy.tcp_proxy.cluster';
 
 /** Per filter chain. */
 interface Shared {
@@ -25,13 +29,15 @@ interface Shared {
   readonly context: NetworkFactoryContext;
   readonly stats: TcpProxyStats;
   readonly accessLogs: readonly AccessLogger[];
+  /** Null: the upstream is a connection. */
+  readonly tunneling: Tunneling | null;
 }
 
 class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
   readonly #shared: Shared;
   readonly #callbacks: NetworkFilterCallbacks;
   readonly #downstream: Connection;
-  #upstream: Connection | null = null;
+  #upstream: TcpUpstream | null = null;
   #pending: PoolHandle | null = null;
   #attempts = 0;
   #host: Host | null = null;
@@ -77,7 +83,8 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     const { model, context, stats } = this.#shared;
     const { streamInfo } = this.#callbacks;
     const target = chooseCluster(model);
-    const cluster = context.services.clusters.find(target.name);
+    const override = streamInfo.getFilterState(clusterKey) as string | undefined;
+    const cluster = context.services.clusters.find(override ?? target.name);
     if (cluster === null) {
       stats.cxNoRoute.inc();
       this.#endDownstream(ResponseFlag.noClusterFound, 'cluster_not_found');
@@ -87,6 +94,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     const host = cluster.chooseHost({
       hash: model.hashSourceIp ? hashSource(this.#downstream) : null,
       downstream: this.#downstream.info,
+      info: streamInfo,
       headers: null,
       metadataMatch: target.metadataMatch,
       shouldSelectAnotherHost: () => false,
@@ -104,19 +112,9 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     this.#host = host;
     // A failure may be reported before connect returns.
     const attempt = this.#attempts;
-    const handle = host.connect(
-      {
-        priority: 0,
-        downstreamProtocol: '',
-        alpnOverride: null,
-        serverNameOverride: null,
-        subjectAltNameOverride: null,
-        originalSource: this.#downstream.info.originalSource,
-        announced: host.announcesDownstream ? announceDownstream(this.#downstream.info) : null,
-        streamInfo,
-      },
-      this,
-    );
+    const options = { ...readStreamOptions(streamInfo, 0, host), streamInfo };
+    const { tunneling } = this.#shared;
+    const handle = tunneling === null ? host.connect(options, this) : tunneling.open(host, options, streamInfo, this);
     if (attempt === this.#attempts && this.#upstream === null && !this.#closed) this.#pending = handle;
   }
 
@@ -140,7 +138,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     this.#endDownstream(ResponseFlag.upstreamRetryLimitExceeded, 'upstream_connection_failure');
   }
 
-  onPoolReady(upstream: Connection): void {
+  onPoolReady(upstream: TcpUpstream): void {
     this.#pending = null;
     this.#upstream = upstream;
     const { streamInfo } = this.#callbacks;
@@ -309,6 +307,7 @@ export function buildTcpProxy(model: TcpProxyModel, context: NetworkFactoryConte
     context,
     stats: new TcpProxyStats(context.stats, model.statPrefix),
     accessLogs: context.services.accessLogs.create(model.accessLogs),
+    tunneling: model.tunneling === null ? null : new Tunneling(model.tunneling),
   };
   const create: NetworkFilterFactory = callbacks => new TcpProxyFilter(shared, callbacks);
   return Object.assign(create, { countRefused: () => shared.stats.cxTotal.inc() });

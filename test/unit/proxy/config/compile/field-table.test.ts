@@ -19,6 +19,7 @@ const resources = [
 
 /** Messages behind an Any that compile functions open by themselves. */
 const opened = [
+  'envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport',
   'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport',
   'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer',
   'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',

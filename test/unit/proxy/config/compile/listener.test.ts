@@ -42,10 +42,12 @@ t.test('what makes a listener unusable is refused with its path', async t => {
   refused({ address: { socket_address: { address: '::1', port_value: 70_000 } } }, 'address.socket_address.port_value', 'range');
   refused(
     { address: { envoy_internal_address: { server_listener_name: 'x' } } },
-    'address.envoy_internal_address',
-    'not implemented',
+    'address',
+    'an internal address cannot be bound',
   );
-  refused({ internal_listener: {} }, 'internal_listener', 'not implemented');
+  refused({ internal_listener: {} }, 'address', 'internal address is not compatible with address');
+  refused({ internal_listener: {}, address: null, name: '' }, 'name', 'at least 1');
+  refused({ internal_listener: {}, address: null, freebind: { value: true } }, 'freebind', 'not compatible');
   refused({ socket_options: [{ level: 6, name: 4 }] }, 'socket_options[0].value', 'required');
 });
 

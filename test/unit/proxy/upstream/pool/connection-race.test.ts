@@ -7,7 +7,7 @@ import { WorkerCluster } from '../../../../../proxy/upstream/worker-cluster.ts';
 import { makeCluster, makeContext, makeHost, makeUpstream, plainOptions } from '../upstream-fixture.ts';
 
 const at = (address: string): Address => ({ kind: 'socket', address, port: 80 });
-const textOf = (address: Address): string => (address.kind === 'socket' ? address.address : address.path);
+const textOf = (address: Address): string => (address.kind === 'socket' ? address.address : '');
 
 function setUp(t: Test) {
   const upstream = makeUpstream();

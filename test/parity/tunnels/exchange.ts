@@ -1,0 +1,137 @@
+/** Runs tunnel cases through one proxy, or through two of different make, and collects what every end, log and counter saw. */
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { findFreePort, getAdmin, startProxy } from '../../support/proxy-process.ts';
+import { End, type Step } from '../connection-end.ts';
+import { internalListenerExtension } from './resources.ts';
+
+/** Where a case finds its ports; names of resources begin with `name`. */
+export interface Lane {
+  readonly name: string;
+  /** Where the client connects. */
+  readonly port: number;
+  /** Between two proxies, or between listeners of one. */
+  readonly middlePort: number;
+  readonly upstreamPort: number;
+  /** Of the access log. */
+  readonly log: string;
+}
+
+export interface TunnelCase {
+  readonly name: string;
+  readonly resources: (lane: Lane) => { readonly listeners: readonly object[]; readonly clusters: readonly object[] };
+  readonly client: readonly Step[];
+  readonly upstream?: readonly Step[];
+  /** Nothing listens at the upstream's port. */
+  readonly refused?: true;
+  /** Clients that do the same, one after the other; 1 if absent. */
+  readonly repeat?: number;
+  /** Of the counters that moved, those that match are compared. */
+  readonly stats?: RegExp;
+}
+
+interface RunningLane extends Lane {
+  readonly tunnel: TunnelCase;
+  readonly ends: End[];
+  readonly server: Server;
+}
+
+export interface Observation {
+  readonly clients: readonly object[];
+  readonly upstreams: readonly object[];
+  readonly log: readonly string[];
+  readonly stats: readonly string[];
+}
+
+async function openLane(tunnel: TunnelCase, index: number, folder: string, maker: string): Promise<RunningLane> {
+  const ends: End[] = [];
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+    const end = new End(socket);
+    ends.push(end);
+    void end.run(tunnel.upstream ?? []);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const upstreamPort = tunnel.refused ? await findFreePort() : (server.address() as AddressInfo).port;
+  const name = `lane${index}`;
+  const log = join(folder, `${maker}-${name}.log`);
+  return { tunnel, ends, server, name, port: await findFreePort(), middlePort: await findFreePort(), upstreamPort, log };
+}
+
+async function runLane({ tunnel, port, ends }: RunningLane): Promise<Pick<Observation, 'clients' | 'upstreams'>> {
+  const clients: object[] = [];
+  for (let i = 0; i < (tunnel.repeat ?? 1); i++) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    const client = new End(socket);
+    await client.run(tunnel.client);
+    clients.push(client.summary);
+    socket.destroy();
+  }
+  const waiting = tunnel.upstream?.at(-1);
+  if (typeof waiting === 'object' && 'until' in waiting) for (const end of ends) await end.run([waiting]);
+  return { clients, upstreams: ends.map(({ summary }) => summary) };
+}
+
+/** Of no interest, or dependent on how bytes are cut. */
+const unsteady = /P0\(|_buffered|_bytes_total|http2\.|rq_rx_reset|delayed_close/;
+
+const belongsTo = (name: string, line: string): boolean => new RegExp(`${name}(?![0-9])`).test(line);
+
+/** Ports differ from run to run, and dates too. */
+function normalize(text: string, lane: Lane): string {
+  return text
+    .replaceAll(String(lane.port), 'PORT')
+    .replaceAll(String(lane.middlePort), 'MIDDLE')
+    .replaceAll(String(lane.upstreamPort), 'UPSTREAM')
+    .replace(/date: [^\\]*GMT/g, 'date: now')
+    .replace(/(PROXY TCP4 127.0.0.1 127.0.0.1) \d+/g, '$1 CLIENT')
+    .replace(/x-envoy-upstream-service-time: \d+/g, 'x-envoy-upstream-service-time: N');
+}
+
+async function readLog(lane: RunningLane, atLeast: number): Promise<string[]> {
+  const read = (): string[] => (existsSync(lane.log) ? readFileSync(lane.log, 'utf8').trim().split('\n') : []);
+  const deadline = Date.now() + 3000;
+  while (read().length < atLeast && Date.now() < deadline) await wait(20);
+  return read();
+}
+
+export interface RunOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args?: readonly string[];
+}
+
+/** All cases through one process. */
+export async function runCases(cases: readonly TunnelCase[], options: RunOptions, folder: string): Promise<Observation[]> {
+  const lanes = await Promise.all(cases.map((tunnel, i) => openLane(tunnel, i, folder, options.name)));
+  const resources = lanes.map(lane => lane.tunnel.resources(lane));
+  const bootstrap = {
+    node: { id: 'tunnels', cluster: 'tunnels' },
+    bootstrap_extensions: [internalListenerExtension],
+    static_resources: {
+      listeners: resources.flatMap(({ listeners }) => listeners),
+      clusters: resources.flatMap(({ clusters }) => clusters),
+    },
+  };
+  const proxy = await startProxy({ ...options, bootstrap, folder });
+  const seen: Pick<Observation, 'clients' | 'upstreams'>[] = [];
+  // One after the other: what wins a race must not depend on the other cases.
+  for (const lane of lanes) seen.push(await runLane(lane));
+  // Whatever ends with the last client has ended, and is written.
+  await wait(300);
+  const stats = (await getAdmin(proxy.adminPort, '/stats?usedonly')).split('\n');
+  await proxy.stop();
+  const observations: Observation[] = [];
+  for (const [i, lane] of lanes.entries()) {
+    const { stats: wanted } = lane.tunnel;
+    const counted = stats.filter(line => wanted?.test(line) && belongsTo(lane.name, line) && !unsteady.test(line));
+    const log = (await readLog(lane, 0)).map(line => normalize(line, lane)).sort();
+    const { clients, upstreams } = JSON.parse(normalize(JSON.stringify(seen[i]), lane)) as (typeof seen)[number];
+    observations.push({ clients, upstreams, log, stats: counted.map(line => normalize(line, lane)).sort() });
+    for (const end of lane.ends) end.destroy();
+    lane.server.close();
+  }
+  return observations;
+}
