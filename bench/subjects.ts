@@ -28,15 +28,24 @@ export interface Context {
   readonly commands: { readonly [name: string]: Command };
 }
 
+/** What Node users know, none of which reads a bootstrap; by the script that runs it and the case it is shown with. */
+const references: readonly { readonly name: string; readonly caseName: string; readonly script: string }[] = [
+  { name: 'http-proxy', caseName: plainHttpCase.name, script: 'http-proxy-reference.ts' },
+  { name: 'http-proxy-3', caseName: plainHttpCase.name, script: 'http-proxy-reference.ts' },
+  { name: 'tcp-relay', caseName: 'tcp', script: 'tcp-relay-reference.ts' },
+];
+
 /** Which proxies a case compares; the first one is the reference. */
 export function namesOf(benchCase: BenchCase, commands: Context['commands']): string[] {
   const builds = Object.keys(commands).filter(name => name !== 'envoy');
   if (benchCase.comparedWithItself) return [plainHttpCase.name, ...builds];
-  return benchCase === plainHttpCase ? ['envoy', ...builds, 'http-proxy-3'] : ['envoy', ...builds];
+  const others = references.filter(({ caseName }) => caseName === benchCase.name).map(({ name }) => name);
+  return ['envoy', ...builds, ...others];
 }
 
 export function startSubject(benchCase: BenchCase, name: string, context: Context): Promise<Subject> {
-  if (name === 'http-proxy-3') return startHttpProxy(context);
+  const reference = references.find(candidate => candidate.name === name);
+  if (reference !== undefined) return startReference(name, reference.script, context);
   if (name === plainHttpCase.name) return startConfigured(plainHttpCase, name, context.commands.own, context);
   return startConfigured(benchCase, name, context.commands[name], context);
 }
@@ -87,16 +96,15 @@ async function startClient(
   return { port, process };
 }
 
-/** A process of its own kind: it knows no bootstrap. */
-async function startHttpProxy({ upstreamPorts }: Context): Promise<Subject> {
+async function startReference(name: string, file: string, { upstreamPorts }: Context): Promise<Subject> {
   const port = await findFreePort();
-  const script = join(import.meta.dirname, 'http-proxy-reference.ts');
-  const args = ['-c', String(proxyCore), process.execPath, script, String(port), String(upstreamPorts.plain)];
+  const script = join(import.meta.dirname, file);
+  const args = ['-c', String(proxyCore), process.execPath, script, name, String(port), String(upstreamPorts.plain)];
   const child = spawn('taskset', args, { stdio: 'inherit' });
   const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
   await waitForPort(port);
   return {
-    name: 'http-proxy-3',
+    name,
     pid: child.pid as number,
     adminPort: 0,
     port,
