@@ -14,8 +14,8 @@ import { ReadBuffer } from './read-buffer.ts';
 import {
   createAcceptedSocket,
   createClientSocket,
-  enableDirectReads,
   descriptorOf,
+  enableDirectReads,
   hasDirectReads,
   type ReadSink,
   resetSocket,
@@ -86,12 +86,12 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     this.#readDisabled = 1;
   }
 
-  /** Makes the socket of a client connection; the caller connects it. `direct` is false where TLS will wrap it. */
   /** Takes an internal connection in place of a socket, for TLS to wrap. */
   adoptStream(stream: InternalStream): void {
     this.#attach(stream as unknown as net.Socket);
   }
 
+  /** Makes the socket of a client connection; the caller connects it. `direct` is false where TLS will wrap it. */
   createSocket(direct: boolean, fd: number | null): net.Socket {
     const socket = createClientSocket(direct ? this : null, fd);
     this.#attach(socket);
@@ -103,11 +103,11 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     return this.#raw;
   }
 
-  #attach(socket: net.Socket): void {
   get descriptor(): number {
     return descriptorOf(this.#raw);
   }
 
+  #attach(socket: net.Socket): void {
     this.#raw = socket;
     this.#stream = socket;
     this.#writer.attach(socket, false);

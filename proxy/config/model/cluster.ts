@@ -106,8 +106,6 @@ export interface LoadBalancerModel {
   readonly healthyPanicThreshold: number;
   readonly localityWeighted: boolean;
   readonly zoneAware: boolean;
-  /** What a host that a filter asks for may be; absent: unknown, healthy or degraded. */
-  readonly overrideHostStatus?: readonly HostModel['health'][];
   /** Percent of the requests that zone-aware routing concerns; absent: all. */
   readonly zoneRoutingPercent?: number;
   /** Healthy hosts below which requests go to all zones; absent: 6. */
@@ -118,14 +116,14 @@ export interface LoadBalancerModel {
   readonly fullScan?: true;
   /** Absent: routes choose among all hosts. */
   readonly subsets?: SubsetsModel;
+  /** What a host that a filter asks for may be; absent: unknown, healthy or degraded. */
+  readonly overrideHostStatus?: readonly HostModel['health'][];
   /** Absent: in panic every host serves, whatever its health. */
   readonly failTrafficOnPanic?: true;
   readonly overprovisioningFactor: number;
   readonly useHostnameForHashing: boolean;
 }
 
-/** Counts; 4,294,967,295 is Istio's "no limit". */
-export interface CircuitBreakerModel {
 /** `envoy.config.cluster.v3.Cluster.LbSubsetConfig`: by the values of metadata under `envoy.lb`. */
 export interface SubsetsModel {
   /** For requests that no subset is found for. */
@@ -150,6 +148,8 @@ export interface SubsetSelectorModel {
   readonly fallbackKeys: readonly string[];
 }
 
+/** Counts; 4,294,967,295 is Istio's "no limit". */
+export interface CircuitBreakerModel {
   readonly maxConnections: number;
   readonly maxPendingRequests: number;
   readonly maxRequests: number;

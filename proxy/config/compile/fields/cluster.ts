@@ -63,9 +63,9 @@ const cluster: FieldTable = {
   }),
 };
 
+const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.LbSubsetConfig': classify({ implemented: subsetFields }),
   'envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector': classify({ implemented: selectorFields }),
-const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig': classify({
     implemented: 'minimum_ring_size maximum_ring_size hash_function',
   }),
