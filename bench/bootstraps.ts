@@ -35,8 +35,18 @@ function makeSecrets({ ca, certificate, key }: Certificates) {
   };
 }
 
-function buildCluster(name: string, port: number, protocol: Protocol, certificates: Certificates | null): object {
-  const address = { socket_address: { address: '127.0.0.1', port_value: port } };
+interface ClusterOptions {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+  readonly certificates: Certificates | null;
+  readonly hosts?: number;
+}
+
+function buildCluster({ name, port, protocol, certificates, hosts = 1 }: ClusterOptions): object {
+  const endpoints = Array.from({ length: hosts }, (_, i) => ({
+    endpoint: { address: { socket_address: { address: `127.0.0.${i + 1}`, port_value: port } } },
+  }));
   const transportSocket = certificates && {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
@@ -51,7 +61,7 @@ function buildCluster(name: string, port: number, protocol: Protocol, certificat
     type: 'STATIC',
     ...(protocol === 'grpc' && { typed_extension_protocol_options: http2Options }),
     ...(transportSocket && { transport_socket: transportSocket }),
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] },
   };
 }
 
@@ -172,7 +182,8 @@ export function buildProxyBootstrap(benchCase: BenchCase, ports: Ports, certific
   });
   const makeCluster = (name: string) => {
     const port = upstreamPortOf(benchCase, ports.upstream);
-    return buildCluster(name, port, benchCase.protocol, benchCase.upstream === 'tls' ? certificates : null);
+    const { protocol, hosts, upstream } = benchCase;
+    return buildCluster({ name, port, protocol, hosts, certificates: upstream === 'tls' ? certificates : null });
   };
   const others = Array.from({ length: benchCase.otherClusters ?? 0 }, (_, i) => makeCluster(`other-${i}`));
   return buildBootstrap(listener, [makeCluster('upstream'), ...others], benchCase.istioFilters ? istioNode : undefined);
@@ -186,5 +197,5 @@ export function buildClientBootstrap(
   certificates: Certificates,
 ): object {
   const listener = buildListener({ port, shape: { entry: 'plain', protocol: 'tcp' }, certificates: null });
-  return buildBootstrap(listener, [buildCluster('upstream', proxyPort, protocol, certificates)]);
+  return buildBootstrap(listener, [buildCluster({ name: 'upstream', port: proxyPort, protocol, certificates })]);
 }

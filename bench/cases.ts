@@ -31,6 +31,10 @@ export interface BenchCase {
   readonly istioFilters?: boolean;
   /** Worker threads; without it one. */
   readonly workers?: number;
+  /** Shows how connections, as many as each of these, spread over the workers, and their requests over hosts. */
+  readonly spreadOf?: readonly number[];
+  /** Addresses of the same upstream, 127.0.0.1 and those that follow; without it one. */
+  readonly hosts?: number;
   /** Compared not with Envoy, but with this proxy in `http1`. */
   readonly comparedWithItself?: boolean;
   /** The efficiency to reach, against Envoy: the reference's cost divided by this proxy's. */
@@ -115,6 +119,14 @@ export const cases: readonly BenchCase[] = [
     workers: 2,
     comparedWithItself: true,
     target: 0.9,
+  },
+  {
+    ...plainHttpCase,
+    name: 'http1-spread',
+    description: 'HTTP/1.1, two workers and two hosts: who does the work',
+    workers: 2,
+    hosts: 2,
+    spreadOf: [1, 2, 8, 64],
   },
   {
     ...plainHttpCase,

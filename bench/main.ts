@@ -15,6 +15,7 @@ import { measureAtRate, measureIdle, measureLoad, type Options, warmUp } from '.
 import { profileCase } from './profile.ts';
 import { type CaseResult, renderTable, type Sample, summarizeCase } from './report.ts';
 import { renderPage } from './report-page.ts';
+import { measureSpread, renderSpread, type SpreadSample } from './worker-spread.ts';
 import { type Command, type Context, namesOf, startSubject, type Subject } from './subjects.ts';
 import { startUpstreams } from './upstreams.ts';
 
@@ -60,15 +61,37 @@ async function runCase(benchCase: BenchCase, context: Context, options: Options)
   return samples;
 }
 
+async function runSpreadCase(benchCase: BenchCase, context: Context, options: Options): Promise<SpreadSample[]> {
+  const samples: SpreadSample[] = [];
+  for (const name of namesOf(benchCase, context.commands)) {
+    const subject = await startSubject(benchCase, name, context);
+    try {
+      await warmUp(benchCase, subject, options);
+      for (const connections of benchCase.spreadOf ?? []) {
+        samples.push(await measureSpread(benchCase, subject, { ...options, connections }));
+      }
+    } finally {
+      await subject.stop();
+    }
+  }
+  return samples;
+}
+
 interface Files {
   readonly json: string | undefined;
   readonly html: string | undefined;
 }
 
 async function compare(names: readonly string[], context: Context, options: Options, files: Files): Promise<void> {
-  const rounds: { case: string; samples: Sample[] }[] = [];
+  const rounds: { case: string; samples: readonly (Sample | SpreadSample)[] }[] = [];
   const results: CaseResult[] = [];
   for (const benchCase of names.length === 0 ? cases : names.map(findCase)) {
+    if (benchCase.spreadOf !== undefined) {
+      const spread = await runSpreadCase(benchCase, context, options);
+      rounds.push({ case: benchCase.name, samples: spread });
+      console.log(renderSpread(benchCase, spread));
+      continue;
+    }
     const samples = await runCase(benchCase, context, options);
     const result = summarizeCase(benchCase, samples);
     rounds.push({ case: benchCase.name, samples });

@@ -10,7 +10,8 @@ export function cpuSeconds(pid: number): number {
   return nanoseconds / 1e9;
 }
 
-function threadNanoseconds(file: string): number {
+/** CPU time of a thread, from its file `schedstat`. */
+export function threadNanoseconds(file: string): number {
   try {
     return Number(readFileSync(file, 'utf8').split(' ')[0]);
   } catch {

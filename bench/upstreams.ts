@@ -69,6 +69,7 @@ http {
   client_max_body_size 0; client_body_buffer_size 2m; client_body_temp_path ${join(folder, 'bodies')}; open_file_cache max=100;
   server {
     listen 127.0.0.1:${ports.plain} backlog=4096;
+    listen 127.0.0.2:${ports.plain} backlog=4096;
     listen 127.0.0.1:${ports.tls} ssl backlog=4096;
     ssl_certificate ${certificates.certificate}; ssl_certificate_key ${certificates.key};
     ssl_client_certificate ${certificates.ca}; ssl_verify_client optional;
