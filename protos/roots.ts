@@ -82,6 +82,9 @@ export const rootMessages = [
   'envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality',
   'envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
   'envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
+  'envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig',
+  'envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig',
+  'envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig',
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
   'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig',
   // Observability

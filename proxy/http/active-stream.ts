@@ -8,9 +8,11 @@ import type { LocalReply, RouteMatchView } from './filter.ts';
 import { type ChainStream, FilterChain, type NamedFactory } from './filter-chain.ts';
 import type { HeaderMap } from './header-map.ts';
 import { readGrpcStatus } from './grpc-outcome.ts';
-import { isGrpcContentType, renderLocalReply, type ReplyRewriter } from './local-reply.ts';
+import { isGrpcContentType, renderLocalReply, requestTooLarge, responseTooLarge } from './local-reply.ts';
 import { RequestPreparation } from './request-preparation.ts';
 import { prepareResponse } from './response-preparation.ts';
+import { noteRoute } from './stream-route.ts';
+import { noteReset } from './stream-reset.ts';
 import { StreamTimers } from './stream-timers.ts';
 
 const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;
@@ -42,10 +44,11 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   /** The request itself ends the connection. */
   sawConnectionClose = false;
 
-  constructor(manager: ConnectionManager, encoder: ResponseEncoder, connectionInfo: StreamInfo) {
+  /** `previous` is that of the stream in whose place this one comes. */
+  constructor(manager: ConnectionManager, encoder: ResponseEncoder, connectionInfo: StreamInfo, previous: StreamInfo | null) {
     this.manager = manager;
     this.#encoder = encoder;
-    this.streamInfo = new StreamInfo(manager.connection.info, Date.now(), performance.now());
+    this.streamInfo = previous?.startAnew() ?? new StreamInfo(manager.connection.info, Date.now(), performance.now());
     this.streamInfo.connectionFilterState = connectionInfo.filterState;
     this.streamInfo.connectionShared = connectionInfo.shared;
     this.streamInfo.protocol = manager.protocol === '' ? 'HTTP/1.1' : manager.protocol;
@@ -64,17 +67,21 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   // Request
 
   onRequestHeaders(headers: HeaderMap, endStream: boolean): void {
-    this.requestHeaders = headers;
-    this.#isGrpc = isGrpcContentType(headers.get('content-type'));
-    this.#isHead = headers.method === 'HEAD';
-    this.requestComplete = endStream;
+    this.#takeHeaders(headers, endStream);
     this.#touch();
-    this.#timers.onHeaders();
     this.streamInfo.protocol = this.manager.protocol as StreamInfo['protocol'];
     const filters = new RequestPreparation(this, this.manager).prepare(headers);
     if (filters === null || this.#ended) return;
     if (endStream) this.#timers.onRequestComplete();
     this.#createChain(filters).passRequestHeaders(headers, endStream);
+  }
+
+  #takeHeaders(headers: HeaderMap, isComplete: boolean): void {
+    this.requestHeaders = headers;
+    this.#isGrpc = isGrpcContentType(headers.get('content-type'));
+    this.#isHead = headers.method === 'HEAD';
+    this.requestComplete = isComplete;
+    this.#timers.onHeaders();
   }
 
   #createChain(filters: readonly NamedFactory[]): FilterChain {
@@ -119,6 +126,38 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#reply({ status: first, body, details, flags: 0, grpcStatus: null }, ResponseFlag.downstreamProtocolError);
   }
 
+  /** The stream that has come in the place of this one: what the codec says is for it. */
+  #successor: ActiveStream | null = null;
+
+  recreate(response: HeaderMap, body: Buffer): boolean {
+    const headers = this.requestHeaders;
+    if (!this.requestComplete || this.#ended || headers === null) return false;
+    const next = this.manager.recreateStream(this, this.#encoder);
+    this.#successor = next;
+    next.confirmsKeepAlive = this.confirmsKeepAlive;
+    next.sawConnectionClose = this.sawConnectionClose;
+    this.streamInfo.responseCode = response.status;
+    this.streamInfo.responseCodeDetails = 'internal_redirect';
+    this.responseHeaders = response;
+    this.#responseWritten = true;
+    this.#end(false);
+    next.#beginAgain(headers, body);
+    return true;
+  }
+
+  /** The same request, whole: what the connection manager does to requests of clients is done. */
+  #beginAgain(headers: HeaderMap, body: Buffer): void {
+    this.#takeHeaders(headers, true);
+    this.#timers.onRequestComplete();
+    // As in Envoy the body counts each time that it passes.
+    this.streamInfo.bytesReceived += body.length;
+    const filters = new RequestPreparation(this, this.manager).prepareAgain(headers);
+    if (filters === null || this.#ended) return;
+    const chain = this.#createChain(filters);
+    chain.passRequestHeaders(headers, body.length === 0);
+    if (body.length > 0 && !this.#ended) chain.passRequestData(body, true);
+  }
+
   // Route
 
   getRoute(): RouteMatchView | null {
@@ -127,13 +166,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       const { routes, services } = this.manager.context;
       const route = routes.current?.match(this.requestHeaders, this.streamInfo) ?? null;
       this.#route = route;
-      this.streamInfo.route = route?.route ?? null;
-      this.streamInfo.routeName = route?.route.name ?? '';
-      this.streamInfo.virtualHostName = route?.virtualHostName ?? '';
-      this.streamInfo.virtualHostMetadata = route?.virtualHost?.metadata ?? null;
-      // Known to logs and metrics even of a request that no filter lets through to the router.
-      const clusterName = route?.clusterNameOf(this.requestHeaders) ?? '';
-      this.streamInfo.cluster = clusterName === '' ? null : services.clusters.find(clusterName);
+      noteRoute(this.streamInfo, route, this.requestHeaders, services.clusters);
       this.#timers.onRoute(route, this.requestHeaders);
     }
     return this.#route;
@@ -163,9 +196,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       return;
     }
     info.responseCodeDetails = reply.details;
-    const { localReplies } = this.manager.context;
-    const rewrite: ReplyRewriter | null =
-      localReplies && ((content, headers) => localReplies.apply(content, headers, this.requestHeaders, info));
+    const rewrite = this.manager.context.localReplies?.rewriterOf(this.requestHeaders, info) ?? null;
     const { headers, body } = renderLocalReply(reply, this.#isGrpc, this.#isHead, rewrite);
     info.setFlag(lateFlags);
     if (this.requestHeaders === null) this.forgoRoute();
@@ -224,11 +255,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   #onResponseEnd(): void {
     this.streamInfo.lastDownstreamTxByteMs = performance.now();
     this.#responseEnded = true;
-    if (this.#isUpgraded && !this.requestComplete) {
-      // Both directions of a tunnel end for themselves; HTTP/1 cannot half close, so the connection ends.
-      this.#end(true);
-      return;
-    }
+    // Of a tunnel too, whose directions end for themselves: HTTP/1 cannot half close, so the connection ends.
     if (this.requestComplete) this.#endIfDone();
     else this.#end(true);
   }
@@ -241,6 +268,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   onEncodeComplete(): void {
+    this.#successor?.onEncodeComplete();
+    if (this.#ended) return;
     this.streamInfo.lastDownstreamTxByteMs = performance.now();
     this.#endIfDone();
   }
@@ -255,20 +284,10 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   /** From the codec: the stream is gone. */
   onReset(reason: StreamResetReason): void {
+    this.#successor?.onReset(reason);
     if (this.#ended) return;
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
-    const { responseDetails = '' } = this.#encoder;
-    if (this.manager.isMultiplexed) {
-      if (responseDetails !== '' && reason !== 'remote-reset-no-error') {
-        this.streamInfo.responseCodeDetails = responseDetails;
-        this.streamInfo.setFlag(
-          reason === 'protocol-error' ? ResponseFlag.downstreamProtocolError : ResponseFlag.downstreamRemoteReset,
-        );
-      }
-    } else if (this.streamInfo.responseCodeDetails === '' || !this.#responseEnded) {
-      this.streamInfo.setFlag(ResponseFlag.downstreamConnectionTermination);
-      this.streamInfo.responseCodeDetails = 'downstream_remote_disconnect';
-    }
+    noteReset(this.streamInfo, reason, this.#encoder, this.manager.isMultiplexed, this.#responseEnded);
     this.#end(false);
   }
 
@@ -348,16 +367,18 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   onAboveWriteBufferHighWatermark(): void {
+    this.#successor?.onAboveWriteBufferHighWatermark();
     this.#chain?.watermarks?.onAboveHighWatermark();
   }
 
   onBelowWriteBufferLowWatermark(): void {
+    this.#successor?.onBelowWriteBufferLowWatermark();
     this.#chain?.watermarks?.onBelowLowWatermark();
   }
 
   onRequestOverflow(): void {
     this.manager.context.stats.counter('downstream_rq_too_large').inc();
-    this.#reply({ status: 413, body: 'Payload Too Large', details: 'request_payload_too_large', flags: 0, grpcStatus: null });
+    this.#reply(requestTooLarge);
   }
 
   onResponseOverflow(): void {
@@ -367,13 +388,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
       return;
     }
     this.#responseBegun = false;
-    this.#reply({
-      status: 500,
-      body: 'Internal Server Error',
-      details: 'response_payload_too_large',
-      flags: 0,
-      grpcStatus: null,
-    });
+    this.#reply(responseTooLarge);
   }
 
   /** Answers `100 Continue` by itself, unless the upstream is to do so. */

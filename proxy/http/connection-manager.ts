@@ -9,6 +9,7 @@ import {
   type NetworkFilterCallbacks,
   type NetworkFilterFactory,
 } from '../network/filter.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { runAfterFlush } from '../network/write-coalescing.ts';
 import { ActiveStream } from './active-stream.ts';
 import { chooseCodec } from './codec-choice.ts';
@@ -125,9 +126,21 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
       stats.counter('downstream_cx_max_requests_reached').inc();
       this.beginDrain();
     }
-    const stream = new ActiveStream(this, encoder, this.#callbacks.streamInfo);
+    return this.#addStream(encoder, null);
+  }
+
+  #addStream(encoder: ResponseEncoder, previous: StreamInfo | null): ActiveStream {
+    const stream = new ActiveStream(this, encoder, this.#callbacks.streamInfo, previous);
     this.#streams.add(stream);
     return stream;
+  }
+
+  /** A stream in place of one that ends without an answer. */
+  recreateStream(stream: ActiveStream, encoder: ResponseEncoder): ActiveStream {
+    this.#streams.delete(stream);
+    this.context.stats.requestsActive.dec();
+    this.#stats.onRequest();
+    return this.#addStream(encoder, stream.streamInfo);
   }
 
   get protocol() {

@@ -40,6 +40,7 @@ export interface ChainStream {
   writeData(data: Buffer, endStream: boolean): void;
   writeTrailers(trailers: HeaderMap): void;
   write1xxHeaders(headers: HeaderMap): void;
+  recreate(response: HeaderMap, body: Buffer): boolean;
   pauseRequest(pause: boolean): void;
   onRequestOverflow(): void;
   onResponseOverflow(): void;
@@ -158,6 +159,9 @@ class FilterHandle implements HttpFilterCallbacks {
   }
   encodeTrailers(trailers: HeaderMap): void {
     this.#chain.passResponseTrailers(trailers);
+  }
+  recreateStream(response: HeaderMap, body: Buffer): boolean {
+    return this.#stream.recreate(response, body);
   }
   pauseDownstream(pause: boolean): void {
     this.#stream.pauseRequest(pause);

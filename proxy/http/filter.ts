@@ -79,6 +79,11 @@ export interface HttpFilterCallbacks {
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;
   encodeData(data: Buffer, endStream: boolean): void;
   encodeTrailers(trailers: HeaderMap): void;
+  /**
+   * For the terminal filter: the response is not passed on; the request, with its headers as they are now and this body, goes
+   * through filters and routes once more. False if it has not arrived whole.
+   */
+  recreateStream(response: HeaderMap, body: Buffer): boolean;
   /** For the terminal filter: pauses the downstream's body when the upstream is slow; counted. */
   pauseDownstream(pause: boolean): void;
   /** For the terminal filter: told when the downstream is slow. */

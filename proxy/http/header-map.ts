@@ -117,15 +117,21 @@ export class HeaderMap {
 
   clone(): HeaderMap {
     const copy = new HeaderMap();
-    copy.originalNames = this.originalNames;
-    copy.method = this.method;
-    copy.path = this.path;
-    copy.authority = this.authority;
-    copy.hasAuthority = this.hasAuthority;
-    copy.scheme = this.scheme;
-    copy.protocol = this.protocol;
-    copy.status = this.status;
-    for (const text of this.entries) copy.entries.push(text);
+    copy.assign(this);
     return copy;
+  }
+
+  /** Becomes a copy of another map. */
+  assign(other: HeaderMap): void {
+    this.originalNames = other.originalNames;
+    this.method = other.method;
+    this.path = other.path;
+    this.authority = other.authority;
+    this.hasAuthority = other.hasAuthority;
+    this.scheme = other.scheme;
+    this.protocol = other.protocol;
+    this.status = other.status;
+    this.entries.length = 0;
+    for (const text of other.entries) this.entries.push(text);
   }
 }

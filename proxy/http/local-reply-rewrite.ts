@@ -11,7 +11,7 @@ import { type CompiledFormat, compileLogFormat } from '../telemetry/formatter.ts
 import { toByteText } from '../telemetry/json-text.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { HeaderMap } from './header-map.ts';
-import type { ReplyContent } from './local-reply.ts';
+import type { ReplyContent, ReplyRewriter } from './local-reply.ts';
 
 interface BodyFormatter {
   readonly format: CompiledFormat;
@@ -43,6 +43,11 @@ export class LocalReplyRewrite {
       formatter: compileBodyFormat(bodyFormat),
       edits: new HeaderEdits(headers, []),
     }));
+  }
+
+  /** For the reply to one request; null headers: it has none. */
+  rewriterOf(requestHeaders: HeaderMap | null, info: StreamInfo): ReplyRewriter {
+    return (content, headers) => this.apply(content, headers, requestHeaders, info);
   }
 
   /** `headers` are those of the reply so far; a mapper may edit them. */

@@ -9,6 +9,22 @@ export function isGrpcContentType(value: string | undefined): boolean {
   return value?.startsWith('application/grpc') === true && (value.length === 16 || value[16] === '+' || value[16] === ';');
 }
 
+export const requestTooLarge: LocalReply = {
+  status: 413,
+  body: 'Payload Too Large',
+  details: 'request_payload_too_large',
+  flags: 0,
+  grpcStatus: null,
+};
+
+export const responseTooLarge: LocalReply = {
+  status: 500,
+  body: 'Internal Server Error',
+  details: 'response_payload_too_large',
+  flags: 0,
+  grpcStatus: null,
+};
+
 /** What of a reply, besides its headers, configuration may change. */
 export interface ReplyContent {
   readonly status: number;

@@ -21,7 +21,7 @@ export class RequestPreparation {
 
   /** Prepares the headers; null if the request was answered, else the filters that it goes through. */
   prepare(headers: HeaderMap): readonly NamedFactory[] | null {
-    const { model, requestEdits } = this.#manager.context;
+    const { requestEdits } = this.#manager.context;
     const stream = this.#stream;
     const protocol = stream.streamInfo.protocol;
     const mayClose = !this.#manager.isMultiplexed;
@@ -31,8 +31,7 @@ export class RequestPreparation {
     this.#answerExpectation(headers);
     if (!headers.hasAuthority) return this.#refuse(400, 'missing_host_header');
     if (headers.method !== 'CONNECT' && !this.#checkPath(headers)) return null;
-    if (model.stripPort !== 'none') headers.authority = stripHostPort(headers.authority, this.#portToStrip());
-    if (model.stripTrailingHostDot) headers.authority = stripTrailingHostDot(headers.authority);
+    this.#stripHost(headers);
     const isUpgradeRequest = isUpgrade(headers);
     const { info } = this.#manager.connection;
     const address = requestEdits.apply(headers, info, this.#manager.describeCert);
@@ -40,6 +39,21 @@ export class RequestPreparation {
     this.#trace(headers);
     if (headers.method === 'CONNECT' || isUpgradeRequest) return this.#chooseUpgradeFilters(headers);
     return this.#manager.context.filters;
+  }
+
+  /** The same for a request that comes once more, with another path or host. */
+  prepareAgain(headers: HeaderMap): readonly NamedFactory[] | null {
+    if (headers.method !== 'CONNECT' && !this.#checkPath(headers)) return null;
+    this.#stripHost(headers);
+    return headers.method === 'CONNECT' || isUpgrade(headers)
+      ? this.#chooseUpgradeFilters(headers)
+      : this.#manager.context.filters;
+  }
+
+  #stripHost(headers: HeaderMap): void {
+    const { model } = this.#manager.context;
+    if (model.stripPort !== 'none') headers.authority = stripHostPort(headers.authority, this.#portToStrip());
+    if (model.stripTrailingHostDot) headers.authority = stripTrailingHostDot(headers.authority);
   }
 
   #refuse(status: number, details: string): null {

@@ -7,30 +7,37 @@ import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { Cluster, Host } from '../upstream/cluster-manager.ts';
 import { readStreamOptions } from '../upstream/stream-options.ts';
+import { Attempts } from './attempts.ts';
 import { setAutomaticNames } from './automatic-names.ts';
 import { FlowControl } from './flow-control.ts';
 import { HostSelection } from './host-selection.ts';
 import { RequestBody } from './request-body.ts';
 import { sendMirrors } from './request-mirror.ts';
-import { finalizeRequestHeaders, prepareTimeouts } from './request-preparation.ts';
-import { writeTimeoutHeaders } from './request-timeout.ts';
-import type { RequestTimeouts } from './request-timeout.ts';
+import { redirectHeaders } from './internal-redirect.ts';
+import { finalizeRequestHeaders, prepareTimeouts, writeAttemptHeaders } from './request-preparation.ts';
+import { noTimeouts, writeTimeoutHeaders } from './request-timeout.ts';
 import { formatResetBody, formatResetDetails, localReset } from './reset-reason.ts';
 import type { ResetReason } from './reset-reason.ts';
-import { countAbort, countOutcome, countResponse, isGrpcSuccess, recordResponseTime } from './response-accounting.ts';
+import {
+  countAbort,
+  countOutcome,
+  countResponse,
+  countTimeout,
+  isGrpcSuccess,
+  recordResponseTime,
+} from './response-accounting.ts';
 import type { AccountedRequest } from './response-accounting.ts';
-import { createRetryState, retryFlags } from './retry-state.ts';
-import type { RetryState } from './retry-state.ts';
+import { createRetryState } from './retry-state.ts';
 import { rewriteHost } from './rewrite.ts';
 import type { ForwardEntry, RouteEntry } from './route-entry.ts';
 import type { RouterConfig } from './router-config.ts';
-import { sendRouterReply, writeResponseAttemptCount } from './router-reply.ts';
+import { finalizeResponseHeaders, sendRouterReply } from './router-reply.ts';
 import type { RouteStats } from './router-stats.ts';
 import { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamRequestOwner } from './upstream-request.ts';
 
 const timeoutStatus = 504;
-const noTimeouts: RequestTimeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0, streamDurationMs: null };
+const noBody = Buffer.alloc(0);
 
 /** Of informational responses only these begin a response; others are dropped. */
 const passedInformational = new Set([100, 102, 103, 104]);
@@ -49,9 +56,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   readonly #selection: HostSelection;
   #trailers: HeaderMap | null = null;
   timeouts = noTimeouts;
-  #retryState: RetryState | null = null;
-  #attempt: UpstreamRequest | null = null;
-  #attemptCount = 1;
+  readonly #attempts: Attempts;
   #responseStarted = false;
   #headersSent = false;
   /** No attempt will follow and none runs. */
@@ -82,6 +87,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#body = new RequestBody(callbacks.bufferLimitBytes);
     this.flow = new FlowControl(callbacks);
     this.#selection = new HostSelection(action, headers, this.info);
+    this.#attempts = new Attempts(this.info, action.priority);
   }
 
   get #nowMs(): number {
@@ -93,7 +99,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   begin(endStream: boolean): void {
     const { headers, config } = this;
     setAutomaticNames(this.info, headers, this.cluster.model);
-    this.info.upstreamRequestAttemptCount = this.#attemptCount;
     const host = this.cluster.chooseHost(this.#selection);
     if (host === null) {
       this.#replyNoHealthyUpstream();
@@ -102,10 +107,10 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const { suppressEnvoyHeaders } = config.model;
     this.timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
     if (headers.remove('x-envoy-upstream-rq-timeout-alt-response')) this.#timeoutStatus = 204;
-    this.#writeAttemptCount();
+    writeAttemptHeaders(headers, this.#entry, this.#attempts.count, null);
     finalizeRequestHeaders(this.#entry, this.#action, headers, this.info, !suppressEnvoyHeaders);
-    this.#retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
-    this.#selection.retryState = this.#retryState;
+    this.#attempts.retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
+    this.#selection.retryState = this.#attempts.retryState;
     this.#selection.drawMirrors(this.#action.model.mirrors, headers);
     if (endStream) this.#body.isComplete = true;
     this.#startAttempt(host);
@@ -115,7 +120,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   onData(data: Buffer, endStream: boolean): void {
     if (!this.#finished && this.#mustKeepBody() && this.#body.wouldOverflow(data.length)) this.#abandonRetries();
     if (this.#finished) return;
-    const attempt = this.#attempt;
+    const attempt = this.#attempts.latest;
     const isReady = attempt !== null && attempt.encoder !== null;
     if (!isReady || this.#mustKeepBody()) this.#body.append(data);
     if (isReady) attempt.sendData(data, endStream);
@@ -126,25 +131,21 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   onTrailers(trailers: HeaderMap): void {
     if (this.#finished) return;
     this.#trailers = trailers;
-    if (this.#attempt !== null && this.#attempt.encoder !== null) this.#attempt.sendTrailers(trailers);
+    const attempt = this.#attempts.latest;
+    if (attempt !== null && attempt.encoder !== null) attempt.sendTrailers(trailers);
     this.#onComplete();
   }
 
-  /** For a retry or for mirrors. */
+  /** For a retry, for mirrors, for a redirect. */
   #mustKeepBody(): boolean {
-    return this.#retryState !== null || this.#selection.mirrors.length > 0;
-  }
-
-  #writeAttemptCount(): void {
-    this.info.upstreamRequestAttemptCount = this.#attemptCount;
-    if (this.#entry.virtualHost.includeRequestAttemptCount) this.headers.set('x-envoy-attempt-count', String(this.#attemptCount));
+    if (this.#attempts.retryState !== null || this.#selection.mirrors.length > 0) return true;
+    return this.#action.model.internalRedirect !== undefined && !this.#body.isGivenUp && !this.#responseStarted;
   }
 
   #startAttempt(host: Host): void {
     const attempt = new UpstreamRequest(this, host, this.config.context.services.timers);
-    this.#attempt = attempt;
+    this.#attempts.add(attempt);
     this.info.setUpstreamHost(host);
-    this.#retryState?.onHostAttempted(host);
     if (this.#action.autoHostRewrite && host.hostname !== '') {
       rewriteHost(this.headers, host.hostname, this.#action.model.appendXForwardedHost, !this.config.model.suppressEnvoyHeaders);
     }
@@ -160,14 +161,16 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const { mirrors } = this.#selection;
     if (mirrors.length > 0) sendMirrors(mirrors, this.#body, services, globalMs, this.info);
     if (globalMs > 0) this.#timeoutTimer = services.timers.schedule(globalMs, () => this.#onTimeout());
-    if (perTryMs > 0 && this.#attempt !== null && this.#attempt.encoder !== null) this.#attempt.armPerTryTimeout(perTryMs);
+    const attempt = this.#attempts.latest;
+    if (perTryMs > 0 && attempt !== null && attempt.encoder !== null) attempt.armPerTryTimeout(perTryMs);
   }
 
   /** The body outgrew the buffer: the request can be neither repeated nor mirrored. */
   #abandonRetries(): void {
     this.cluster.stats.countRetryAbandoned();
     this.#selection.mirrors = [];
-    const waits = this.#attempt === null;
+    this.#body.isGivenUp = true;
+    const waits = this.#attempts.latest === null;
     this.#dropRetries();
     if (!waits) return;
     this.finish();
@@ -184,7 +187,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const endsWithHead = body.isComplete && body.isEmpty && this.#trailers === null;
     attempt.sendHeaders(this.headers, endsWithHead);
     if (!endsWithHead) this.#sendBody(attempt);
-    if (this.#attempt !== attempt) return;
+    if (!this.#attempts.has(attempt)) return;
     const { perTryMs, perTryIdleMs } = this.timeouts;
     if (perTryMs > 0 && body.isComplete) attempt.armPerTryTimeout(perTryMs);
     if (perTryIdleMs > 0) attempt.armPerTryIdleTimeout(perTryIdleMs);
@@ -194,10 +197,10 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     const body = this.#body;
     const endsWithBody = body.isComplete && this.#trailers === null;
     const chunks = body.chunks;
-    for (let i = 0; i < chunks.length && this.#attempt === attempt; i++) {
+    for (let i = 0; i < chunks.length && this.#attempts.has(attempt); i++) {
       attempt.sendData(chunks[i], endsWithBody && i === chunks.length - 1);
     }
-    if (this.#trailers !== null && this.#attempt === attempt) attempt.sendTrailers(this.#trailers);
+    if (this.#trailers !== null && this.#attempts.has(attempt)) attempt.sendTrailers(this.#trailers);
     if (!this.#mustKeepBody()) body.discard();
     this.flow.resumeDownstream();
   }
@@ -212,22 +215,24 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   }
 
   onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
-    const { status } = headers;
-    attempt.host.reportResult({ kind: 'response', status });
-    if (this.#retryResponse(attempt, headers, endStream)) return;
-    this.#dropRetries();
-    if (this.#completeMs > 0 && !this.config.model.suppressEnvoyHeaders) {
-      headers.set('x-envoy-upstream-service-time', String(Math.floor(this.#nowMs - this.#completeMs)));
+    attempt.host.reportResult({ kind: 'response', status: headers.status });
+    const verdict = this.#responseStarted
+      ? 'final'
+      : this.#attempts.judgeResponse(attempt, headers, endStream, this.cluster, this.#retry);
+    if (verdict === 'retry') return;
+    if (this.#redirect(attempt, headers, endStream)) return;
+    if (verdict === 'refused' && this.#attempts.mayStillAnswer) {
+      this.#attempts.discard(attempt);
+      return;
     }
-    writeResponseAttemptCount(headers, this.#entry, this.#attemptCount);
-    countResponse(this, status, attempt.host);
-    countOutcome(this, attempt, headers, endStream);
-    for (const cookie of this.#selection.cookies) headers.add('set-cookie', cookie);
-    this.info.responseCode = status;
-    this.info.responseCodeDetails = 'via_upstream';
-    this.#entry.responseEdits.apply(headers, this.info, this.headers, headers);
     this.#responseStarted = true;
+    this.#dropRetries();
+    countResponse(this, headers.status, attempt.host);
+    countOutcome(this, attempt, headers, endStream);
+    const elapsedMs = this.#completeMs > 0 ? this.#nowMs - this.#completeMs : null;
+    finalizeResponseHeaders(this, headers, this.#entry, this.#attempts.count, this.#selection.cookies, elapsedMs);
     this.#headersSent = true;
+    this.#attempts.choose(attempt);
     if (endStream) this.#onUpstreamComplete(attempt);
     this.#callbacks.encodeHeaders(headers, endStream);
   }
@@ -258,17 +263,23 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     if (!isOverflow) attempt.host.reportResult({ kind: reason.kind === 'connect-failure' ? 'connect-failure' : 'reset' });
     if (this.#retryReset(attempt, reason)) return;
     countAbort(this, attempt, reason.status, this.#responseStarted);
-    const body = formatResetBody(reason, this.#attemptCount > 1);
+    this.#attempts.remove(attempt);
+    if (!this.#responseStarted && this.#attempts.mayStillAnswer) return;
+    const body = formatResetBody(reason, this.#attempts.count > 1);
     const details = formatResetDetails(reason, transportFailureReason, this.#responseStarted);
     this.#abort(reason.status, body, details, reason.flag, isOverflow);
   }
 
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void {
+    if (this.timeouts.isHedged) {
+      if (!this.#responseStarted) this.#attempts.hedge(attempt, this.cluster, this.#retryTimeout);
+      return;
+    }
     if (isIdle) this.cluster.stats.countPerTryIdleTimeout();
     else this.cluster.stats.countPerTryTimeout();
     attempt.abandon();
     attempt.host.reportResult({ kind: 'request-timeout' });
-    if (this.#retryReset(attempt, localReset)) return;
+    if (this.#retryReset(attempt, localReset, this.#retryTimeout)) return;
     countAbort(this, attempt, this.#timeoutStatus, this.#responseStarted);
     this.#abortWithTimeout(isIdle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout');
   }
@@ -283,16 +294,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   }
 
   #onTimeout(): void {
-    const attempt = this.#attempt;
-    if (attempt !== null) {
-      this.cluster.stats.countRequestTimeout();
-      this.routeStats?.timeout.inc();
-      if (!attempt.hasResponse) {
-        attempt.host.reportResult({ kind: 'request-timeout' });
-        countAbort(this, attempt, this.#timeoutStatus, this.#responseStarted);
-      }
-      attempt.abandon();
-    }
+    for (const attempt of this.#attempts.running) countTimeout(this, attempt, this.#timeoutStatus, this.#responseStarted);
     this.#abortWithTimeout('response_timeout');
   }
 
@@ -303,40 +305,16 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   // Retries
 
-  #retryResponse(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): boolean {
-    if (this.#retryState === null || this.#responseStarted) return false;
-    const verdict = this.#retryState.shouldRetryHeaders(headers, this.cluster, this.#action.priority, () => this.#retry());
-    if (verdict !== 'retry') {
-      this.info.setFlag(retryFlags[verdict]);
-      return false;
-    }
-    this.cluster.stats.countRetriedResponse(headers.status);
-    attempt.host.countOutcome(false);
-    this.#attempt = null;
-    if (endStream) attempt.complete();
-    else attempt.abandon();
-    return true;
+  #retryReset(attempt: UpstreamRequest, reason: ResetReason, retry = this.#retry): boolean {
+    return !this.#responseStarted && this.#attempts.retryReset(attempt, reason, this.cluster, retry);
   }
 
-  #retryReset(attempt: UpstreamRequest, reason: ResetReason): boolean {
-    if (this.#retryState === null || this.#responseStarted) return false;
-    const { priority } = this.#action;
-    const verdict = this.#retryState.shouldRetryReset(reason, attempt.requestStarted, this.cluster, priority, () =>
-      this.#retry(),
-    );
-    if (verdict !== 'retry') {
-      this.info.setFlag(retryFlags[verdict]);
-      return false;
-    }
-    attempt.host.countOutcome(false);
-    this.#attempt = null;
-    return true;
-  }
+  readonly #retry = (): void => this.#startRetry(false);
+  readonly #retryTimeout = (): void => this.#startRetry(true);
 
-  #retry(): void {
+  #startRetry(isAfterTimeout: boolean): void {
     if (this.#finished) return;
-    this.#attemptCount++;
-    this.info.upstreamRequestAttemptCount = this.#attemptCount;
+    this.#attempts.begin();
     this.flow.resumeDownstream();
     // The cluster may have been replaced or removed since.
     this.#selection.overrideHost = null;
@@ -349,18 +327,34 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     }
     this.cluster = cluster;
     this.info.cluster = cluster;
-    this.#writeAttemptCount();
+    writeAttemptHeaders(this.headers, this.#entry, this.#attempts.count, isAfterTimeout);
     const elapsedMs = this.#completeMs === 0 ? 0 : this.#nowMs - this.#completeMs;
     const insertsExpected = !this.config.model.suppressEnvoyHeaders;
     writeTimeoutHeaders(this.headers, this.timeouts, this.#action.model, elapsedMs, this.isGrpc, insertsExpected);
     this.#startAttempt(host);
   }
 
+  /** True if the response is a redirect that is followed here: then this request is over. */
+  #redirect(attempt: UpstreamRequest, response: HeaderMap, endStream: boolean): boolean {
+    const policy = this.#action.model.internalRedirect;
+    if (policy === undefined || this.#responseStarted || !policy.statuses.includes(response.status)) return false;
+    const { cluster, headers, config } = this;
+    const mayFollow = this.#body.isComplete && !this.#body.isGivenUp;
+    const verdict = mayFollow
+      ? redirectHeaders(policy, this.#callbacks, this.#entry.route.name, headers, response, config.stats)
+      : 'refused';
+    cluster.stats.countInternalRedirect(verdict !== 'refused');
+    if (verdict === 'refused') return false;
+    // A response that has ended leaves its connection as it is.
+    if (endStream) attempt.complete();
+    return this.#callbacks.recreateStream(response, verdict === 'with-body' ? this.#body.toBuffer() : noBody);
+  }
+
   #dropRetries(): void {
-    this.#retryState?.stop();
-    this.#retryState = null;
+    this.#attempts.dropRetries();
     this.#selection.retryState = null;
-    if (!this.#mustKeepBody() && this.#attempt !== null && this.#attempt.encoder !== null) this.#body.discard();
+    const attempt = this.#attempts.latest;
+    if (!this.#mustKeepBody() && attempt !== null && attempt.encoder !== null) this.#body.discard();
   }
 
   // Ends
@@ -369,13 +363,9 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   finish(): void {
     if (this.#finished) return;
     this.#finished = true;
-    this.#retryState?.stop();
-    this.#retryState = null;
     if (this.#timeoutTimer !== null) this.config.context.services.timers.cancel(this.#timeoutTimer);
     this.flow.end();
-    const attempt = this.#attempt;
-    this.#attempt = null;
-    attempt?.abandon();
+    this.#attempts.stop();
     this.#body.discard();
   }
 
@@ -398,6 +388,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   #reply(status: number, body: string, details: string, flags: number, isDropped = false): void {
     this.#finished = true;
     const reply = { status, body, details, flags, isDropped };
-    sendRouterReply(this.#callbacks, reply, this.#entry, this.#attemptCount, this.config.model.suppressEnvoyHeaders);
+    sendRouterReply(this.#callbacks, reply, this.#entry, this.#attempts.count, this.config.model.suppressEnvoyHeaders);
   }
 }

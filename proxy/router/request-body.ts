@@ -4,6 +4,8 @@ export class RequestBody {
   chunks: Buffer[] = [];
   #bytes = 0;
   isComplete = false;
+  /** It outgrew its buffer: the request can be neither repeated nor redirected. */
+  isGivenUp = false;
 
   /** `limitBytes` 0: no limit. */
   constructor(limitBytes: number) {
@@ -28,6 +30,11 @@ export class RequestBody {
     if (data.length === 0) return;
     this.chunks.push(Buffer.from(data));
     this.#bytes += data.length;
+  }
+
+  /** What is kept, in one piece. */
+  toBuffer(): Buffer {
+    return this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks);
   }
 
   discard(): void {

@@ -14,12 +14,34 @@ export function prepareTimeouts(action: ForwardEntry, headers: HeaderMap, model:
     action.model,
     retry?.perTryTimeoutMs ?? 0,
     retry?.perTryIdleTimeoutMs ?? 0,
+    readHedging(action, headers),
     headers,
     isGrpc,
     model.respectExpectedRequestTimeout,
   );
   writeTimeoutHeaders(headers, timeouts, action.model, 0, isGrpc, !model.suppressEnvoyHeaders);
   return timeouts;
+}
+
+/** Whether an attempt that is slow goes on beside its retry: as the request asks, else as the route or its virtual host says. */
+function readHedging(action: ForwardEntry, headers: HeaderMap): boolean {
+  const asked = headers.get('x-envoy-hedge-on-per-try-timeout');
+  if (asked === undefined) return action.hedgesOnPerTryTimeout;
+  headers.remove('x-envoy-hedge-on-per-try-timeout');
+  return asked === 'true' || (asked !== 'false' && action.hedgesOnPerTryTimeout);
+}
+
+/** Tells the upstream of the attempts before, if the virtual host says so; `isAfterTimeout` null: there are none. */
+export function writeAttemptHeaders(
+  headers: HeaderMap,
+  { virtualHost }: RouteEntry,
+  attemptCount: number,
+  isAfterTimeout: boolean | null,
+): void {
+  if (virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', String(attemptCount));
+  if (isAfterTimeout !== null && virtualHost.includesTimeoutRetryHeader) {
+    headers.set('x-envoy-is-timeout-retry', String(isAfterTimeout));
+  }
 }
 
 /** Edits headers, then host, then path, as the route says. */

@@ -12,9 +12,13 @@ export interface RequestTimeouts {
   readonly globalMs: number;
   readonly perTryMs: number;
   readonly perTryIdleMs: number;
+  /** An attempt whose time is over goes on beside its retry. */
+  readonly isHedged: boolean;
   /** How long a stream to the upstream may last, where the request asks for it; null: as the cluster says. */
   readonly streamDurationMs: number | null;
 }
+
+export const noTimeouts: RequestTimeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0, isHedged: false, streamDurationMs: null };
 
 function readMs(text: string | undefined): number | null {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
@@ -35,6 +39,7 @@ export function readTimeouts(
   action: ForwardAction,
   perTryMs: number,
   perTryIdleMs: number,
+  isHedged: boolean,
   headers: HeaderMap,
   isGrpc: boolean,
   respectExpected: boolean,
@@ -59,7 +64,7 @@ export function readTimeouts(
   if (globalMs !== 0 && tryMs >= globalMs) tryMs = 0;
   const streamDurationMs = readMs(headers.get('x-envoy-upstream-stream-duration-ms'));
   headers.remove('x-envoy-upstream-stream-duration-ms');
-  return { globalMs, perTryMs: tryMs, perTryIdleMs, streamDurationMs };
+  return { globalMs, perTryMs: tryMs, perTryIdleMs, isHedged, streamDurationMs };
 }
 
 /** Tells the upstream how long this attempt may take. */
@@ -71,8 +76,8 @@ export function writeTimeoutHeaders(
   isGrpc: boolean,
   insertsExpected: boolean,
 ): void {
-  const { globalMs } = timeouts;
-  let expectedMs = timeouts.perTryMs === 0 ? globalMs : timeouts.perTryMs;
+  const { globalMs, perTryMs, isHedged } = timeouts;
+  let expectedMs = perTryMs === 0 || isHedged ? globalMs : perTryMs;
   if (expectedMs === 0) return;
   // Out of time: 0 would mean none.
   if (globalMs > 0) expectedMs = elapsedMs >= globalMs ? 1 : Math.min(expectedMs, globalMs - elapsedMs);

@@ -44,6 +44,20 @@ export function countAbort(request: AccountedRequest, attempt: UpstreamRequest, 
   }
 }
 
+/** Counts an attempt that runs when the time of its request is over. */
+export function countTimeout(
+  request: AccountedRequest,
+  attempt: UpstreamRequest,
+  status: number,
+  responseStarted: boolean,
+): void {
+  request.cluster.stats.countRequestTimeout();
+  request.routeStats?.timeout.inc();
+  if (attempt.hasResponse) return;
+  if (!attempt.isTimeoutReported) attempt.host.reportResult({ kind: 'request-timeout' });
+  countAbort(request, attempt, status, responseStarted);
+}
+
 export function recordResponseTime(request: AccountedRequest, timeMs: number): void {
   if (!request.config.model.dynamicStats || request.info.healthCheck) return;
   request.cluster.stats.recordRequestTimeMs(timeMs, request.headers.get('x-envoy-internal') === 'true');

@@ -103,6 +103,16 @@ export class RetryState {
     return this.#decide(this.#wantsRetryOfReset(reason, requestStarted), cluster, priority, retry);
   }
 
+  /** What a response would have been, had its attempt not been retried before: bad. */
+  wouldRetry(headers: HeaderMap): boolean {
+    return this.#wantsRetryOfResponse(headers);
+  }
+
+  /** A retry beside an attempt that is slow needs no condition. */
+  shouldHedge(cluster: Cluster, priority: 0 | 1, retry: () => void): RetryVerdict {
+    return this.#decide(true, cluster, priority, retry);
+  }
+
   /** Gives back the running retry's place and stops the back-off. */
   stop(): void {
     if (this.#timer !== null) this.#timers.cancel(this.#timer);

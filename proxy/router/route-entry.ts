@@ -8,7 +8,6 @@ import type {
   HeaderMutations,
   PerFilterModel,
   RedirectAction,
-  RetryPolicyModel,
   RouteConfigModel,
   RouteModel,
   VirtualHostModel,
@@ -43,6 +42,7 @@ export interface ForwardEntry {
   readonly weightedHost: string;
   readonly retryPolicy: RetryPolicy | null;
   readonly hashPolicies: HashPolicyList | null;
+  readonly hedgesOnPerTryTimeout: boolean;
   readonly priority: 0 | 1;
   /** What the metadata of hosts must have, where the cluster has subsets. */
   readonly metadataMatch: Metadata;
@@ -125,7 +125,7 @@ function orderLevels(
 function compileForward(
   route: RouteModel,
   action: ForwardAction,
-  retry: RetryPolicyModel | null,
+  { retryPolicy, hedging }: VirtualHostModel,
   weighted: WeightedCluster | null,
 ): ForwardEntry {
   return {
@@ -137,7 +137,8 @@ function compileForward(
     rewriteHost: compileHostRewrite(action.hostRewrite),
     autoHostRewrite: action.hostRewrite?.kind === 'auto',
     weightedHost: weighted?.hostRewriteLiteral ?? '',
-    retryPolicy: compileRetryPolicy(retry),
+    retryPolicy: compileRetryPolicy(action.retryPolicy ?? retryPolicy),
+    hedgesOnPerTryTimeout: (action.hedging ?? hedging)?.onPerTryTimeout ?? false,
     hashPolicies: compileHashPolicies(action.hashPolicies),
     priority: action.priority === 'high' ? 1 : 0,
     metadataMatch: weighted?.metadataMatch ?? action.metadataMatch,
@@ -154,12 +155,12 @@ function compileDirect(route: RouteModel, action: DirectResponseAction | Redirec
 export function compileEntries(route: RouteModel, parent: EntryParent): RouteEntry[] {
   const { action } = route;
   if (action.kind !== 'forward') return [new RouteEntry(route, parent, compileDirect(route, action), null)];
-  const retry = action.retryPolicy ?? parent.virtualHost.retryPolicy;
+  const { virtualHost } = parent;
   if (action.cluster.kind !== 'weighted') {
-    return [new RouteEntry(route, parent, compileForward(route, action, retry, null), null)];
+    return [new RouteEntry(route, parent, compileForward(route, action, virtualHost, null), null)];
   }
   return action.cluster.clusters.map(
-    weighted => new RouteEntry(route, parent, compileForward(route, action, retry, weighted), weighted),
+    weighted => new RouteEntry(route, parent, compileForward(route, action, virtualHost, weighted), weighted),
   );
 }
 

@@ -1,12 +1,16 @@
 /** The router's counters: `http.<prefix>.*` once per filter chain, `vhost.<name>.route.<prefix>.*` per route with a stat prefix. */
 import type { Counter, Histogram, StatsStore } from '../telemetry/stats-store.ts';
 
+const redirectProblems = ['bad_location', 'no_route', 'predicate', 'too_many_redirects', 'unsafe_scheme'] as const;
+
 export class RouterStats {
   readonly requestsTotal: Counter;
   readonly noRoute: Counter;
   readonly noCluster: Counter;
   readonly directResponse: Counter;
   readonly resetAfterResponseStarted: Counter;
+  /** Redirects that the client was left to follow, by what spoke against following them here. */
+  readonly redirectsPassed: { readonly [P in (typeof redirectProblems)[number]]: Counter };
   readonly #store: StatsStore;
   readonly #routes = new Map<string, RouteStats>();
 
@@ -18,6 +22,9 @@ export class RouterStats {
     this.noRoute = store.counter(`${prefix}no_route`);
     this.noCluster = store.counter(`${prefix}no_cluster`);
     this.directResponse = store.counter(`${prefix}rq_direct_response`);
+    this.redirectsPassed = Object.fromEntries(
+      redirectProblems.map(problem => [problem, store.counter(`${prefix}passthrough_internal_redirect_${problem}`)]),
+    ) as RouterStats['redirectsPassed'];
     this.resetAfterResponseStarted = store.counter(`${prefix}rq_reset_after_downstream_response_started`);
   }
 

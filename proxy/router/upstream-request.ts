@@ -45,6 +45,12 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
   /** Nothing is reported any more. */
   #done = false;
   hasResponse = false;
+  /** A retry has been started beside it. */
+  isHedged = false;
+  /** Outlier detection knows that it is slow. */
+  isTimeoutReported = false;
+  #connection: ConnectionInfo | null = null;
+  #protocol: Protocol = '';
   requestStarted = false;
   requestEnded = false;
   /** A gRPC response whose outcome is known only with its trailers. */
@@ -66,6 +72,13 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
         : openTerminatedConnect(host, options, connect, this.#owner.info, this, this);
     // A failure during the call has ended this attempt already.
     if (!this.#done && this.#encoder === null) this.#handle = handle;
+  }
+
+  /** Makes this the attempt that logs tell of. */
+  describe(info: StreamInfo): void {
+    info.setUpstreamHost(this.host);
+    info.upstreamConnection = this.#connection;
+    info.upstreamProtocol = this.#protocol;
   }
 
   get encoder(): RequestEncoder | null {
@@ -153,9 +166,9 @@ export class UpstreamRequest implements ResponseDecoder, PoolCallbacks {
     this.#handle = null;
     this.#encoder = encoder;
     this.#isMultiplexed = protocol === 'HTTP/2';
-    const { info } = this.#owner;
-    info.upstreamConnection = connection;
-    info.upstreamProtocol = protocol;
+    this.#connection = connection;
+    this.#protocol = protocol;
+    this.describe(this.#owner.info);
     this.host.reportResult({ kind: 'connect-success' });
     const durationMs = this.#owner.timeouts.streamDurationMs ?? this.host.cluster.model.protocol.maxStreamDurationMs;
     if (durationMs > 0) {

@@ -4,6 +4,7 @@
  */
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteModel } from '../config/model/route.ts';
+import type { RedirectHistory } from '../router/internal-redirect.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { SharedObject, SharedObjects } from '../network/passthrough-state.ts';
 import type { HostView, ClusterView } from '../upstream/views.ts';
@@ -65,6 +66,8 @@ export class StreamInfo {
   traceId = '';
   /** Unsigned 32 bits that decide every random choice of this stream's route; -1 until first asked. */
   routeRandom = -1;
+  /** Internal redirects so far; null: none. */
+  redirects: RedirectHistory | null = null;
   /** Set by filters for this stream; `upstream_peer` and the like. */
   filterState: Map<string, unknown> | null = null;
   /** The connection's filter state, shared by its streams. */
@@ -79,6 +82,16 @@ export class StreamInfo {
     this.downstream = downstream;
     this.startTimeMs = startTimeMs;
     this.startMonotonicMs = startMonotonicMs;
+  }
+
+  /** For the same request, which goes through filters and routes once more. */
+  startAnew(): StreamInfo {
+    const info = new StreamInfo(this.downstream, this.startTimeMs, this.startMonotonicMs);
+    info.protocol = this.protocol;
+    info.bytesReceived = this.bytesReceived;
+    info.lastDownstreamRxByteMs = this.lastDownstreamRxByteMs;
+    info.redirects = this.redirects;
+    return info;
   }
 
   /** An attempt goes to this host. */

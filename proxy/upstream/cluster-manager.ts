@@ -140,6 +140,8 @@ export interface ClusterStats {
   countMaxDurationReached(): void;
   /** `retry_or_shadow_abandoned`: the request outgrew the buffer. */
   countRetryAbandoned(): void;
+  /** `upstream_internal_redirect_*`. */
+  countInternalRedirect(succeeded: boolean): void;
   /** `retry.upstream_rq_<code>`. */
   countRetriedResponse(status: number): void;
   /** A TCP proxy gave up connecting. */

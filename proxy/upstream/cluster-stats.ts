@@ -227,6 +227,10 @@ export class WorkerClusterStats implements ClusterStats {
     this.retryOrShadowAbandoned.inc();
   }
 
+  countInternalRedirect(succeeded: boolean): void {
+    this.#store.counter(`${this.#prefix}upstream_internal_redirect_${succeeded ? 'succeeded' : 'failed'}_total`).inc();
+  }
+
   countConnectAttemptsExceeded(): void {
     this.cxConnectAttemptsExceeded.inc();
   }

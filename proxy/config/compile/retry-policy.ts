@@ -1,9 +1,9 @@
 /** `envoy.config.route.v3.RetryPolicy`. */
 import type { protos } from '../../../protos/messages.ts';
-import type { RetryPolicyModel } from '../model/route.ts';
+import type { HedgePolicyModel, RetryPolicyModel } from '../model/route.ts';
 import { ConfigError } from './config-error.ts';
 import { compileHeaderMatchers, requireHeaderName } from './matchers.ts';
-import { durationMs, positiveDurationMs, unwrap } from './scalars.ts';
+import { durationMs, positiveDurationMs, requireRange, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 import { openExpected, unknownExtension } from './typed-config.ts';
 
@@ -36,6 +36,17 @@ export function compileRetryPolicy(message: RetryPolicy | null, path: string, sc
     ...compileBackOff(message, path),
     ...compileRateLimitedBackOff(message.rate_limited_retry_back_off, `${path}.rate_limited_retry_back_off`),
   };
+}
+
+/** The part of a route's or virtual host's model; `path` is that of the message. */
+export function compileHedging(
+  message: protos.envoy.config.route.v3.HedgePolicy | null,
+  path: string,
+): { readonly hedging?: HedgePolicyModel } {
+  if (message === null) return {};
+  // More requests at the start are accepted without effect, as in Envoy.
+  requireRange(unwrap(message.initial_requests, 1), 1, 0xffff_ffff, `${path}.initial_requests`);
+  return { hedging: { onPerTryTimeout: message.hedge_on_per_try_timeout } };
 }
 
 function compileHostPredicates(message: RetryPolicy, path: string, scope: CompileScope): boolean {

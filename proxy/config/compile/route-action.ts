@@ -13,10 +13,11 @@ import { ConfigError } from './config-error.ts';
 import { readDataSource } from './data-source.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileRegex, requireHeaderName } from './matchers.ts';
+import { compileInternalRedirect } from './internal-redirect.ts';
 import { compileMetadata, mergeMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRateLimits } from './rate-limit.ts';
-import { compileRetryPolicy } from './retry-policy.ts';
+import { compileHedging, compileRetryPolicy } from './retry-policy.ts';
 import { durationMs, requireRange, requireText, runtimeFraction, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 
@@ -56,6 +57,8 @@ export function compileForward(message: RouteActionMessage, path: string, scope:
     ...(message.rate_limits.length === 0
       ? {}
       : { rateLimits: compileRateLimits(message.rate_limits, `${path}.rate_limits`, scope) }),
+    ...compileInternalRedirect(message.internal_redirect_policy, `${path}.internal_redirect_policy`, scope),
+    ...compileHedging(message.hedge_policy, `${path}.hedge_policy`),
     ...(unwrap(message.include_vh_rate_limits, false) ? { includeVirtualHostRateLimits: true } : {}),
   };
 }

@@ -7,7 +7,7 @@ import { compileHeaderMutations } from './header-mutations.ts';
 import { compileMetadata } from './metadata.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRateLimits } from './rate-limit.ts';
-import { compileRetryPolicy } from './retry-policy.ts';
+import { compileHedging, compileRetryPolicy } from './retry-policy.ts';
 import { compileDirectResponse, compileForward, compileMirrors, compileRedirect } from './route-action.ts';
 import { listRouteClusters, type RequiredCluster } from './route-clusters.ts';
 import { compileRouteMatch } from './route-match.ts';
@@ -104,6 +104,8 @@ function compileVirtualHost(
       ...compilePerFilter(message.typed_per_filter_config, `${path}.typed_per_filter_config`, scope),
     },
     ...(message.metadata === null ? {} : { metadata: compileMetadata(message.metadata) }),
+    ...compileHedging(message.hedge_policy, `${path}.hedge_policy`),
+    ...(message.include_is_timeout_retry_header ? { includesTimeoutRetryHeader: true } : {}),
     ...(message.rate_limits.length === 0
       ? {}
       : { rateLimits: compileRateLimits(message.rate_limits, `${path}.rate_limits`, scope) }),

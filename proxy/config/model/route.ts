@@ -28,6 +28,10 @@ export interface VirtualHostModel {
   readonly includeAttemptCountInResponse: boolean;
   readonly requireTls: 'none' | 'external-only' | 'all';
   readonly retryPolicy: RetryPolicyModel | null;
+  /** Absent: none. */
+  readonly hedging?: HedgePolicyModel;
+  /** Retries tell the upstream whether a timeout is their cause. */
+  readonly includesTimeoutRetryHeader?: boolean;
   /** Named `vhost.<name>.vcluster.other` counters exist only when virtual clusters do. */
   readonly perFilter: PerFilterModels;
   /** Absent: none. */
@@ -112,6 +116,10 @@ export interface ForwardAction {
   readonly metadataMatch: Metadata;
   /** Absent: none. */
   readonly rateLimits?: readonly RateLimitModel[];
+  /** Absent: the client follows redirects itself. */
+  readonly internalRedirect?: InternalRedirectModel;
+  /** Absent: the virtual host's. */
+  readonly hedging?: HedgePolicyModel;
   /** The virtual host's rate limits apply as well. */
   readonly includeVirtualHostRateLimits?: boolean;
 }
@@ -139,6 +147,25 @@ export interface WeightedCluster {
   readonly headers: HeaderMutations;
   readonly hostRewriteLiteral: string;
   readonly perFilter: PerFilterModels;
+}
+
+export interface InternalRedirectModel {
+  readonly statuses: readonly number[];
+  readonly maxRedirects: number;
+  /** `http` may lead to `https`, and back. */
+  readonly allowsCrossScheme: boolean;
+  readonly predicates: readonly RedirectPredicate[];
+  /** Lower case. */
+  readonly headersToCopy: readonly string[];
+}
+
+export type RedirectPredicate =
+  | { readonly kind: 'previous-routes' | 'safe-cross-scheme' }
+  | { readonly kind: 'allow-listed-routes'; readonly routes: readonly string[] };
+
+export interface HedgePolicyModel {
+  /** A retry starts beside an attempt whose time is over. */
+  readonly onPerTryTimeout: boolean;
 }
 
 export interface RedirectAction {

@@ -15,10 +15,10 @@ const routeLevels: FieldTable = {
   }),
   'envoy.config.route.v3.VirtualHost': classify({
     implemented: `name domains routes require_tls ${headerEdits} typed_per_filter_config include_request_attempt_count
-      include_attempt_count_in_response retry_policy request_mirror_policies metadata rate_limits`,
+      include_attempt_count_in_response retry_policy request_mirror_policies metadata rate_limits
+      hedge_policy include_is_timeout_retry_header`,
     ignored: { virtual_clusters: 'statistics only' },
-    rejected: `matcher cors retry_policy_typed_config hedge_policy include_is_timeout_retry_header
-      per_request_buffer_limit_bytes`,
+    rejected: `matcher cors retry_policy_typed_config per_request_buffer_limit_bytes`,
   }),
   'envoy.config.route.v3.Route': classify({
     implemented: `name match route redirect direct_response metadata decorator typed_per_filter_config ${headerEdits} stat_prefix`,
@@ -52,10 +52,11 @@ const actions: FieldTable = {
     implemented: `cluster cluster_header weighted_clusters cluster_not_found_response_code metadata_match prefix_rewrite
       regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host
       timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset
-      upgrade_configs max_stream_duration rate_limits include_vh_rate_limits`,
+      upgrade_configs max_stream_duration rate_limits include_vh_rate_limits
+      internal_redirect_policy hedge_policy`,
     ignored: { early_data_policy: 'early data is never accepted' },
     rejected: `cluster_specifier_plugin inline_cluster_specifier_plugin path_rewrite_policy retry_policy_typed_config
-      cors internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy`,
+      cors internal_redirect_action max_internal_redirects`,
   }),
   'envoy.config.route.v3.RouteAction.MaxStreamDuration': classify({
     implemented: 'max_stream_duration grpc_timeout_header_max grpc_timeout_header_offset',
@@ -95,6 +96,19 @@ const retries: FieldTable = {
       host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers
       retriable_request_headers`,
     rejected: 'retry_options_predicates',
+  }),
+  'envoy.config.route.v3.HedgePolicy': classify({
+    implemented: 'hedge_on_per_try_timeout initial_requests',
+    ignored: { additional_request_chance: 'Envoy accepts it without effect too' },
+  }),
+  'envoy.config.route.v3.InternalRedirectPolicy': classify({
+    implemented: `max_internal_redirects redirect_response_codes predicates allow_cross_scheme_redirect
+      response_headers_to_copy`,
+  }),
+  'envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig': classify({}),
+  'envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig': classify({}),
+  'envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig': classify({
+    implemented: 'allowed_route_names',
   }),
   'envoy.config.route.v3.RetryPolicy.RetryPriority': classify({ implemented: 'name typed_config' }),
   'envoy.config.route.v3.RetryPolicy.RetryHostPredicate': classify({ implemented: 'name typed_config' }),

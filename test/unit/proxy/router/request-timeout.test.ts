@@ -24,8 +24,8 @@ t.test('a header replaces the route timeout and is removed', async t => {
     'x-envoy-upstream-rq-timeout-ms': '700',
     'x-envoy-upstream-rq-per-try-timeout-ms': '200',
   });
-  const timeouts = readTimeouts(forwardTo('app'), 0, 0, headers, false, false);
-  t.same(timeouts, { globalMs: 700, perTryMs: 200, perTryIdleMs: 0, streamDurationMs: null });
+  const timeouts = readTimeouts(forwardTo('app'), 0, 0, false, headers, false, false);
+  t.same(timeouts, { globalMs: 700, perTryMs: 200, perTryIdleMs: 0, isHedged: false, streamDurationMs: null });
   t.equal(headers.size, 0);
   writeTimeoutHeaders(headers, timeouts, forwardTo('app'), 600, false, true);
   t.equal(headers.get('x-envoy-expected-rq-timeout-ms'), '100', 'what is left of the whole, if that is less');
@@ -34,14 +34,20 @@ t.test('a header replaces the route timeout and is removed', async t => {
 });
 
 t.test('a per try timeout that is not shorter than the whole has no effect', async t => {
-  t.equal(readTimeouts(forwardTo('app', { timeoutMs: 100 }), 100, 0, makeRequest('GET', 'h', '/'), false, false).perTryMs, 0);
-  t.equal(readTimeouts(forwardTo('app', { timeoutMs: 0 }), 100, 0, makeRequest('GET', 'h', '/'), false, false).perTryMs, 100);
+  t.equal(
+    readTimeouts(forwardTo('app', { timeoutMs: 100 }), 100, 0, false, makeRequest('GET', 'h', '/'), false, false).perTryMs,
+    0,
+  );
+  t.equal(
+    readTimeouts(forwardTo('app', { timeoutMs: 0 }), 100, 0, false, makeRequest('GET', 'h', '/'), false, false).perTryMs,
+    100,
+  );
 });
 
 t.test('gRPC requests bring their own timeout up to the cap', async t => {
   const read = (capMs: number | null, text: string | null) => {
     const headers = makeRequest('POST', 'h', '/', text === null ? {} : { 'grpc-timeout': text });
-    return readTimeouts(forwardTo('app', { maxGrpcTimeoutMs: capMs }), 0, 0, headers, true, false).globalMs;
+    return readTimeouts(forwardTo('app', { maxGrpcTimeoutMs: capMs }), 0, 0, false, headers, true, false).globalMs;
   };
   t.equal(read(null, '1S'), 15_000, 'without a cap the route decides');
   t.equal(read(0, '1S'), 1000);
