@@ -12,7 +12,8 @@ import { splitHostPort } from '../config/proxy-config-validation.ts';
 import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
-import { readQuery, responseCodes, writeAnswer, writeRefusal } from './dns-message.ts';
+import { responseCodes, writeAnswer } from './dns-message.ts';
+import { fitAnswer, readQuery } from './dns-query.ts';
 import { NameTable, type NameInfo, type NameTableScope } from './name-table.ts';
 import { frameMessage, UpstreamResolver } from './upstream-resolver.ts';
 
@@ -105,15 +106,15 @@ export class DnsServer {
   async #answer(query: Buffer, overTcp: boolean): Promise<Buffer | null> {
     const question = readQuery(query);
     if (question === null) return null;
-    if ('code' in question) return writeRefusal(query, question.code);
+    if ('refusal' in question) return question.refusal;
     agentMetrics.dnsRequests.increment();
     const limit = overTcp ? maxTcpBytes : question.udpBytes;
     // Before the first table an answer from elsewhere could be wrong for the whole of its life.
     if (this.#table === null && !this.#forwardsBeforeTable) return writeAnswer(question, [], responseCodes.serverFailure, limit);
-    const records = question.isInternet ? this.#table?.lookUp(question.name, question.type) : null;
+    const records = this.#table?.lookUp(question.name, question.type);
     if (records != null) return writeAnswer(question, records, responseCodes.noError, limit);
     try {
-      return await this.#resolver.resolve(query, overTcp);
+      return fitAnswer(await this.#resolver.resolve(query, overTcp), limit);
     } catch {
       return writeAnswer(question, [], responseCodes.serverFailure, limit);
     }

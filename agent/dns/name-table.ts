@@ -36,8 +36,9 @@ export class NameTable {
     for (const [host, info] of Object.entries(table)) {
       const addresses = encodeAddresses(info.ips);
       if (addresses.v4.length === 0 && addresses.v6.length === 0) continue;
-      const names = new Set(listNames(host, info, scope).map(name => name.toLowerCase()));
-      for (const name of names) {
+      const names = new Set(listNames(host, info, scope));
+      for (const spelled of names) {
+        const name = spelled.toLowerCase();
         this.#addresses.set(name, addresses);
         if (scope.searchDomain === '' || name.endsWith(`${scope.searchDomain}.`)) continue;
         const expanded = `${name}${scope.searchDomain.toLowerCase()}.`;

@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { connect, isIP } from 'node:net';
 import { agentMetrics } from '../metrics.ts';
+import { isWellFormed } from './dns-query.ts';
 
 const dnsPort = 53;
 
@@ -50,7 +51,8 @@ function askOverUdp(server: string, query: Buffer, timeoutMs: number): Promise<B
     socket.once('error', settle);
     socket.on('message', message => {
       // A connected socket hears its server alone; the id sorts out a late answer.
-      if (message.length >= 2 && message.readUInt16BE(0) === query.readUInt16BE(0)) settle(message);
+      if (!isAnswerTo(message, query)) return;
+      settle(isWellFormed(message) ? message : new Error('a malformed answer'));
     });
     socket.connect(dnsPort, server, () => socket.send(query));
   });
@@ -65,7 +67,8 @@ function askOverTcp(server: string, query: Buffer, timeoutMs: number): Promise<B
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-      resolve(received.subarray(2, 2 + received.readUInt16BE(0)));
+      const message = received.subarray(2, 2 + received.readUInt16BE(0));
+      if (isAnswerTo(message, query) && isWellFormed(message)) resolve(message);
       socket.destroy();
     });
     socket.once('error', reject);
@@ -74,6 +77,10 @@ function askOverTcp(server: string, query: Buffer, timeoutMs: number): Promise<B
       reject(new Error('closed without an answer'));
     });
   });
+}
+
+function isAnswerTo(message: Buffer, query: Buffer): boolean {
+  return message.length >= 2 && message.readUInt16BE(0) === query.readUInt16BE(0);
 }
 
 /** With the length that precedes a message on TCP. */

@@ -10,7 +10,7 @@ import { waitFor } from '../wait.ts';
 
 /** Of an agent on a busy machine. */
 const startTimeoutMs = 60_000;
-const root = join(import.meta.dirname, '..', '..', '..');
+const ownAgent = [process.execPath, join(import.meta.dirname, '../../../agent/main.ts')] as const;
 
 /** Signs what the agents of this file trust. */
 export const meshAuthority = await CertificateAuthority.create();
@@ -20,6 +20,8 @@ export type AgentSetup = {
   readonly variables?: Record<string, string>;
   readonly config?: Record<string, unknown>;
   readonly args?: readonly string[];
+  /** The program and what precedes `proxy`; this project's agent unless given. */
+  readonly command?: readonly [string, ...string[]];
   /** Path to content, relative to the agent's working directory; they replace what is there by default. */
   readonly files?: Readonly<Record<string, string>>;
   /** Makes what is more than files, in that directory. */
@@ -41,7 +43,7 @@ export type AgentProcess = {
 /** Starts an agent; by default nobody is at istiod's address. */
 export async function startAgent(
   t: Tap,
-  { variables = {}, config = {}, args = [], files = {}, prepare }: AgentSetup = {},
+  { variables = {}, config = {}, args = [], files = {}, prepare, command = ownAgent }: AgentSetup = {},
 ): Promise<AgentProcess> {
   // The path of a Unix socket has at most 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'agent-'));
@@ -66,7 +68,7 @@ export async function startAgent(
     terminationDrainDuration: '60s',
     ...config,
   };
-  const child = spawn(process.execPath, [join(root, 'agent/main.ts'), 'proxy', 'sidecar', ...args], {
+  const child = spawn(command[0], [...command.slice(1), 'proxy', 'sidecar', ...args], {
     cwd: folder,
     env: {
       PATH: process.env.PATH,

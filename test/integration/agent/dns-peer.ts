@@ -4,7 +4,8 @@
  */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
-import { encodeName, readQuery, recordTypes, responseCodes, writeAnswer } from '../../../agent/dns/dns-message.ts';
+import { encodeName, recordTypes, responseCodes, writeAnswer } from '../../../agent/dns/dns-message.ts';
+import { readQuery } from '../../../agent/dns/dns-query.ts';
 import { DnsServer } from '../../../agent/dns/dns-server.ts';
 import { frameMessage } from '../../../agent/dns/upstream-resolver.ts';
 import { encodeMessage } from '../../../protos/messages.ts';
@@ -58,7 +59,7 @@ async function serveOutside(address: string): Promise<void> {
 
 function answerOutside(query: Buffer): Buffer {
   const question = readQuery(query);
-  if (question === null || 'code' in question) throw new Error('a forwarded query is broken');
+  if (question === null || 'refusal' in question) throw new Error('a forwarded query is broken');
   const nameError = 3;
   if (question.name !== 'outside.org.') return writeAnswer(question, [], nameError, 512);
   const record = { name: question.name, ttlSeconds: 60 };

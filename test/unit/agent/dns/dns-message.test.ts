@@ -1,49 +1,68 @@
 import t from 'tap';
-import {
-  encodeName,
-  type Question,
-  readQuery,
-  responseCodes,
-  writeAnswer,
-  writeRefusal,
-} from '../../../../agent/dns/dns-message.ts';
+import { encodeName, type Question, responseCodes, writeAnswer } from '../../../../agent/dns/dns-message.ts';
+import { fitAnswer, isWellFormed, readQuery } from '../../../../agent/dns/dns-query.ts';
 
 type QueryOptions = {
   readonly edns?: number;
   readonly flags?: number;
-  readonly queryClass?: number;
   readonly questions?: number;
 };
 
-function query(name: string, { edns = 0, flags = 0x0100, queryClass = 1, questions = 1 }: QueryOptions = {}): Buffer {
+function query(name: string, { edns = 0, flags = 0x0100, questions = 1 }: QueryOptions = {}): Buffer {
   const head = Buffer.from([0, 7, flags >> 8, flags & 255, 0, questions, 0, 0, 0, 0, 0, edns === 0 ? 0 : 1]);
   const opt = edns === 0 ? Buffer.alloc(0) : Buffer.from([0, 0, 41, edns >> 8, edns & 255, 0, 0, 0, 0, 0, 0]);
-  return Buffer.concat([head, encodeName(name), Buffer.from([0, 1, 0, queryClass]), opt]);
+  return Buffer.concat([head, encodeName(name), Buffer.from([0, 1, 0, 1]), opt]);
 }
 
 function read(bytes: Buffer): Question {
   const question = readQuery(bytes);
-  if (question === null || 'code' in question) throw new Error('unreadable');
+  if (question === null || 'refusal' in question) throw new Error('unreadable');
   return question;
 }
 
 t.test('reads questions and the size that the client takes', async t => {
-  t.match(read(query('a.b')), { id: 7, name: 'a.b.', type: 1, isInternet: true, udpBytes: 512 });
+  t.match(read(query('a.b')), { id: 7, name: 'a.b.', type: 1, udpBytes: 512 });
   t.match(read(query('a.b', { edns: 4096 })), { udpBytes: 4096 });
   t.match(read(query('a.b', { edns: 100 })), { udpBytes: 512 });
-  t.match(read(query('a.b', { queryClass: 3 })), { isInternet: false });
+  t.match(read(query('a.b').subarray(0, -2)), { type: 1 }, 'what is cut off between two fields counts as zero');
 });
 
 t.test('what is no query is not answered, what cannot be understood is refused with the reason', async t => {
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(11), Buffer.alloc(40, 0xff), query('a.b', { flags: 0x8100 })]) {
     t.equal(readQuery(bytes), null);
   }
-  for (const bytes of [Buffer.alloc(12), query('a.b').subarray(0, 15), query('a.b', { questions: 2 })]) {
-    t.strictSame(readQuery(bytes), { code: responseCodes.formatError });
+  const refusals = [
+    ['a name that is cut', query('a.b').subarray(0, 15), '000781010000000000000000'],
+    ['two questions', query('a.b', { questions: 2 }), '000781010000000000000000'],
+    [
+      'a record that is cut',
+      query('a.b', { edns: 512, flags: 0x0130 }).subarray(0, -1),
+      '00078131000100000000000001610162' + '0000010001',
+    ],
+    ['a header alone', query('a.b').subarray(0, 12), '000781050000000000000000'],
+    ['an update', query('a.b', { flags: 0x2900 }), '0007a9040000000000000000'],
+  ] as const;
+  for (const [what, bytes, expected] of refusals) {
+    t.equal((readQuery(bytes) as { refusal: Buffer }).refusal.toString('hex'), expected, what);
   }
-  const update = query('a.b', { flags: 0x2900 });
-  t.strictSame(readQuery(update), { code: responseCodes.notImplemented });
-  t.equal(writeRefusal(update, responseCodes.notImplemented).toString('hex'), '0007a9040000000000000000');
+});
+
+t.test('a dot inside of a label is no separator', async t => {
+  const inside = Buffer.concat([query('').subarray(0, 12), Buffer.from('\x03a.b\x00\x00\x01\x00\x01', 'latin1')]);
+  t.equal(read(inside).name, 'a\\.b.');
+});
+
+t.test('an answer from elsewhere is cut after a whole record, or known to be malformed', async t => {
+  const record = { name: 'a.b.', type: 1, ttlSeconds: 30, data: Buffer.from([1, 2, 3, 4]) };
+  const answer = writeAnswer(read(query('a.b')), [record, record, record], responseCodes.noError, 512);
+  t.equal(fitAnswer(answer, answer.length), answer);
+  const cut = fitAnswer(answer, answer.length - 1);
+  t.equal(cut.length, answer.length - 16);
+  t.equal(cut.readUInt16BE(6), 2);
+  t.equal(cut[2] & 2, 2);
+  t.ok(isWellFormed(cut));
+  t.notOk(isWellFormed(answer.subarray(0, -1)));
+  t.notOk(isWellFormed(answer.subarray(0, 11)));
 });
 
 t.test('the flags of an answer are those of Istio', async t => {
@@ -59,7 +78,7 @@ t.test('the flags of an answer are those of Istio', async t => {
 });
 
 t.test('names are written once: of the question, and of what an alias leads to', async t => {
-  const question = read(query('A.b'));
+  const question = read(query('a.b'));
   const address = Buffer.from([1, 2, 3, 4]);
   const alias = { name: 'a.b.', type: 5, ttlSeconds: 30, data: encodeName('real.name.') };
   const records = [alias, { name: 'real.name.', type: 1, ttlSeconds: 30, data: address }];
