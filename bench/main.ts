@@ -11,6 +11,7 @@ import { findEnvoy } from '../test/support/envoy-binary.ts';
 import { ownCommand } from '../test/support/proxy-process.ts';
 import { type BenchCase, cases } from './cases.ts';
 import { makeCertificates, requirePrograms } from './environment.ts';
+import { compareInMesh } from './mesh.ts';
 import { measureAtRate, measureIdle, measureLoad, type Options, warmUp } from './measurement.ts';
 import { profileCase } from './profile.ts';
 import { type CaseResult, renderTable, type Sample, summarizeCase } from './report.ts';
@@ -28,6 +29,7 @@ const usage = `npm run bench -- [options]
   --html FILE         write a page with plots
   --built             measure the built proxy (dist/) through bin/sidecar-proxy instead of the sources
   --also FOLDER       measure the built proxy of another checkout too, as 'also'
+  --mesh              instead: a pair of sidecars between real pods (npm run mesh -- up), as root
   --profile CASE      no comparison: a CPU profile of this proxy and its flame graph, in the current folder`;
 
 /** Only the first connections of a process tell its memory, so that each round starts its own. */
@@ -124,21 +126,23 @@ async function main(): Promise<void> {
       built: { type: 'boolean', default: false },
       also: { type: 'string' },
       profile: { type: 'string' },
+      mesh: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return console.log(usage);
+  const size = { rounds: Number(values.rounds), seconds: Number(values.seconds) };
+  if (values.mesh) {
+    const samples = await compareInMesh(size);
+    if (values.json) writeFileSync(values.json, JSON.stringify({ options: size, results: [{ case: 'mesh', samples }] }, null, 1));
+    return;
+  }
   requirePrograms('wrk', 'h2load', 'nginx', 'openssl', 'taskset');
   buildBenchTools();
   const envoy = findEnvoy();
   if (envoy === null) throw new Error('bench: no Envoy binary; npm run mesh -- tools installs one');
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
-  const options = {
-    rounds: Number(values.rounds),
-    seconds: Number(values.seconds),
-    connections: Number(values.connections),
-    folder,
-  };
+  const options = { ...size, connections: Number(values.connections), folder };
   const root = join(import.meta.dirname, '..');
   const certificates = { 'P-256': makeCertificates(folder, 'P-256'), 'RSA-2048': makeCertificates(folder, 'RSA-2048') };
   const bodySizes = cases.flatMap(({ body }) => (body ? [body.bytes] : []));

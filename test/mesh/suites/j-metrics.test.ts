@@ -2,7 +2,8 @@
 import t, { type Test } from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
 import { apply } from '../cluster/kubectl.ts';
-import { callEcho, deploy, makeNamespace, namespaceOf, podIp, requireMode, testIn } from '../fixtures/mesh.ts';
+import { callEcho, deploy, makeNamespace, namespaceOf, podIp, requireMode } from '../fixtures/mesh.ts';
+import { testIn } from '../fixtures/modes.ts';
 import { metricPorts, type Series, scrape } from '../fixtures/metrics.ts';
 import { type App, appPorts, istioObject, service } from '../fixtures/pods.ts';
 import { waitForCluster } from '../fixtures/proxies.ts';

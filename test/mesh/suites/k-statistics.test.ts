@@ -1,7 +1,8 @@
 /** The same traffic, the same statistics: those of the proxy and of the Envoy twin, by name, label and type. */
 import t, { type Test } from 'tap';
 import { waitFor } from '../cluster/command.ts';
-import { callEcho, deploy, makeNamespace, podIp, requireMode, testIn } from '../fixtures/mesh.ts';
+import { callEcho, deploy, makeNamespace, podIp, requireMode } from '../fixtures/mesh.ts';
+import { testIn } from '../fixtures/modes.ts';
 import { metricPorts, type Series, scrape } from '../fixtures/metrics.ts';
 import { type App, appPorts, service } from '../fixtures/pods.ts';
 import { adminPage, waitForCluster } from '../fixtures/proxies.ts';

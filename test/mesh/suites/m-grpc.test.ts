@@ -2,7 +2,8 @@
 import t from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
 import { apply, type KubernetesObject } from '../cluster/kubectl.ts';
-import { callEcho, deploy, makeNamespace, namespaceOf, requireMode, testIn } from '../fixtures/mesh.ts';
+import { callEcho, deploy, makeNamespace, namespaceOf, requireMode } from '../fixtures/mesh.ts';
+import { testIn } from '../fixtures/modes.ts';
 import { metricPorts, scrape } from '../fixtures/metrics.ts';
 import { type App, appPorts, istioObject, type SidecarKind } from '../fixtures/pods.ts';
 import { waitForCluster } from '../fixtures/proxies.ts';
