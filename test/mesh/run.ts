@@ -70,7 +70,7 @@ export async function runSuites(prefixes: readonly string[]): Promise<number> {
       if (inMode.length === 0) continue;
       if (prepared === 0) {
         await bringUp(mode);
-        if (process.env.MESH_IMAGE !== 'keep') buildSidecar();
+        if (process.env.MESH_IMAGE !== 'keep') buildSidecar({ halves: wanted.some(({ name }) => name === 's-halves') });
         prepared = minutesSince(began);
       } else await installIstio(mode);
       for (const suite of inMode) {

@@ -26,6 +26,7 @@ export const suites: readonly Suite[] = [
   { name: 'o-routing', modes: ['bare'] },
   { name: 'p-policies', modes: ['bare'] },
   { name: 'r-thousand-services', modes: ['bare'] },
+  { name: 's-halves', modes: ['bare'] },
   // Last: it gives istiod another authority for a while.
   { name: 'b-trust', modes: ['bare'] },
 ];
