@@ -25,6 +25,8 @@ export const suites: readonly Suite[] = [
   { name: 'm-grpc', modes: ['default', 'bare'] },
   { name: 'o-routing', modes: ['bare'] },
   { name: 'p-policies', modes: ['bare'] },
+  { name: 'q-inbound', modes: ['bare'] },
+  { name: 'q-outbound', modes: ['bare'] },
   { name: 'r-thousand-services', modes: ['bare'] },
   { name: 's-halves', modes: ['bare'] },
   // Last: it gives istiod another authority for a while.

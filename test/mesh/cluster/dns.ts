@@ -5,10 +5,21 @@ import { apply } from './kubectl.ts';
 import { dnsIp, kubeconfig, nodeIp, state } from './layout.ts';
 import { startProcess } from './process.ts';
 
+/** Names outside of the cluster, as in /etc/hosts; read again every second. */
+const externalNames = join(state, 'external-names');
+
+/** Gives the cluster's name service names of the outside, instead of those that it had. */
+export function setExternalNames(addresses: Readonly<Record<string, readonly string[]>>): void {
+  const lines = Object.entries(addresses).flatMap(([name, all]) => all.map(address => `${address} ${name}\n`));
+  writeFileSync(externalNames, lines.join(''));
+}
+
 export function startDns(): void {
   const corefile = join(state, 'Corefile');
+  setExternalNames({});
+  const hosts = `  hosts ${externalNames} {\n    ttl 5\n    reload 1s\n    fallthrough\n  }\n`;
   const kubernetes = `  kubernetes cluster.local in-addr.arpa {\n    kubeconfig ${kubeconfig}\n  }\n`;
-  writeFileSync(corefile, `.:53 {\n  bind ${nodeIp}\n${kubernetes}  cache 5\n}\n`);
+  writeFileSync(corefile, `.:53 {\n  bind ${nodeIp}\n${hosts}${kubernetes}  cache 5\n}\n`);
   startProcess('coredns', 'coredns', ['-conf', corefile]);
   const ports = [
     { name: 'dns', port: 53, protocol: 'UDP' },
