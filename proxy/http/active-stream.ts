@@ -12,10 +12,8 @@ import { isGrpcContentType, renderLocalReply, requestTooLarge, responseTooLarge 
 import { RequestPreparation } from './request-preparation.ts';
 import { prepareResponse } from './response-preparation.ts';
 import { noteRoute } from './stream-route.ts';
-import { noteReset } from './stream-reset.ts';
+import { chooseResetReason, noteReset } from './stream-reset.ts';
 import { StreamTimers } from './stream-timers.ts';
-
-const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;
 
 export class ActiveStream implements RequestDecoder, ChainStream {
   readonly manager: ConnectionManager;
@@ -36,7 +34,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   #responseBegun = false;
   #responseWritten = false;
   #ended = false;
-  #isUpgraded = false;
+  #hasUpgradeFilters = false;
   /** Of the route's decorator, for a response header on inbound. */
   decoratedOperation = '';
   /** HTTP/1.0 asked for keep-alive and gets it confirmed. */
@@ -176,6 +174,14 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     this.#routeKnown = false;
   }
 
+  /** The request goes through the filters of its upgrade, whatever the answer will be. */
+  onUpgradeFilters(): void {
+    const { stats } = this.manager.context;
+    this.#hasUpgradeFilters = true;
+    stats.counter('downstream_cx_upgrades_total').inc();
+    stats.gauge('downstream_cx_upgrades_active').inc();
+  }
+
   /** The request is refused before routing: filters see no route. */
   forgoRoute(): void {
     this.#routeKnown = true;
@@ -222,11 +228,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   writeHeaders(headers: HeaderMap, endStream: boolean): void {
     const { stats } = this.manager.context;
     const info = this.streamInfo;
-    this.#isUpgraded = prepareResponse(this, headers) === 'upgraded';
-    if (this.#isUpgraded) {
-      stats.counter('downstream_cx_upgrades_total').inc();
-      stats.gauge('downstream_cx_upgrades_active').inc();
-    }
+    prepareResponse(this, headers);
     info.responseCode = headers.status;
     stats.countResponse(headers.status);
     if (info.firstDownstreamTxByteMs === 0) info.firstDownstreamTxByteMs = performance.now();
@@ -268,6 +270,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   }
 
   onEncodeComplete(): void {
+    this.#successor?.onEncodeComplete();
     this.#successor?.onEncodeComplete();
     if (this.#ended) return;
     this.streamInfo.lastDownstreamTxByteMs = performance.now();
@@ -314,10 +317,10 @@ export class ActiveStream implements RequestDecoder, ChainStream {
 
   onProtocolError(details: string): void {
     if (this.#ended) return;
-    this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     this.streamInfo.setFlag(ResponseFlag.downstreamProtocolError);
     this.streamInfo.responseCodeDetails = this.#encoder.responseDetails || details;
     // A connection of many streams is closed as it is: nothing is said of each.
+    if (this.manager.isMultiplexed) this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
     this.#end(!this.manager.isMultiplexed);
   }
 
@@ -333,24 +336,16 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     info.wireBytesSent = this.#encoder.wireBytesSent;
     info.grpcStatus = readGrpcStatus(this.requestHeaders, this.responseHeaders, this.#responseTrailers, info.responseCode);
     stats.requestTimeMs.record(info.endMonotonicMs - info.startMonotonicMs);
-    if (this.#isUpgraded) stats.gauge('downstream_cx_upgrades_active').dec();
+    if (this.#hasUpgradeFilters) stats.gauge('downstream_cx_upgrades_active').dec();
     this.#chain?.complete();
     for (const logger of this.manager.context.accessLogs) {
       logger.log(info, this.requestHeaders, this.#responseWritten ? this.responseHeaders : null, this.#responseTrailers);
     }
     this.#chain?.destroy();
-    if (abandoned && this.manager.isMultiplexed) {
-      // As in Envoy, where whoever resets a stream hears of it like of the client's reset.
-      stats.counter('downstream_rq_rx_reset').inc();
-      this.#encoder.reset(this.#resetReason());
-    }
+    // As in Envoy, where whoever resets a stream hears of it like of the client's reset.
+    if (abandoned) stats.counter('downstream_rq_rx_reset').inc();
+    if (abandoned && this.manager.isMultiplexed) this.#encoder.reset(chooseResetReason(this.requestHeaders, info));
     this.manager.onStreamEnd(this, abandoned);
-  }
-
-  /** What the client is told of a stream that this side gives up. */
-  #resetReason(): StreamResetReason {
-    const hasFailed = (this.streamInfo.responseFlags & tunnelFailures) !== 0;
-    return this.requestHeaders?.method === 'CONNECT' && hasFailed ? 'connect-error' : 'local-reset';
   }
 
   // Flow control

@@ -111,6 +111,8 @@ export interface ClientConnectionCallbacks {
    * of either side. Not called for streams that end with the connection.
    */
   onStreamComplete(reusable: boolean): void;
+  /** HTTP/1: a response says that the connection ends behind it. */
+  onCloseAnnounced?(): void;
   /** The peer wants no new stream; those under way go on. */
   onGoAway(): void;
   /** HTTP/2: the peer changed `maxConcurrentStreams`. */

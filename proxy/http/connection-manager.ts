@@ -150,7 +150,6 @@ export class ConnectionManager implements NetworkFilter, ServerConnectionCallbac
   onProtocolError(details: string, isFlood = false): void {
     const { stats } = this.context;
     if (!isFlood) stats.counter('downstream_cx_protocol_error').inc();
-    if (this.#streams.size === 0 && !this.isMultiplexed) stats.counter('downstream_rq_rx_reset').inc();
     if (this.#streams.size > 0 && this.isMultiplexed) this.#stats.countActiveRequests('local');
     for (const stream of this.#streams) stream.onProtocolError(details);
     this.#closeDelayed(details);

@@ -130,11 +130,15 @@ function appendVia(headers: HeaderMap, via: string): void {
   headers.set('via', `${headers.getJoined('via')}, ${via}`);
 }
 
+function readScheme(text = ''): 'http' | 'https' | null {
+  const scheme = text.toLowerCase();
+  return scheme === 'http' || scheme === 'https' ? scheme : null;
+}
+
 /** Where `:scheme` is none of HTTP's it follows x-forwarded-proto if that is one, then the connection. */
 function setScheme(headers: HeaderMap, model: HttpConnectionManagerModel, isTls: boolean): void {
   if (model.schemeOverwrite !== null) headers.scheme = model.schemeOverwrite;
   else if (headers.scheme !== 'http' && headers.scheme !== 'https') {
-    const forwarded = headers.get('x-forwarded-proto');
-    headers.scheme = forwarded === 'http' || forwarded === 'https' ? forwarded : isTls ? 'https' : 'http';
+    headers.scheme = readScheme(headers.scheme) ?? readScheme(headers.get('x-forwarded-proto')) ?? (isTls ? 'https' : 'http');
   }
 }

@@ -154,7 +154,10 @@ export class RequestPreparation {
       route?.action.kind === 'forward' ? route.action.upgrades.find(upgrade => upgrade.type.toLowerCase() === type) : undefined;
     const found =
       ofRoute?.enabled === false ? undefined : (upgrades.get(type) ?? (ofRoute?.enabled === true ? filters : undefined));
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      this.#stream.onUpgradeFilters();
+      return found;
+    }
     if (isConnect && route === null) return filters;
     stats.counter('downstream_rq_ws_on_non_ws_route').inc();
     this.#manager.endRequests();

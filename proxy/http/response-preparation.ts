@@ -3,8 +3,8 @@ import type { ActiveStream } from './active-stream.ts';
 import type { HeaderMap } from './header-map.ts';
 import { applyResponseHeaders } from './response-headers.ts';
 
-/** Prepares the headers of a final response; `upgraded`: what follows them is a tunnel. */
-export function prepareResponse(stream: ActiveStream, headers: HeaderMap): 'message' | 'upgraded' {
+/** Prepares the headers of a final response. */
+export function prepareResponse(stream: ActiveStream, headers: HeaderMap): void {
   const { manager, requestHeaders } = stream;
   const { model, stats, services, trafficDirection } = manager.context;
   applyResponseHeaders(headers, requestHeaders, model);
@@ -19,7 +19,6 @@ export function prepareResponse(stream: ActiveStream, headers: HeaderMap): 'mess
   const isUpgraded = headers.status === 101 || (requestHeaders?.method === 'CONNECT' && headers.status < 300);
   if (!isUpgraded) setConnection(stream, headers);
   passDecorator(stream, headers);
-  return isUpgraded ? 'upgraded' : 'message';
 }
 
 /** Tells an HTTP/1 client whether its connection goes on. */

@@ -1,7 +1,8 @@
-/** What logs know of a stream that its client, or the codec, has ended. */
+/** What logs know of a stream that its client, or the codec, has ended, and what the client knows of one that this side ends. */
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ResponseEncoder, StreamResetReason } from './codec.ts';
+import type { HeaderMap } from './header-map.ts';
 
 export function noteReset(
   info: StreamInfo,
@@ -18,4 +19,12 @@ export function noteReset(
     info.responseCodeDetails = responseDetails;
     info.setFlag(reason === 'protocol-error' ? ResponseFlag.downstreamProtocolError : ResponseFlag.downstreamRemoteReset);
   }
+}
+
+const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;
+
+/** What the client is told of a stream that this side gives up. */
+export function chooseResetReason(request: HeaderMap | null, info: StreamInfo): StreamResetReason {
+  const hasFailed = (info.responseFlags & tunnelFailures) !== 0;
+  return request?.method === 'CONNECT' && hasFailed ? 'connect-error' : 'local-reset';
 }

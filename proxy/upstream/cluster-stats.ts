@@ -202,7 +202,7 @@ export class WorkerClusterStats implements ClusterStats {
 
   /** Of one of many streams on a connection. */
   countStreamReset(reason: StreamResetReason): void {
-    if (reason === 'remote-reset') this.rqRxReset.inc();
+    if (reason === 'remote-reset' || reason === 'remote-reset-no-error') this.rqRxReset.inc();
     else if (reason === 'local-reset' || reason === 'protocol-error') this.rqTxReset.inc();
     else if (reason === 'connection-termination') this.rqPendingFailureEject.inc();
   }
@@ -260,7 +260,9 @@ export class WorkerClusterStats implements ClusterStats {
 
   #makeCounters(prefix: string, status: number): Counter[] {
     const group = classNames[Math.floor(status / 100)] ?? 'unknown';
-    return ['completed', group, String(status)].map(name => this.#store.counter(`${this.#prefix}${prefix}upstream_rq_${name}`));
+    // A code that HTTP does not know has no counter of its own.
+    const own = group === 'unknown' ? [] : [String(status)];
+    return ['completed', group, ...own].map(name => this.#store.counter(`${this.#prefix}${prefix}upstream_rq_${name}`));
   }
 }
 

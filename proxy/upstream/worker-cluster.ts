@@ -98,7 +98,7 @@ export class WorkerCluster implements Cluster {
       return;
     }
     this.stats.cxHttp2Total.inc();
-    this.#shareHttp2Options();
+    this.#shareHttp2Options().stats.upstreamConnections.inc();
   }
 
   #shareHttp2Options(): Http2Options {

@@ -37,7 +37,7 @@ export interface ParityCase extends LaneConfiguration {
   readonly upstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
   /** A second upstream, as the cluster `$lane-b`; absent: there is none. */
   readonly secondUpstream?: UpstreamBehaviour | readonly UpstreamBehaviour[];
-  /** Counters that must have moved alike: of those of the lane (`http.$lane.`, `cluster.$lane.` and others that name it), which. */
+  /** Which counters of the lane (`http.$lane.`, `cluster.$lane.` and others that name it) must have moved alike; default: all. */
   readonly stats?: RegExp;
   /** The exchange is over no earlier than when the client has read this. */
   readonly until?: RegExp;
@@ -64,6 +64,6 @@ export interface Outcome {
   readonly secondUpstream: readonly string[];
   /** Response code, flags, details and more, per access log line. */
   readonly log: readonly string[];
-  /** Counters that the case names, with their values. */
+  /** Counters and their values. */
   readonly stats: readonly string[];
 }

@@ -215,6 +215,7 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
       return Framing.none;
     }
     this.#keepAlive = isKeptAlive(headers, line[1]);
+    if (!this.#keepAlive) this.#callbacks.onCloseAnnounced?.();
     const framing = this.#chooseFraming(head, stream, status);
     stream.decoder.onResponseHeaders(headers, framing === Framing.none);
     return framing;
@@ -244,13 +245,15 @@ class Http1ClientCodec implements ClientCodec, ReaderEvents {
     }
     stream.responseEnded = true;
     // Bytes behind a response belong to no request: nothing more is read from this connection.
-    if (this.#reader.unreadBytes > 0) {
+    const hasSurplus = this.#reader.unreadBytes > 0;
+    if (hasSurplus) {
       this.#keepAlive = false;
       this.#reader.stopped = true;
     }
     if (trailers !== null && trailers.size > 0 && this.options.enableTrailers) stream.decoder.onResponseTrailers(trailers);
     else if (!ended && this.#reader.framing !== Framing.none) stream.decoder.onResponseData(noData, true);
     if (this.#stream === stream && stream.requestEnded) this.#complete(stream);
+    if (hasSurplus && this.#stream === null) this.#failConnection('http1.unexpected_data');
   }
 
   onMalformed(details: string): void {

@@ -129,12 +129,8 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     const stream = this.streams.get(streamId) as ClientStream | undefined;
     if (stream === undefined) return null;
     if (stream.remoteEnded) this.onViolation(stream);
-    if (stream.headersReceived) {
-      this.block.reader.begin('response-trailers', stream.expectedBytes);
-      this.options.stats.trailers.inc();
-    } else {
-      this.block.reader.begin('response');
-    }
+    if (stream.headersReceived) this.block.reader.begin('response-trailers', stream.expectedBytes);
+    else this.block.reader.begin('response');
     return stream;
   }
 

@@ -2,6 +2,9 @@
 import type { Counter, Gauge, StatsStore } from '../../telemetry/stats-store.ts';
 
 export class Http2CodecStats {
+  /** Connections, of either direction; the codec counts under the name of the library that is Envoy's default. */
+  readonly downstreamConnections: Counter;
+  readonly upstreamConnections: Counter;
   readonly droppedHeadersWithUnderscores: Counter;
   readonly goawaySent: Counter;
   readonly headerListSizeTooLarge: Counter;
@@ -24,10 +27,17 @@ export class Http2CodecStats {
   readonly streamsActive: Gauge;
   readonly pendingSendBytes: Gauge;
   readonly deferredStreamClose: Gauge;
+  /** Frames that the kernel has not taken. */
+  readonly outboundFramesActive: Gauge;
+  readonly outboundControlFramesActive: Gauge;
 
   /** `prefix` is `http2.` for downstream connections and `cluster.<name>.http2.` for upstream ones. */
   constructor(store: StatsStore, prefix: string) {
     const counter = (name: string) => store.counter(prefix + name);
+    this.downstreamConnections = counter('nghttp2_downstream_connections');
+    this.upstreamConnections = counter('nghttp2_upstream_connections');
+    for (const name of neverMoved) counter(name);
+    for (const name of histogramsOfHeaders) store.histogram(prefix + name);
     this.droppedHeadersWithUnderscores = counter('dropped_headers_with_underscores');
     this.goawaySent = counter('goaway_sent');
     this.headerListSizeTooLarge = counter('header_list_size_too_large');
@@ -50,5 +60,12 @@ export class Http2CodecStats {
     this.streamsActive = store.gauge(`${prefix}streams_active`);
     this.pendingSendBytes = store.gauge(`${prefix}pending_send_bytes`);
     this.deferredStreamClose = store.gauge(`${prefix}deferred_stream_close`);
+    this.outboundFramesActive = store.gauge(`${prefix}outbound_frames_active`);
+    this.outboundControlFramesActive = store.gauge(`${prefix}outbound_control_frames_active`);
   }
 }
+
+/** There is no second library, and no limit on cookies of its own. */
+const neverMoved = ['oghttp2_downstream_connections', 'oghttp2_upstream_connections', 'cookies_total_bytes_too_large'];
+/** Envoy records these on request only. */
+const histogramsOfHeaders = ['cookie_count', 'cookie_size', 'header_count', 'header_list_size'];

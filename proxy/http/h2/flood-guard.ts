@@ -35,6 +35,9 @@ export class FloodGuard {
   #batchFrames = 0;
   #batchControlFrames = 0;
   readonly #batches: Batch[] = [];
+  /** What the gauges hold of this connection. */
+  #shownFrames = 0;
+  #shownControlFrames = 0;
   /** Bytes given to the connection up to the last batch. */
   #writtenBytes = 0;
 
@@ -126,6 +129,28 @@ export class FloodGuard {
     this.#writtenBytes = writtenBytes;
     this.#batchFrames = 0;
     this.#batchControlFrames = 0;
+    if (this.#shownFrames > 0 || this.#connection.bufferedBytes > 0) this.#showWaiting();
+  }
+
+  /** Something came from the peer, which may have read what waited. */
+  onReceived(): void {
+    if (this.#shownFrames > 0) this.#showWaiting();
+  }
+
+  onConnectionClose(): void {
+    this.#show(0, 0);
+  }
+
+  #showWaiting(): void {
+    this.#forgetSent();
+    this.#show(this.#frames, this.#controlFrames);
+  }
+
+  #show(frames: number, controlFrames: number): void {
+    this.#stats.outboundFramesActive.add(frames - this.#shownFrames);
+    this.#stats.outboundControlFramesActive.add(controlFrames - this.#shownControlFrames);
+    this.#shownFrames = frames;
+    this.#shownControlFrames = controlFrames;
   }
 
   #forgetSent(writtenBytes = this.#writtenBytes): void {

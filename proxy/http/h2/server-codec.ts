@@ -89,6 +89,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
   constructor(connection: Connection, options: Http2Options, callbacks: ServerConnectionCallbacks) {
     super(connection, options, true);
     this.#callbacks = callbacks;
+    options.stats.downstreamConnections.inc();
     this.sendSettings([[SettingId.enableConnectProtocol, options.protocol.allowConnect ? 1 : 0]]);
   }
 

@@ -110,6 +110,7 @@ export abstract class Http2Session implements FrameSink {
   dispatch(data: Buffer, _endStream: boolean): void {
     if (this.#ended) return;
     this.keepalive?.onReceived();
+    this.guard.onReceived();
     this.#dispatching = true;
     this.writer.held = true;
     this.#reader.feed(data);
@@ -332,6 +333,7 @@ export abstract class Http2Session implements FrameSink {
     this.#ended = true;
     this.#reader.stopped = true;
     this.keepalive?.stop();
+    this.guard.onConnectionClose();
     this.streams.abortAll(reason, this.connection.info.transportFailureReason);
   }
 

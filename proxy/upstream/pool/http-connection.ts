@@ -132,11 +132,13 @@ export class HttpConnection implements ConnectionCallbacks, ClientConnectionCall
 
   onClose(event: CloseEvent): void {
     this.#closing = true;
-    const hadStream = this.#activeStreams > 0;
     const { timers } = this.#pool.host.cluster.services;
     if (this.#idleTimer !== null) timers.cancel(this.#idleTimer);
     if (this.#lifeTimer !== null) timers.cancel(this.#lifeTimer);
+    // This may complete a response that lasts until the end of its connection.
     this.#codec?.onConnectionClose(this.#protocolError ? 'protocol-error' : 'connection-termination');
+    // As in Envoy, where the streams of a broken HTTP/2 connection were reset before it is closed.
+    const hadStream = this.#activeStreams > 0 && !(this.#protocolError && this.#codec?.protocol === 'HTTP/2');
     while (this.#activeStreams > 0) this.#endStream();
     if (this.#upstream.isEstablished) this.#pool.host.cluster.stats.rqPerCx.record(this.#streams);
     this.#upstream.onClose(event, hadStream);
@@ -173,9 +175,7 @@ export class HttpConnection implements ConnectionCallbacks, ClientConnectionCall
     this.#endStream();
     this.#upstream.countBytes();
     if (this.#closing) return;
-    const isOpen = this.#upstream.connection.state === 'open';
-    if (!reusable && !this.#draining && isOpen) this.#pool.host.cluster.stats.cxCloseNotify.inc();
-    if (!reusable || !isOpen) this.#draining = true;
+    if (!reusable || this.#upstream.connection.state !== 'open') this.#draining = true;
     if (this.#draining) {
       if (this.#activeStreams === 0) this.close();
     } else if (this.unusedCapacity > 0) {
@@ -183,6 +183,10 @@ export class HttpConnection implements ConnectionCallbacks, ClientConnectionCall
     } else if (this.#activeStreams === 0) {
       this.awaitStream();
     }
+  }
+
+  onCloseAnnounced(): void {
+    this.#pool.host.cluster.stats.cxCloseNotify.inc();
   }
 
   onGoAway(): void {

@@ -20,6 +20,8 @@ export interface FrameCase extends LaneConfiguration {
   readonly answer?: (streamId: number) => readonly (Buffer | 'close')[];
   /** Of the HTTP/1 upstream otherwise. */
   readonly upstream?: UpstreamBehaviour;
+  /** Which counters of the lane must have moved alike; default: all. */
+  readonly stats?: RegExp;
   readonly differs?: string;
 }
 

@@ -12,6 +12,8 @@ export interface Http2Case extends LaneConfiguration {
   readonly upstreamSettings?: object;
   /** The exchange is over no earlier than when the client has seen this. */
   readonly until?: RegExp;
+  /** Which counters of the lane must have moved alike; default: all. */
+  readonly stats?: RegExp;
   /** Why Envoy and this proxy differ on purpose: then the case asserts that they do. */
   readonly differs?: string;
 }
@@ -34,6 +36,12 @@ export interface Http2Request {
 
 /** `count` is the number of streams so far, this one included. */
 export type Http2Answer = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, count: number) => void;
+
+/**
+ * For connections that end while something is read from them, by a drain or a limit: Envoy sometimes counts them as broken, by how their
+ * bytes were cut.
+ */
+export const exceptProtocolErrors = /^(?!.*(_bytes_total|_cx_protocol_error): )/;
 
 /** A cluster whose upstream speaks HTTP/2 by prior knowledge. */
 export function http2Cluster(options: object = {}, protocol: object = {}): object {
