@@ -2,7 +2,8 @@
 import type { AdminCluster, AdminContext } from './admin/admin-context.ts';
 import type { BootstrapModel } from './config/model/bootstrap.ts';
 import type { Server } from './server.ts';
-import type { HostCounterValues, RegisteredCluster, RegisteredHost } from './upstream/cluster-registry.ts';
+import type { HostCounterValues } from './upstream/host-slots.ts';
+import type { RegisteredCluster, RegisteredHost } from './upstream/registered-hosts.ts';
 
 export function createAdminContext(server: Server, admin: NonNullable<BootstrapModel['admin']>): AdminContext {
   const { resources, registry, listeners, discovery, runtime } = server;

@@ -229,6 +229,8 @@ export class Server {
 
   #onWorkerMessage(worker: number, message: WorkerToMain): void {
     if (message.type === 'host-result') this.registry.onHostResult(message.cluster, message.slot, message.result);
+    else if (message.type === 'host-health') this.registry.onHostHealth(message.cluster, message.slot, message.flags);
+    else if (message.type === 'hosts-checked') this.registry.onHostsChecked(message.cluster);
     else if (message.type === 'dynamic-hosts') this.registry.onDynamicHosts(worker, message.cluster, message.addresses);
   }
 

@@ -2,7 +2,7 @@
 import type { protos } from '../../protos/messages.ts';
 import type { Address, SystemAddress } from '../config/model/address.ts';
 import type { AccessLogModel } from '../config/model/access-log.ts';
-import type { ClusterModel, HostModel } from '../config/model/cluster.ts';
+import type { ClusterModel, HostModel, SlottedHostModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { StatsMerger } from '../telemetry/stats-merger.ts';
 import type { ResourceStore } from '../xds/resource-store.ts';
@@ -34,7 +34,7 @@ export interface AdminCluster {
 }
 
 export interface AdminHost {
-  readonly host: HostModel;
+  readonly host: HostModel & Pick<SlottedHostModel, 'healthFlags' | 'isLeaving'>;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** Weight of the host's locality; 0: unset. */
   readonly localityWeight: number;

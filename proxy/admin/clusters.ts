@@ -1,6 +1,7 @@
 /** `/clusters`: hosts with their live counters, as text or as `envoy.admin.v3.Clusters`. */
 import { stringifyJson } from '../../protos/json-writer.ts';
 import { formatAddress } from '../config/model/address.ts';
+import { HealthFlag } from '../upstream/health/health-flags.ts';
 import type { AdminCluster, AdminContext, AdminHost } from './admin-context.ts';
 import { addressToJson } from './address-json.ts';
 import type { AdminRequest, AdminResponse } from './endpoint.ts';
@@ -23,14 +24,39 @@ function isCanary({ host }: AdminHost): boolean {
   return host.metadata['envoy.lb']?.canary === true;
 }
 
-/** Envoy's flags of a host, as /clusters names them. */
+/** Envoy's flags of a host that are set, as /clusters names them, in Envoy's order. */
 function healthFlags({ host, ejected }: AdminHost): string {
-  let flags = ejected ? '/failed_outlier_check' : '';
-  if (host.health === 'unhealthy') flags += '/failed_eds_health';
-  if (host.health === 'degraded') flags += '/degraded_eds_health';
-  if (host.health === 'draining') flags += '/eds_status_draining';
-  if (host.health === 'timeout') flags += '/eds_status_timeout';
-  return flags === '' ? 'healthy' : flags;
+  const { health, healthFlags: found = 0, isLeaving = false } = host;
+  const flags: readonly [boolean, string][] = [
+    [(found & HealthFlag.failed) !== 0, 'failed_active_hc'],
+    [ejected, 'failed_outlier_check'],
+    [health === 'unhealthy', 'failed_eds_health'],
+    [(found & HealthFlag.degraded) !== 0, 'degraded_active_hc'],
+    [health === 'degraded', 'degraded_eds_health'],
+    [isLeaving, 'pending_dynamic_removal'],
+    [(found & HealthFlag.pending) !== 0, 'pending_active_hc'],
+    [(found & HealthFlag.excluded) !== 0, 'excluded_via_immediate_hc_fail'],
+    [(found & HealthFlag.timeout) !== 0, 'active_hc_timeout'],
+    [health === 'draining', 'eds_status_draining'],
+    [health === 'timeout', 'eds_status_timeout'],
+  ];
+  const set = flags.filter(([isSet]) => isSet).map(([, name]) => `/${name}`);
+  return set.length === 0 ? 'healthy' : set.join('');
+}
+
+/** The same as `envoy.admin.v3.HostHealthStatus`. */
+function healthStatus({ host, ejected }: AdminHost): object {
+  const { health, healthFlags: found = 0, isLeaving } = host;
+  return {
+    ...((found & HealthFlag.failed) !== 0 && { failed_active_health_check: true }),
+    ...(ejected && { failed_outlier_check: true }),
+    ...((found & HealthFlag.degraded) !== 0 && { failed_active_degraded_check: true }),
+    ...(isLeaving && { pending_dynamic_removal: true }),
+    ...((found & HealthFlag.pending) !== 0 && { pending_active_hc: true }),
+    ...((found & HealthFlag.excluded) !== 0 && { excluded_via_immediate_hc_fail: true }),
+    ...((found & HealthFlag.timeout) !== 0 && { active_hc_timeout: true }),
+    eds_health_status: healthNames[health],
+  };
 }
 
 function* renderText(clusters: readonly AdminCluster[]): Generator<string> {
@@ -153,10 +179,7 @@ function hostToJson(host: AdminHost): object {
       stat('rq_active', counters.requestsActive, true),
       stat('rq_pending_active', 0, true),
     ],
-    health_status: {
-      ...(host.ejected && { failed_outlier_check: true }),
-      eds_health_status: healthNames[host.host.health],
-    },
+    health_status: healthStatus(host),
     weight: host.host.weight,
     ...(host.host.hostname !== '' && { hostname: host.host.hostname }),
     ...(host.priority !== 0 && { priority: host.priority }),

@@ -4,6 +4,7 @@ import { addressToJson } from './address-json.ts';
 import type { AdminCluster, AdminContext, AdminHost } from './admin-context.ts';
 import { localityToJson } from './clusters.ts';
 import type { DumpEntry } from './config-dump-sections.ts';
+import { readHealth } from '../upstream/host-health.ts';
 
 const typeUrl = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment';
 
@@ -47,8 +48,7 @@ function localityEndpoints(hosts: readonly AdminHost[]): JsonObject {
 
 /** What balancing makes of a host: draining and timed out ones are unhealthy. */
 function healthOf({ host, ejected }: AdminHost): string {
-  if (ejected || host.health === 'unhealthy' || host.health === 'draining' || host.health === 'timeout') return 'UNHEALTHY';
-  return host.health === 'degraded' ? 'DEGRADED' : 'HEALTHY';
+  return ejected ? 'UNHEALTHY' : readHealth(host).toUpperCase();
 }
 
 function endpointToJson(entry: AdminHost): JsonObject {

@@ -3,22 +3,24 @@
  * detects outliers, and tells the workers what changed.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { Logger } from '../../common/log.ts';
 import type { ClusterModel, HostModel, HostSetModel, LoadAssignmentModel, SlottedHostModel } from '../config/model/cluster.ts';
 import { formatAddress } from '../config/model/address.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { MainToWorker } from '../workers/messages.ts';
 import { DnsCluster } from './dns-cluster.ts';
+import { ClusterHealth } from './health/cluster-health.ts';
+import { HealthFlag } from './health/health-flags.ts';
+import { HostSlots } from './host-slots.ts';
 import { resolveName } from './dns-resolver.ts';
 import type { NameResolver } from './dns-resolver.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import type { OutlierRun } from './outlier-reporter.ts';
 import type { SecretLookup } from '../network/tls/secret-stats.ts';
+import { listRegisteredHosts, type RegisteredCluster } from './registered-hosts.ts';
 import { RegistryStats } from './registry-stats.ts';
+import { isExcluded, readHealth } from './host-health.ts';
 import { findTransportSocketMatch } from './transport-socket-match.ts';
-import { ClusterCounters, HostCounters, HostField, maxClusterRows, maxHostSlots, RowAllocator } from './shared-counters.ts';
-
-const log = new Logger('upstream');
+import { ClusterCounters, HostCounters, HostField, maxClusterRows, RowAllocator } from './shared-counters.ts';
 
 export interface ClusterRegistryOptions {
   readonly broadcast: (message: MainToWorker) => void;
@@ -35,35 +37,6 @@ export interface ClusterRegistryOptions {
   readonly random?: () => number;
 }
 
-/** A host as the admin API shows it. */
-export interface RegisteredHost {
-  readonly model: SlottedHostModel;
-  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
-  /** 0: unset. */
-  readonly localityWeight: number;
-  readonly priority: number;
-  readonly ejected: boolean;
-  readonly counters: HostCounterValues;
-}
-
-export interface HostCounterValues {
-  readonly connectionsActive: number;
-  readonly connectFailures: number;
-  readonly connectionsTotal: number;
-  readonly requestsActive: number;
-  readonly requestsFailed: number;
-  readonly requestsSucceeded: number;
-  readonly requestsTimedOut: number;
-  readonly requestsTotal: number;
-}
-
-export interface RegisteredCluster {
-  readonly model: ClusterModel;
-  readonly hosts: readonly RegisteredHost[];
-  /** `ip:port` of the hosts that workers made for an original destination cluster. */
-  readonly dynamicHosts: readonly string[];
-}
-
 interface Entry {
   model: ClusterModel;
   readonly row: number;
@@ -74,6 +47,7 @@ interface Entry {
   slots: Map<string, number>;
   dns: DnsCluster | null;
   detector: OutlierDetector | null;
+  readonly health: ClusterHealth;
   isWarm: boolean;
   warmCallbacks: (() => void)[];
   /** By worker. */
@@ -84,20 +58,15 @@ export class ClusterRegistry {
   readonly #options: ClusterRegistryOptions;
   readonly #hostCounters: HostCounters;
   readonly #clusterCounters: ClusterCounters;
-  readonly #slots: RowAllocator;
+  readonly #slots: HostSlots;
   readonly #rows: RowAllocator;
-  /** What a slot's cumulative counters were when its present host got it. */
-  readonly #baselines = new Map<number, HostCounterValues>();
   readonly #entries = new Map<string, Entry>();
 
   constructor(options: ClusterRegistryOptions) {
     this.#options = options;
     this.#hostCounters = new HostCounters(options.hostCounters);
     this.#clusterCounters = new ClusterCounters(options.clusterCounters);
-    const isIdle = (slot: number) =>
-      this.#hostCounters.sum(slot, HostField.requestsActive) === 0 &&
-      this.#hostCounters.sum(slot, HostField.connectionsActive) === 0;
-    this.#slots = new RowAllocator(maxHostSlots, isIdle, options.now);
+    this.#slots = new HostSlots(this.#hostCounters, options.now);
     this.#rows = new RowAllocator(maxClusterRows, () => true, options.now);
   }
 
@@ -119,14 +88,16 @@ export class ClusterRegistry {
       slots: new Map(),
       dns: null,
       detector: null,
+      health: new ClusterHealth(model),
       isWarm: false,
       warmCallbacks: [],
       dynamicHosts: new Map(),
     };
+    entry.health.update(model, entry.slots.values());
     entry.model = model;
     entry.stats = stats;
     this.#entries.set(model.name, entry);
-    this.#options.broadcast({ type: 'cluster', name: model.name, row, model: JSON.stringify(model) });
+    this.#options.broadcast(describeCluster(entry));
     entry.detector = this.#makeDetector(entry);
     this.#discover(entry);
   }
@@ -166,7 +137,8 @@ export class ClusterRegistry {
 
   onWarm(name: string, callback: () => void): void {
     const entry = this.#entries.get(name);
-    if (entry === undefined || entry.isWarm) callback();
+    // Endpoints that never came cannot be checked.
+    if (entry === undefined || entry.isWarm || (entry.set === null && entry.dns === null)) callback();
     else entry.warmCallbacks.push(callback);
   }
 
@@ -177,15 +149,16 @@ export class ClusterRegistry {
   list(): RegisteredCluster[] {
     return Array.from(this.#entries.values(), entry => ({
       model: entry.model,
-      hosts: this.#listHosts(entry),
+      hosts: listRegisteredHosts(entry.set, entry.detector, this.#slots),
       dynamicHosts: [...listDynamicHosts(entry)],
     }));
   }
 
   /** The whole configuration, for a worker that starts. */
   *replay(): Iterable<MainToWorker> {
-    for (const [name, { row, model, set, detector, slots }] of this.#entries) {
-      yield { type: 'cluster', name, row, model: JSON.stringify(model) };
+    for (const [name, entry] of this.#entries) {
+      const { set, detector, slots } = entry;
+      yield describeCluster(entry);
       if (set !== null) yield { type: 'hosts', cluster: name, hosts: JSON.stringify(set) };
       for (const slot of slots.values()) if (detector?.isEjected(slot)) yield { type: 'host-ejected', cluster: name, slot };
     }
@@ -194,6 +167,29 @@ export class ClusterRegistry {
   /** A worker's `host-result`. */
   onHostResult(cluster: string, slot: number, result: string): void {
     this.#entries.get(cluster)?.detector?.onRun(slot, result as OutlierRun);
+  }
+
+  /** A worker's `host-health`. */
+  onHostHealth(cluster: string, slot: number, flags: number): void {
+    const entry = this.#entries.get(cluster);
+    if (entry === undefined || entry.set === null || ![...entry.slots.values()].includes(slot)) return;
+    entry.health.record(slot, flags);
+    const hasFailed = (flags & HealthFlag.failed) !== 0;
+    if (!hasFailed && !entry.model.outlierDetection?.keepEjectedWhenHealthy) entry.detector?.returnHost(slot);
+    const leaving = entry.set.localities.some(({ hosts }) => hosts.some(host => host.slot === slot && host.isLeaving));
+    if (hasFailed && leaving) {
+      this.#dropHost(entry, slot);
+      return;
+    }
+    entry.set = describeHealth(entry, entry.set);
+    this.#countMembership(entry);
+    this.#options.broadcast({ type: 'host-health', cluster, slot, flags });
+  }
+
+  /** A worker's `hosts-checked`. */
+  onHostsChecked(cluster: string): void {
+    const entry = this.#entries.get(cluster);
+    if (entry !== undefined && !entry.isWarm) this.#markWarm(entry);
   }
 
   /** A worker's `dynamic-hosts`. */
@@ -235,13 +231,15 @@ export class ClusterRegistry {
         resolve: this.#options.resolve ?? resolveName,
         onHosts: resolved => this.#applyDiscovered(entry, resolved),
         onAttempt: outcome => entry.stats.countDnsUpdate(outcome),
-        onWarm: () => this.#markWarm(entry),
+        onWarm: () => {
+          if (model.healthCheck === undefined || entry.set === null) this.#markWarm(entry);
+        },
       });
       return;
     }
     if (loadAssignment !== null) this.#setHosts(entry, loadAssignment);
     else if (entry.set !== null) this.#publish(entry, entry.set);
-    this.#markWarm(entry);
+    if (model.healthCheck === undefined) this.#markWarm(entry);
   }
 
   #markWarm(entry: Entry): void {
@@ -260,15 +258,17 @@ export class ClusterRegistry {
     const addSlot = (host: HostModel): SlottedHostModel => {
       const key = formatAddress(host.address);
       let slot = slots.get(key) ?? entry.slots.get(key);
-      if (slot === undefined) slot = this.#takeSlot();
+      if (slot === undefined) slot = this.#slots.take();
       slots.set(key, slot);
       return { ...host, slot };
     };
-    const localities = assignment.localities.map(locality => ({ ...locality, hosts: dedupe(locality.hosts).map(addSlot) }));
+    const named = assignment.localities.map(locality => ({ ...locality, hosts: dedupe(locality.hosts).map(addSlot) }));
+    const localities = entry.health.keepLeaving(canKeepHosts(entry.model) ? entry.set : null, named, slots);
     const before = entry.slots;
     const isChanged = before.size !== slots.size || [...slots.keys()].some(key => !before.has(key));
     for (const [key, slot] of before) if (!slots.has(key)) this.#slots.give(slot);
     entry.slots = slots;
+    entry.health.retain(new Set(slots.values()));
     this.#countSocketMatches(
       entry,
       localities.flatMap(({ hosts }) => hosts).filter(({ address }) => !before.has(formatAddress(address))),
@@ -278,19 +278,24 @@ export class ClusterRegistry {
     this.#publish(entry, { cluster: entry.model.name, localities, overprovisioningFactor: assignment.overprovisioningFactor });
   }
 
+  /** It had left discovery before. */
+  #dropHost(entry: Entry, slot: number): void {
+    const { localities, ...rest } = entry.set as HostSetModel;
+    for (const [key, each] of entry.slots) if (each === slot) entry.slots.delete(key);
+    this.#slots.give(slot);
+    entry.health.retain(new Set(entry.slots.values()));
+    entry.stats.countMembershipChange();
+    entry.detector?.onHostsChanged();
+    const stay = localities.map(locality => ({ ...locality, hosts: locality.hosts.filter(host => host.slot !== slot) }));
+    this.#publish(entry, { ...rest, localities: stay });
+  }
+
   #countSocketMatches({ model, stats }: Entry, added: readonly HostModel[]): void {
     for (const { metadata } of added) stats.countTransportSocketMatch(findTransportSocketMatch(model, metadata)?.name ?? null);
   }
 
-  #takeSlot(): number {
-    const slot = this.#slots.take();
-    if (slot < 0) log.warn('more hosts than the shared table holds: their load is balanced per worker');
-    this.#baselines.delete(slot);
-    if (slot >= 0) this.#baselines.set(slot, this.#readCounters(slot));
-    return slot;
-  }
-
-  #publish(entry: Entry, set: HostSetModel): void {
+  #publish(entry: Entry, found: HostSetModel): void {
+    const set = describeHealth(entry, found);
     entry.set = set;
     this.#countMembership(entry);
     entry.stats.onHosts(set);
@@ -304,9 +309,9 @@ export class ClusterRegistry {
     const inService = hosts.filter(host => !entry.detector?.isEjected(host.slot));
     entry.stats.setMembership({
       total: hosts.length,
-      healthy: inService.filter(({ health }) => health === 'healthy' || health === 'unknown').length,
-      degraded: inService.filter(({ health }) => health === 'degraded').length,
-      excluded: hosts.filter(({ health }) => health === 'draining').length,
+      healthy: inService.filter(host => readHealth(host) === 'healthy').length,
+      degraded: inService.filter(host => readHealth(host) === 'degraded').length,
+      excluded: hosts.filter(isExcluded).length,
       maxWeight: hosts.reduce((maximum, host) => Math.max(maximum, host.weight), 0),
     });
   }
@@ -336,34 +341,6 @@ export class ClusterRegistry {
       random: this.#options.random ?? Math.random,
     });
   }
-
-  #listHosts({ set, detector }: Entry): RegisteredHost[] {
-    return (set?.localities ?? []).flatMap(({ hosts, region, zone, subZone, priority, weight }) =>
-      hosts.map(model => ({
-        model,
-        locality: { region, zone, subZone },
-        localityWeight: weight,
-        priority,
-        ejected: detector?.isEjected(model.slot) ?? false,
-        counters: this.#readCounters(model.slot),
-      })),
-    );
-  }
-
-  #readCounters(slot: number): HostCounterValues {
-    const baseline = this.#baselines.get(slot);
-    const read = (field: HostField) => (slot < 0 ? 0 : this.#hostCounters.sum(slot, field));
-    return {
-      connectionsActive: read(HostField.connectionsActive),
-      requestsActive: read(HostField.requestsActive),
-      connectFailures: read(HostField.connectFailures) - (baseline?.connectFailures ?? 0),
-      connectionsTotal: read(HostField.connectionsTotal) - (baseline?.connectionsTotal ?? 0),
-      requestsFailed: read(HostField.requestsFailed) - (baseline?.requestsFailed ?? 0),
-      requestsSucceeded: read(HostField.requestsSucceeded) - (baseline?.requestsSucceeded ?? 0),
-      requestsTimedOut: read(HostField.requestsTimedOut) - (baseline?.requestsTimedOut ?? 0),
-      requestsTotal: read(HostField.requestsTotal) - (baseline?.requestsTotal ?? 0),
-    };
-  }
 }
 
 /** An address counts once per locality, as in Envoy. */
@@ -380,4 +357,23 @@ function dedupe(hosts: readonly HostModel[]): HostModel[] {
 /** Of all workers. */
 function listDynamicHosts({ dynamicHosts }: Entry): ReadonlySet<string> {
   return new Set([...dynamicHosts.values()].flat());
+}
+
+function describeCluster({ model, row }: Entry): MainToWorker {
+  const isChecked = model.healthCheck !== undefined;
+  return { type: 'cluster', name: model.name, row, model: JSON.stringify(model), ...(isChecked && { isChecked }) };
+}
+
+/** The hosts with what is known of their health. */
+function describeHealth({ health, model }: Entry, set: HostSetModel): HostSetModel {
+  if (model.healthCheck === undefined) return set;
+  return {
+    ...set,
+    localities: set.localities.map(locality => ({ ...locality, hosts: locality.hosts.map(host => health.describe(host)) })),
+  };
+}
+
+/** Where hosts come and go by themselves, one that is well may outlive its discovery. */
+function canKeepHosts({ discovery }: ClusterModel): boolean {
+  return discovery.kind === 'eds' || discovery.kind === 'strict-dns';
 }

@@ -64,6 +64,14 @@ export class OutlierDetector {
     this.#eject(slot, run);
   }
 
+  /** Before its time: an active check has found it well. */
+  returnHost(slot: number): void {
+    const monitor = this.#monitors.get(slot);
+    if (monitor === undefined || monitor.ejectedAtMs === null) return;
+    monitor.ejectedAtMs = null;
+    this.#options.onReturned(slot);
+  }
+
   /** Forgets hosts that left. */
   onHostsChanged(): void {
     const present = new Set(this.#options.slots());
@@ -87,8 +95,7 @@ export class OutlierDetector {
     const { baseEjectionTimeMs, maxEjectionTimeMs } = this.#options.model;
     const durationMs = Math.min(baseEjectionTimeMs * monitor.backoff, Math.max(maxEjectionTimeMs, baseEjectionTimeMs));
     if (now - monitor.ejectedAtMs < durationMs + monitor.jitterMs) return;
-    monitor.ejectedAtMs = null;
-    this.#options.onReturned(slot);
+    this.returnHost(slot);
   }
 
   #readInterval(): HostRequests[] {

@@ -21,6 +21,14 @@ export function findTransportSocketMatch(cluster: ClusterModel, metadata: Metada
   return cluster.transportSocketMatches.find(({ match }) => matchesCriteria(match, metadata, namespace)) ?? null;
 }
 
+/** By criteria in place of an endpoint's metadata. */
+export function findTransportSocketByCriteria(
+  cluster: ClusterModel,
+  criteria: { readonly [key: string]: unknown },
+): UpstreamTlsModel | RawBufferModel {
+  return selectTransportSocket(cluster, { [namespace]: criteria });
+}
+
 export function selectTransportSocket(cluster: ClusterModel, metadata: Metadata): UpstreamTlsModel | RawBufferModel {
   return (findTransportSocketMatch(cluster, metadata) ?? cluster).transportSocket;
 }

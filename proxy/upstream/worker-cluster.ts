@@ -10,6 +10,7 @@ import type { NetworkFilterFactory } from '../network/filter.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { WorkerToMain } from '../workers/messages.ts';
+import { HealthChecker } from './health/health-checker.ts';
 import { arrangeHosts, type Locality, noLocality } from './host-arrangement.ts';
 import type { Cluster, LoadBalancerContext, OverrideHost } from './cluster-manager.ts';
 import { WorkerClusterStats } from './cluster-stats.ts';
@@ -56,6 +57,7 @@ export class WorkerCluster implements Cluster {
   #networkFilters: readonly NetworkFilterFactory[] | null = null;
   /** As last set; null before. */
   hostSet: HostSetModel | null = null;
+  #checker: HealthChecker | null = null;
   #stats: WorkerClusterStats | null = null;
   #http2Options: Http2Options | null = null;
   /** By `ip:port` or path. */
@@ -165,6 +167,22 @@ export class WorkerCluster implements Cluster {
     return this.#priorities[0];
   }
 
+  setHealth(slot: number, flags: number): void {
+    for (const host of this.#hosts.values()) {
+      if (host.slot !== slot) continue;
+      if (host.setHealthFlags(flags)) host.retirePools();
+      this.rebalance();
+    }
+  }
+
+  /** Begins to check the hosts, or goes on with those that there are now. For one worker only. */
+  checkHosts(): void {
+    const { healthCheck } = this.model;
+    if (healthCheck === undefined) return;
+    this.#checker ??= new HealthChecker(this, healthCheck);
+    this.#checker.setHosts(this.#hosts.values());
+  }
+
   setEjected(slot: number, ejected: boolean): void {
     for (const host of this.#hosts.values()) {
       if (host.slot !== slot) continue;
@@ -184,6 +202,7 @@ export class WorkerCluster implements Cluster {
   /** Stops timers; the cluster is no longer found, streams in flight finish. */
   destroy(): void {
     this.retirePools();
+    this.#checker?.stop();
     this.#originalDestination?.stop();
   }
 

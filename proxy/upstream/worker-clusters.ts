@@ -21,6 +21,8 @@ interface Entry {
   hosts: string | HostSetModel | null;
   cluster: WorkerCluster | null;
   readonly ejected: Set<number>;
+  /** By slot: what checks have found since the hosts came. */
+  readonly health: Map<number, number>;
   /** Of all versions, made when the first one is used. */
   scope: StatsStore | null;
 }
@@ -47,20 +49,24 @@ export class WorkerClusters implements ClusterManager {
   }
 
   /** A new or changed cluster; `model` is JSON of a ClusterModel. Its hosts follow in a message of their own. */
-  onCluster(name: string, row: number, model: string): void {
+  onCluster(name: string, row: number, model: string, isChecked = false): void {
     const previous = this.#entries.get(name);
     previous?.cluster?.destroy();
     // Until the new ones come, the old hosts serve: a request between the two messages must not fail.
     const hosts = this.#earlyHosts.get(name) ?? previous?.cluster?.hostSet ?? previous?.hosts ?? null;
     this.#earlyHosts.delete(name);
-    this.#entries.set(name, {
+    const entry: Entry = {
       row,
       model,
       hosts,
       cluster: null,
       ejected: previous?.ejected ?? new Set(),
+      health: previous?.health ?? new Map(),
       scope: previous?.scope ?? null,
-    });
+    };
+    this.#entries.set(name, entry);
+    // Checks begin without a request.
+    if (isChecked && this.#services.workerIndex === 0) this.#open(name, entry);
   }
 
   onRemoved(name: string): void {
@@ -74,6 +80,7 @@ export class WorkerClusters implements ClusterManager {
   /** `hosts` is JSON of a HostSetModel. */
   onHosts(name: string, hosts: string): void {
     const entry = this.#entries.get(name);
+    entry?.health.clear();
     if (entry === undefined) this.#earlyHosts.set(name, hosts);
     else if (entry.cluster === null) entry.hosts = hosts;
     else this.#applyHosts(entry, entry.cluster, hosts);
@@ -91,6 +98,12 @@ export class WorkerClusters implements ClusterManager {
     if (ejected) entry.ejected.add(slot);
     else entry.ejected.delete(slot);
     entry.cluster?.setEjected(slot, ejected);
+  }
+
+  onHealth(name: string, slot: number, flags: number): void {
+    const entry = this.#entries.get(name);
+    entry?.health.set(slot, flags);
+    entry?.cluster?.setHealth(slot, flags);
   }
 
   /** New streams get new connections with the new secret; streams in flight finish on the old ones. */
@@ -116,6 +129,8 @@ export class WorkerClusters implements ClusterManager {
   #applyHosts(entry: Entry, cluster: WorkerCluster, hosts: string | HostSetModel): void {
     cluster.setHosts(typeof hosts === 'string' ? (JSON.parse(hosts) as HostSetModel) : hosts);
     for (const slot of entry.ejected) cluster.setEjected(slot, true);
+    for (const [slot, flags] of entry.health) cluster.setHealth(slot, flags);
+    if (this.#services.workerIndex === 0) cluster.checkHosts();
   }
 }
 

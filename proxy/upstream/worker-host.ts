@@ -1,12 +1,15 @@
 /** One host on one worker: its part in the shared counters, its pools, and what outlier detection is told. */
+import { isDeepStrictEqual } from 'node:util';
 import { formatAddress } from '../config/model/address.ts';
 import type { Address } from '../config/model/address.ts';
-import type { SlottedHostModel } from '../config/model/cluster.ts';
+import type { HostHealthCheckModel, SlottedHostModel } from '../config/model/cluster.ts';
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RawBufferModel, UpstreamTlsModel } from '../config/model/tls.ts';
 import type { ResponseDecoder } from '../http/codec.ts';
 import type { Host, HostResult, PoolCallbacks, PoolHandle, StreamOptions, TcpPoolCallbacks } from './cluster-manager.ts';
 import type { BalancedHost } from './load-balancer/balanced-host.ts';
+import { isExcluded, readHealth } from './host-health.ts';
+import { HealthFlag, noHealthFlags } from './health/health-flags.ts';
 import { reportHostResult } from './outlier-reporter.ts';
 import { orderAddresses } from './pool/connection-race.ts';
 import { HttpPool } from './pool/http-pool.ts';
@@ -37,6 +40,9 @@ export class WorkerHost implements Host, BalancedHost {
   locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   priority: number;
   weight: number;
+  /** What active checks have found; bits of health-flags.ts. */
+  healthFlags: number;
+  #healthCheck: HostHealthCheckModel | undefined;
   #discoveryStatus: SlottedHostModel['health'];
   #ejected = false;
   readonly #cells: Int32Array;
@@ -60,12 +66,15 @@ export class WorkerHost implements Host, BalancedHost {
     this.priority = placement.priority;
     this.weight = model.weight;
     this.#discoveryStatus = model.health;
+    this.healthFlags = model.healthFlags ?? noHealthFlags;
+    this.#healthCheck = model.healthCheck;
     this.#cells = model.slot < 0 ? new Int32Array(8) : hostCounters.cells;
     this.#start = model.slot < 0 ? 0 : hostCounters.indexOf(model.slot, workerIndex);
   }
 
   /** Takes what an update may change in place; false: this must become a new host. */
   update(model: SlottedHostModel, placement: HostPlacement): boolean {
+    if (!isDeepStrictEqual(model.healthCheck, this.#healthCheck)) return false;
     if (model.slot !== this.slot || model.hostname !== this.hostname) return false;
     if (describeAddresses(listAddresses(this.cluster, model)) !== describeAddresses(this.addresses)) return false;
     if (selectTransportSocket(this.cluster.model, model.metadata) !== this.transportSocket) return false;
@@ -74,21 +83,50 @@ export class WorkerHost implements Host, BalancedHost {
     this.priority = placement.priority;
     this.weight = model.weight;
     this.#discoveryStatus = model.health;
+    this.setHealthFlags(model.healthFlags ?? noHealthFlags);
     return true;
   }
 
   get health(): BalancedHost['health'] {
-    return readHealth(this.status);
+    return this.#ejected ? 'unhealthy' : readHealth({ health: this.#discoveryStatus, healthFlags: this.healthFlags });
   }
 
-  /** A host that drains counts neither as one that serves nor as one that is missing. */
   get isExcluded(): boolean {
-    return this.#discoveryStatus === 'draining';
+    return isExcluded({ health: this.#discoveryStatus, healthFlags: this.healthFlags });
   }
 
-  /** As discovered, unless outlier detection has ejected it. */
+  /** As discovered, unless a check or outlier detection has found otherwise. */
   get status(): SlottedHostModel['health'] {
-    return this.#ejected ? 'unhealthy' : this.#discoveryStatus;
+    return this.#ejected || (this.healthFlags & HealthFlag.failed) !== 0 ? 'unhealthy' : this.#discoveryStatus;
+  }
+
+  get isEjected(): boolean {
+    return this.#ejected;
+  }
+
+  /** True if the host has failed with this. */
+  setHealthFlags(flags: number): boolean {
+    const before = this.healthFlags;
+    this.healthFlags = flags;
+    // Slow start begins when a host is well again.
+    if ((before & ~flags & HealthFlag.failed) !== 0) this.healthySinceMs = this.cluster.services.timers.now();
+    return (flags & ~before & HealthFlag.failed) !== 0;
+  }
+
+  /** Where active checks connect to. */
+  get healthCheckAddress(): Address {
+    const { address: own, port = 0 } = this.#healthCheck ?? {};
+    const address = own ?? this.address;
+    return port === 0 || address.kind !== 'socket' ? address : { ...address, port };
+  }
+
+  /** The host of the requests of active checks; empty: as the check says. */
+  get healthCheckHostname(): string {
+    return this.#healthCheck?.hostname ?? '';
+  }
+
+  get isHealthCheckDisabled(): boolean {
+    return this.#healthCheck?.isDisabled ?? false;
   }
 
   setEjected(ejected: boolean): void {
@@ -187,9 +225,4 @@ function describeAddresses(addresses: readonly Address[]): string {
 /** A cluster has pools of one kind, or of both versions where it follows the downstream. */
 function plainPoolIndex(priority: 0 | 1, kind: PoolKind): number {
   return kind === 'http1' ? priority : priority + 2;
-}
-
-function readHealth(health: SlottedHostModel['health']): BalancedHost['health'] {
-  if (health === 'healthy' || health === 'unknown') return 'healthy';
-  return health === 'degraded' ? 'degraded' : 'unhealthy';
 }

@@ -42,7 +42,14 @@ export interface StatsMatcherModel {
 
 export type MainToWorker =
   /** JSON of a ClusterModel; `row` is its row in the shared cluster table. */
-  | { readonly type: 'cluster'; readonly name: string; readonly row: number; readonly model: string }
+  | {
+      readonly type: 'cluster';
+      readonly name: string;
+      readonly row: number;
+      readonly model: string;
+      /** It has an active health check, which runs without requests. */
+      readonly isChecked?: boolean;
+    }
   | { readonly type: 'cluster-removed'; readonly name: string }
   /** JSON of a HostSetModel. */
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: string }
@@ -64,6 +71,8 @@ export type MainToWorker =
   | { readonly type: 'log-level'; readonly level: string; readonly components: { readonly [component: string]: string } }
   | { readonly type: 'runtime'; readonly values: { readonly [key: string]: string | number | boolean } }
   | { readonly type: 'host-ejected'; readonly cluster: string; readonly slot: number }
+  /** What its checks have found; bits of upstream/health/health-flags.ts. */
+  | { readonly type: 'host-health'; readonly cluster: string; readonly slot: number; readonly flags: number }
   | { readonly type: 'host-returned'; readonly cluster: string; readonly slot: number }
   | { readonly type: 'reopen-logs' | 'flush-logs' }
   | { readonly type: 'shutdown' }
@@ -82,6 +91,9 @@ export type WorkerToMain =
   | { readonly type: 'dynamic-hosts'; readonly cluster: string; readonly addresses: readonly string[] }
   | { readonly type: 'hand-over'; readonly listener: string; readonly socket: unknown; readonly to: number }
   | { readonly type: 'host-result'; readonly cluster: string; readonly slot: number; readonly result: string }
+  | { readonly type: 'host-health'; readonly cluster: string; readonly slot: number; readonly flags: number }
+  /** Every host of the cluster that is checked has been. */
+  | { readonly type: 'hosts-checked'; readonly cluster: string }
   | { readonly type: 'fatal'; readonly error: string };
 
 export type { HostSetModel };

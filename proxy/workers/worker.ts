@@ -126,11 +126,12 @@ type Handlers = {
 };
 
 const handlers: Handlers = {
-  cluster: (message, { clusters }) => clusters.onCluster(message.name, message.row, message.model),
+  cluster: (message, { clusters }) => clusters.onCluster(message.name, message.row, message.model, message.isChecked),
   'cluster-removed': (message, { clusters }) => clusters.onRemoved(message.name),
   hosts: (message, { clusters }) => clusters.onHosts(message.cluster, message.hosts),
   'host-ejected': (message, { clusters }) => clusters.onEjected(message.cluster, message.slot, true),
   'host-returned': (message, { clusters }) => clusters.onEjected(message.cluster, message.slot, false),
+  'host-health': (message, { clusters }) => clusters.onHealth(message.cluster, message.slot, message.flags),
   secret: ({ secret }, { contexts, clusters }) => {
     contexts.update(secret);
     clusters.onSecret(secret.key);

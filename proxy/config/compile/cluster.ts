@@ -18,6 +18,7 @@ import { positiveDurationMs, requireText, unwrap } from './scalars.ts';
 import { type CompileContext, type CompileFindings, CompileScope, type SecretReference } from './scope.ts';
 import { compileSocketOptions } from './socket-options.ts';
 import { compileUpstreamSocket } from './tls.ts';
+import { compileHealthCheck } from './health-check.ts';
 import { decodeChecked } from './typed-config.ts';
 import { compileUpstreamProtocol } from './upstream-protocol.ts';
 
@@ -70,6 +71,7 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
         : compileLoadBalancingPolicy(message, factor, scope),
     circuitBreakers: compileCircuitBreakers(message.circuit_breakers),
     outlierDetection: compileOutlierDetection(message.outlier_detection),
+    ...compileChecks(message, scope),
     transportSocketMatches: message.transport_socket_matches.map((match, i) =>
       compileSocketMatch(match, `transport_socket_matches[${i}]`, scope),
     ),
@@ -83,6 +85,19 @@ function compileMessage(message: Cluster, hash: string, discovery: ClusterModel[
     maxRequestsPerConnection: unwrap(message.max_requests_per_connection, 0),
     perConnectionBufferLimitBytes: unwrap(message.per_connection_buffer_limit_bytes, defaultBufferLimitBytes),
     metadata: compileMetadata(message.metadata),
+  };
+}
+
+function compileChecks(
+  message: Cluster,
+  scope: CompileScope,
+): Pick<ClusterModel, 'healthCheck' | 'ignoreNewHostsUntilFirstCheck' | 'ignoreHealthOnHostRemoval'> {
+  const healthCheck = compileHealthCheck(message.health_checks, 'health_checks', scope);
+  if (healthCheck === null) return {};
+  return {
+    healthCheck,
+    ...(message.common_lb_config?.ignore_new_hosts_until_first_hc && { ignoreNewHostsUntilFirstCheck: true }),
+    ...(message.ignore_health_on_host_removal && { ignoreHealthOnHostRemoval: true }),
   };
 }
 

@@ -75,5 +75,17 @@ function compileHost(message: protos.envoy.config.endpoint.v3.LbEndpoint, path: 
     weight,
     health: healthStates[message.health_status],
     metadata: compileMetadata(message.metadata),
+    ...compileHealthCheck(endpoint.health_check_config, `${path}.endpoint.health_check_config`, accepts),
   };
+}
+
+function compileHealthCheck(
+  message: protos.envoy.config.endpoint.v3.Endpoint.HealthCheckConfig | null,
+  path: string,
+  accepts: 'ip' | 'host',
+): Pick<HostModel, 'healthCheck'> {
+  if (message === null) return {};
+  const port = requireRange(message.port_value, 0, 65_535, `${path}.port_value`);
+  const address = message.address === null ? null : compileAddress(message.address, `${path}.address`, accepts);
+  return { healthCheck: { port, address, hostname: message.hostname, isDisabled: message.disable_active_health_check } };
 }

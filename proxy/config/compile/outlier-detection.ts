@@ -30,6 +30,7 @@ export function compileOutlierDetection(message: OutlierDetection | null): Outli
     maxEjectionTimeMs: time('max_ejection_time', Math.max(300_000, baseEjectionTimeMs)),
     maxEjectionPercent: share('max_ejection_percent', 10),
     ...(unwrap(message.always_eject_one_host, false) && { alwaysEjectOneHost: true }),
+    ...(!unwrap(message.successful_active_health_check_uneject_host, true) && { keepEjectedWhenHealthy: true }),
     ...(jitterMs > 0 && { maxEjectionTimeJitterMs: jitterMs }),
     enforcingSuccessRate: share('enforcing_success_rate', 100),
     successRateMinimumHosts: count('success_rate_minimum_hosts', 5),

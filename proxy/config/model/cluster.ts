@@ -2,6 +2,7 @@
 import type { Address } from './address.ts';
 import type { Http1OptionsModel } from './http-connection-manager.ts';
 import type { Http2ProtocolOptionsModel } from './http2-protocol-options.ts';
+import type { HealthCheckModel } from './health-check.ts';
 import type { FilterModel } from './listener.ts';
 import type { Metadata } from './matchers.ts';
 import type { SocketOptionModel } from './socket-option.ts';
@@ -40,6 +41,12 @@ export interface ClusterModel {
   /** Priority default, then high. */
   readonly circuitBreakers: readonly [CircuitBreakerModel, CircuitBreakerModel];
   readonly outlierDetection: OutlierDetectionModel | null;
+  /** Active health check; absent: hosts are as healthy as discovery says. */
+  readonly healthCheck?: HealthCheckModel;
+  /** Hosts do not count before their first check. */
+  readonly ignoreNewHostsUntilFirstCheck?: true;
+  /** A host that discovery does not name any more leaves at once; absent: only once a check fails. */
+  readonly ignoreHealthOnHostRemoval?: true;
   /** The first entry whose `match` is a subset of the endpoint's `envoy.transport_socket_match` metadata wins. */
   readonly transportSocketMatches: readonly TransportSocketMatch[];
   readonly transportSocket: UpstreamTlsModel | RawBufferModel;
@@ -173,6 +180,8 @@ export interface OutlierDetectionModel {
   readonly maxEjectionPercent: number;
   /** One host is ejected whatever the percentage; absent: only within it. */
   readonly alwaysEjectOneHost?: true;
+  /** A check that succeeds does not end an ejection; absent: it does. */
+  readonly keepEjectedWhenHealthy?: true;
   /** An ejection lasts up to this much longer, by chance; absent: none. */
   readonly maxEjectionTimeJitterMs?: number;
   readonly enforcingSuccessRate: number;
@@ -208,6 +217,20 @@ export interface HostModel {
   readonly weight: number;
   readonly health: 'healthy' | 'unhealthy' | 'draining' | 'timeout' | 'degraded' | 'unknown';
   readonly metadata: Metadata;
+  /** Absent: it is checked where it serves. */
+  readonly healthCheck?: HostHealthCheckModel;
+}
+
+/** `envoy.config.endpoint.v3.Endpoint.HealthCheckConfig`. */
+export interface HostHealthCheckModel {
+  /** 0: that of the address. */
+  readonly port: number;
+  /** Where it is checked; null: at its address. */
+  readonly address: Address | null;
+  /** The host of the requests; empty: as the check says. */
+  readonly hostname: string;
+  /** It is not checked, and as healthy as discovery says. */
+  readonly isDisabled: boolean;
 }
 
 /** A cluster's hosts as the main thread hands them to a worker: every host has its slots in the shared tables. */
@@ -220,4 +243,8 @@ export interface HostSetModel {
 export interface SlottedHostModel extends HostModel {
   /** Index of the host's row in the shared host table; stable while the address stays in the cluster. */
   readonly slot: number;
+  /** What active checks have found, bits of upstream/health/health-flags.ts; absent: it is not checked. */
+  readonly healthFlags?: number;
+  /** Discovery does not name it any more, but its checks succeed. */
+  readonly isLeaving?: true;
 }

@@ -1,5 +1,6 @@
 /** Classes of `envoy.config.cluster.v3`, `envoy.config.endpoint.v3` and the upstream protocol options. */
 import { classify, type FieldTable } from '../field-table.ts';
+import { healthCheckFields } from './health-check.ts';
 import { selectorFields, subsetFields } from './load-balancing-policies.ts';
 
 const cluster: FieldTable = {
@@ -10,7 +11,8 @@ const cluster: FieldTable = {
       typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate respect_dns_ttl dns_lookup_family
       typed_dns_resolver_config outlier_detection cleanup_interval upstream_bind_config ring_hash_lb_config maglev_lb_config
       original_dst_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata
-      upstream_connection_options filters protocol_selection lb_subset_config`,
+      upstream_connection_options filters protocol_selection lb_subset_config health_checks
+      ignore_health_on_host_removal`,
     ignored: {
       use_tcp_for_dns_lookups: 'the system resolver decides',
       wait_for_warm_on_init: 'a cluster of the bootstrap is always waited for',
@@ -19,10 +21,8 @@ const cluster: FieldTable = {
       track_timeout_budgets: 'statistics only',
       track_cluster_stats: 'statistics only',
       preconnect_policy: 'connections are made on demand; this only saves their latency',
-      close_connections_on_host_health_failure: 'there is no active health check',
-      ignore_health_on_host_removal: 'there is no active health check: a host that is gone is removed at once',
     },
-    rejected: `cluster_type health_checks dns_resolvers dns_resolution_config upstream_config
+    rejected: `cluster_type close_connections_on_host_health_failure dns_resolvers dns_resolution_config upstream_config
       connection_pool_per_downstream_connection`,
   }),
   'envoy.config.cluster.v3.Cluster.TransportSocketMatch': classify({ implemented: 'name match transport_socket' }),
@@ -57,8 +57,7 @@ const cluster: FieldTable = {
       consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
       consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold
       enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time
-      max_ejection_time_jitter always_eject_one_host`,
-    ignored: { successful_active_health_check_uneject_host: 'there is no active health check' },
+      max_ejection_time_jitter always_eject_one_host successful_active_health_check_uneject_host`,
     rejected: `monitors enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin`,
   }),
 };
@@ -76,10 +75,10 @@ const loadBalancing: FieldTable = {
   'envoy.config.cluster.v3.Cluster.RoundRobinLbConfig': classify({ implemented: 'slow_start_config' }),
   'envoy.config.cluster.v3.Cluster.SlowStartConfig': classify({ implemented: 'slow_start_window aggression min_weight_percent' }),
   'envoy.config.cluster.v3.Cluster.CommonLbConfig': classify({
-    implemented: `healthy_panic_threshold override_host_status zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config`,
+    implemented: `healthy_panic_threshold override_host_status zone_aware_lb_config locality_weighted_lb_config consistent_hashing_lb_config
+      ignore_new_hosts_until_first_hc`,
     ignored: {
       update_merge_window: 'updates apply at once, which is what they would be merged into',
-      ignore_new_hosts_until_first_hc: 'there is no active health check',
     },
     rejected: 'close_connections_on_host_set_change',
   }),
@@ -113,13 +112,12 @@ const endpoints: FieldTable = {
     rejected: 'endpoint_name',
   }),
   'envoy.config.endpoint.v3.Endpoint': classify({
-    implemented: 'address hostname additional_addresses',
-    ignored: { health_check_config: 'there is no active health check' },
+    implemented: 'address hostname additional_addresses health_check_config',
   }),
   'envoy.config.endpoint.v3.Endpoint.AdditionalAddress': classify({ implemented: 'address' }),
 };
 
-export const clusterFields: FieldTable = { ...cluster, ...loadBalancing, ...endpoints };
+export const clusterFields: FieldTable = { ...healthCheckFields, ...cluster, ...loadBalancing, ...endpoints };
 
 /** Resolvers of DNS clusters: names are resolved by the system, whatever the library asked for. */
 export const resolverFields: FieldTable = {

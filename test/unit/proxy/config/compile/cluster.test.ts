@@ -108,7 +108,7 @@ t.test('what is not implemented or makes no sense is refused with its path', asy
   refused({ connect_timeout: seconds(-1) }, 'connect_timeout', 'Expected positive duration');
   refused({ lb_policy: 7 }, 'lb_policy', 'not implemented');
   refused({ lb_policy: 4 }, 'lb_policy', 'enum');
-  refused({ health_checks: [{}] }, 'health_checks', 'not implemented');
+  refused({ health_checks: [{}, {}] }, 'health_checks', 'Multiple');
   refused({ maglev_lb_config: { table_size: { value: 65_536 } } }, 'maglev_lb_config.table_size', 'prime');
   refused({ ring_hash_lb_config: { hash_function: 1 } }, 'ring_hash_lb_config.hash_function', 'XX_HASH');
   refused({ outlier_detection: { max_ejection_percent: { value: 101 } } }, 'outlier_detection.max_ejection_percent', 'range');

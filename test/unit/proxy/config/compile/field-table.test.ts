@@ -37,6 +37,8 @@ const opened = [
   'envoy.extensions.load_balancing_policies.random.v3.Random',
   'envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash',
   'envoy.extensions.load_balancing_policies.maglev.v3.Maglev',
+  'envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided',
+  'envoy.extensions.load_balancing_policies.subset.v3.Subset',
   'envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality',
   'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
   'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter',
