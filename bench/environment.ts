@@ -1,6 +1,6 @@
 /** What every case needs around the proxy: programs, cores, and certificates. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -25,6 +25,28 @@ export function requirePrograms(...programs: string[]): void {
     throw new Error(
       `bench: missing ${missing.join(', ')} (apt-get install wrk nghttp2-client nginx-light openssl strace util-linux)`,
     );
+}
+
+/** Whatever ends this process ends what it started, too. */
+export function endChildrenWithProcess(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  process.once('exit', () => {
+    for (const child of findChildren()) process.kill(child, 'SIGKILL');
+  });
+}
+
+function findChildren(): number[] {
+  const processes = readdirSync('/proc').filter(name => /^\d+$/.test(name));
+  return processes.map(Number).filter(pid => parentOf(pid) === process.pid);
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    // It ended meanwhile.
+    return 0;
+  }
 }
 
 /** A program that was built with the mesh's tools, or one on PATH. @throws if there is neither. */

@@ -10,7 +10,7 @@ import { buildBenchTools } from '../test/mesh/cluster/tools.ts';
 import { findEnvoy } from '../test/support/envoy-binary.ts';
 import { ownCommand } from '../test/support/proxy-process.ts';
 import { type BenchCase, cases } from './cases.ts';
-import { makeCertificates, requirePrograms } from './environment.ts';
+import { endChildrenWithProcess, makeCertificates, requirePrograms } from './environment.ts';
 import { compareInMesh } from './mesh.ts';
 import { measureAtRate, measureIdle, measureLoad, type Options, warmUp } from './measurement.ts';
 import { profileCase } from './profile.ts';
@@ -137,6 +137,7 @@ async function main(): Promise<void> {
     if (values.json) writeFileSync(values.json, JSON.stringify({ options: size, results: [{ case: 'mesh', samples }] }, null, 1));
     return;
   }
+  endChildrenWithProcess();
   requirePrograms('wrk', 'h2load', 'nginx', 'openssl', 'taskset');
   buildBenchTools();
   const envoy = findEnvoy();
