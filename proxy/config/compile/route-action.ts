@@ -89,10 +89,10 @@ function compileWeighted(action: RouteActionMessage, path: string, scope: Compil
       weight: unwrap(cluster.weight, 0),
       headers: compileHeaderMutations(cluster, at),
       hostRewriteLiteral: cluster.host_rewrite_literal ?? '',
-      perFilter: compilePerFilter(cluster.typed_per_filter_config, `${at}.typed_per_filter_config`, scope),
       ...(cluster.metadata_match !== null && {
         metadataMatch: mergeMetadata(routeMetadata, compileMetadata(cluster.metadata_match)),
       }),
+      perFilter: compilePerFilter(cluster.typed_per_filter_config, `${at}.typed_per_filter_config`, scope),
     };
   });
   const totalWeight = clusters.reduce((sum, cluster) => sum + cluster.weight, 0);

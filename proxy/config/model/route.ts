@@ -146,6 +146,8 @@ export interface WeightedCluster {
   readonly weight: number;
   readonly headers: HeaderMutations;
   readonly hostRewriteLiteral: string;
+  /** In place of the route's, which it includes; absent: the route's. */
+  readonly metadataMatch?: Metadata;
   readonly perFilter: PerFilterModels;
 }
 
@@ -174,8 +176,6 @@ export interface RedirectAction {
   /** Null: the request's. */
   readonly scheme: string | null;
   readonly host: string;
-  /** In place of the route's, which it includes; absent: the route's. */
-  readonly metadataMatch?: Metadata;
   /** 0: unchanged. */
   readonly port: number;
   readonly path: string;
