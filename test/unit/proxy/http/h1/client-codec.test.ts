@@ -16,6 +16,7 @@ function begin(method = 'GET', extra: readonly [string, string][] = []): Exchang
   const connection = makeConnection();
   const codec = createClientCodec(connection, defaultClientCodecOptions, {
     onStreamComplete: reusable => events.push(`complete ${reusable}`),
+    onCloseAnnounced: () => events.push('close announced'),
     onGoAway() {},
     onProtocolError: details => events.push(`error ${details}`),
   });
@@ -57,14 +58,22 @@ t.test('responses of every framing', async t => {
     ],
     ['204', 'HTTP/1.1 204 No Content\r\n\r\n', ['headers 204 true', 'complete true']],
     ['304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n', ['headers 304 true', 'complete true']],
-    ['close', 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', ['headers 200 true', 'complete false']],
-    ['HTTP/1.0', 'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n', ['headers 200 true', 'complete false']],
+    [
+      'close',
+      'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+      ['close announced', 'headers 200 true', 'complete false'],
+    ],
+    ['HTTP/1.0', 'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n', ['close announced', 'headers 200 true', 'complete false']],
     [
       'informational',
       'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
       ['1xx 100', 'headers 200 true', 'complete true'],
     ],
-    ['excess bytes', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!!', ['headers 200 false', 'data ok true', 'complete false']],
+    [
+      'excess bytes',
+      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!!',
+      ['headers 200 false', 'data ok true', 'complete false', 'error http1.unexpected_data'],
+    ],
   ];
   for (const [name, response, events] of cases) {
     const exchange = begin();

@@ -45,7 +45,7 @@ export function makeStats(): Stats {
     dec: () => add(name, -1),
     add: (amount: number) => add(name, amount),
   });
-  const store = { counter: metric, gauge: metric } as unknown as StatsStore;
+  const store = { counter: metric, gauge: metric, histogram: metric } as unknown as StatsStore;
   return { counts, codec: new Http2CodecStats(store, '') };
 }
 
