@@ -4,7 +4,7 @@ import { waitFor } from '../cluster/command.ts';
 import { apply } from '../cluster/kubectl.ts';
 import { deploy, makeNamespace, podIp, requireMode } from '../fixtures/mesh.ts';
 import { PodNetwork, type Request } from '../fixtures/pod-network.ts';
-import { type App, istioObject } from '../fixtures/pods.ts';
+import { type App, appPorts, istioObject } from '../fixtures/pods.ts';
 import { subject } from '../fixtures/subject.ts';
 import { issueCertificate, readMeshAuthority } from '../fixtures/tls-client.ts';
 import { compareTwins, type Scenario, type Twins } from '../fixtures/twin-scenarios.ts';
@@ -65,6 +65,7 @@ await outside.serve({ name: 'mutual', port: 7444, tls: { ...tls, ca: authority.c
 await outside.serve({ name: 'raw', port: 7002, raw: true });
 await outside.serve({ name: 'slow', port: 7003, delayMs: 400 });
 await outside.serve({ name: 'broken', port: 7004, status: 500 });
+await outside.serve({ name: 'connect', port: 7128, connectProxy: true });
 for (const index of [0, 1, 2, 3, 4]) await outside.serve({ name: `numbered${index}`, port: 7200 + index });
 
 const entry = (host: string, spec: object): ReturnType<typeof istioObject> =>
@@ -154,13 +155,21 @@ t.test('a port of its own for TLS: HTTP becomes HTTPS', async t => {
   ]);
 });
 
-t.test('TLS of the client, by its SNI; TCP by port; the PROXY protocol', async t => {
+t.test('TLS of the client, by its SNI; TCP by port; a tunnel by CONNECT; the PROXY protocol', async t => {
   const port = (number: number, protocol: string): object => ({ number, name: protocol.toLowerCase(), protocol });
   const proxied = (version: string): object => ({ proxyProtocol: { version } });
   apply([
     entry('sni1.ext', { ports: [port(9443, 'TLS')], endpoints: [{ address, ports: { tls: 7443 } }] }),
     entry('sni2.ext', { ports: [port(9443, 'TLS')], endpoints: [{ address, ports: { tls: 7444 } }] }),
     entry('tcp.ext', { addresses: [address], ports: [port(9000, 'TCP')], endpoints: [{ address, ports: { tcp: 7002 } }] }),
+    entry('connect.ext', { ports: [port(7128, 'TCP')], endpoints: [{ address }] }),
+    entry('tunneled.ext', { addresses: [address], ports: [port(9001, 'TCP')], endpoints: [{ address, ports: { tcp: 7001 } }] }),
+    rule('connect.ext', { tunnel: { protocol: 'CONNECT', targetHost: address, targetPort: 7002 } }),
+    istioObject('networking', 'VirtualService', namespace, 'tunneled', {
+      hosts: ['tunneled.ext'],
+      exportTo: ['.'],
+      tcp: [{ match: [{ port: 9001 }], route: [{ destination: { host: 'connect.ext', port: { number: 7128 } } }] }],
+    }),
     istioObject('networking', 'VirtualService', namespace, 'sni', {
       hosts: ['sni3.ext'],
       exportTo: ['.'],
@@ -191,8 +200,41 @@ t.test('TLS of the client, by its SNI; TCP by port; the PROXY protocol', async t
     { name: 'another SNI leads to a server that wants a certificate', command: exchange(9443, 'sni2.ext'), has: ['status 0'] },
     { name: 'a route by SNI', command: exchange(9443, 'sni3.ext'), has: ['Servername=sni3.ext'] },
     { name: 'TCP', command: exchange(9000), has: ['Server=raw'] },
+    { name: 'a tunnel', command: exchange(9001), has: ['Server=raw', 'Remote=<outside>'] },
     { name: 'PROXY 1', command: ask('proxied1.ext'), has: ['status 200', 'Proxy=1 TCP4 <client> <outside> 80'] },
     { name: 'PROXY 2', command: ask('proxied2.ext'), has: ['status 200', /^Proxy=2 2111 /] },
+  ]);
+});
+
+t.test('HTTP versions', async t => {
+  const pool = (http: object): object => ({ connectionPool: { http } });
+  const echo = appPorts.http;
+  apply([
+    httpEntry('upgrade.ext', echo),
+    rule('upgrade.ext', pool({ h2UpgradePolicy: 'UPGRADE' })),
+    httpEntry('client-version.ext', echo),
+    rule('client-version.ext', pool({ useClientProtocol: true })),
+    httpEntry('one-request.ext', echo),
+    rule('one-request.ext', pool({ maxRequestsPerConnection: 1, idleTimeout: '1s' })),
+    entry('http2.ext', {
+      ports: [{ number: 80, name: 'http2', protocol: 'HTTP2' }],
+      endpoints: [{ address, ports: { http2: echo } }],
+    }),
+    entry('grpc.ext', {
+      ports: [{ number: 80, name: 'grpc', protocol: 'GRPC' }],
+      endpoints: [{ address, ports: { grpc: echo } }],
+    }),
+  ]);
+  const one = ['status 200', 'Proto=HTTP/1.1'];
+  const two = ['status 200', 'Proto=HTTP/2.0'];
+  await compareTwins(t, twins, [
+    { name: 'h2UpgradePolicy', command: ask('upgrade.ext'), has: two },
+    { name: 'the version of the client: 1', command: ask('client-version.ext'), has: one },
+    { name: 'the version of the client: 2', command: ask('client-version.ext', { http2: true }), has: two },
+    { name: 'one request per connection', command: ask('one-request.ext'), has: one, count: 5 },
+    { name: 'a port named http2', command: ask('http2.ext'), has: two },
+    { name: 'a port named grpc', command: ask('grpc.ext', { http2: true }), has: two },
+    { name: 'HTTP/2 to a server of HTTP/1', command: ask('one-request.ext', { http2: true }), has: one },
   ]);
 });
 
