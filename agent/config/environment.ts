@@ -91,6 +91,7 @@ function readIdentityEnvironment(variables: Variables) {
     gcpMetadata: readText(variables, 'GCP_METADATA', ''),
     gcpQuotaProject: readText(variables, 'GCP_QUOTA_PROJECT', ''),
     gcpZone: readText(variables, 'GCP_ZONE', ''),
+    gceMetadataHost: readText(variables, 'GCE_METADATA_HOST', ''),
     kubernetesServiceHost: readText(variables, 'KUBERNETES_SERVICE_HOST', ''),
   };
 }

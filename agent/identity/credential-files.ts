@@ -7,6 +7,8 @@ import { statSync } from 'node:fs';
 import type { Environment } from '../config/environment.ts';
 import type { ProxyConfig } from '../config/proxy-config.ts';
 
+/** The token of the pod's service account. */
+export const tokenPath = './var/run/secrets/tokens/istio-token';
 const mountedRootPath = './etc/certs/root-cert.pem';
 const istiodRootPath = './var/run/secrets/istio/root-cert.pem';
 

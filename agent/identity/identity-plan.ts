@@ -6,12 +6,14 @@ import { basename } from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import { AgentLogger } from '../log.ts';
 import { isSocketServed } from '../unix-listener.ts';
-import { isFile } from './credential-files.ts';
+import { isFile, tokenPath } from './credential-files.ts';
+import type { GceToken } from './gce-token.ts';
 
 const log = new AgentLogger('default');
 
 const workloadSocketDirectory = './var/run/secrets/workload-spiffe-uds';
 const defaultSocketName = 'socket';
+const googleFetcherType = 'GoogleComputeEngine';
 const filesSocketPath = './var/run/secrets/credential-uds/files-socket';
 
 export type CertificateFiles = { readonly chain: string; readonly key: string; readonly roots: string };
@@ -50,11 +52,19 @@ export async function planIdentity(environment: Environment): Promise<IdentityPl
   return { servesOnlyFiles, fromFiles, files, socketPath };
 }
 
-/** Differs from pilot-agent, which can also get its token from Google's metadata server, on machines of Google's cloud. */
 function checkCredentialFetcher(type: string): void {
-  if (type === 'JWT' || type === '') return;
-  const known = type === 'GoogleComputeEngine' ? 'is not supported: mount a token of the service account' : 'is invalid';
-  throw new Error(`credential fetcher type "${type}" (CREDENTIAL_FETCHER_TYPE) ${known}`);
+  if (type === 'JWT' || type === '' || type === googleFetcherType) return;
+  throw new Error(`invalid credential fetcher type ${type} (CREDENTIAL_FETCHER_TYPE): JWT or ${googleFetcherType}`);
+}
+
+/** Where the token comes from Google's metadata server: what keeps it, after its first attempt; null elsewhere. */
+export async function startMachineToken(environment: Environment): Promise<GceToken | null> {
+  const { credentialFetcherType, jwtPolicy, gceMetadataHost, trustDomain } = environment;
+  if (credentialFetcherType !== googleFetcherType || jwtPolicy === 'none') return null;
+  const { GceToken } = await import('./gce-token.ts');
+  const token = new GceToken({ metadataHost: gceMetadataHost, audience: trustDomain, path: tokenPath });
+  await token.start();
+  return token;
 }
 
 async function findForeignServer(socketName: string): Promise<boolean> {

@@ -7,14 +7,12 @@ import type { Environment } from '../config/environment.ts';
 import { splitHostPort } from '../config/proxy-config-validation.ts';
 import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
-import { isFile } from './credential-files.ts';
+import { isFile, tokenPath } from './credential-files.ts';
 import { splitCertificates } from './secret.ts';
 import { restrictTls } from './tls-compliance.ts';
 import { TlsCredentials } from './tls-credentials.ts';
 
 const log = new AgentLogger('default');
-
-const tokenPath = './var/run/secrets/tokens/istio-token';
 
 export type ChannelSettings = {
   readonly credentials: ChannelCredentials;

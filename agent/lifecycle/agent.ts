@@ -17,7 +17,8 @@ import { discoverPlatform } from '../config/platform/platform.ts';
 import { durationMs, type ProxyConfig } from '../config/proxy-config.ts';
 import { prepareKeyPair } from '../identity/certificate-request.ts';
 import { findXdsRoot } from '../identity/credential-files.ts';
-import { type IdentityPlan, planIdentity } from '../identity/identity-plan.ts';
+import type { GceToken } from '../identity/gce-token.ts';
+import { type IdentityPlan, planIdentity, startMachineToken } from '../identity/identity-plan.ts';
 import { explainSystemError } from '../failure-text.ts';
 import { AgentLogger } from '../log.ts';
 import { isSocketServed, UnixListener } from '../unix-listener.ts';
@@ -55,6 +56,7 @@ export class Agent {
   readonly #stopping = new AbortController();
   readonly #isV6: boolean;
   #services: AgentServices | null = null;
+  #machineToken: GceToken | null = null;
   #supervisor: Supervisor | null = null;
   /** `/quitquitquit` may come before the proxy is started. */
   #skipsDrain = false;
@@ -69,6 +71,7 @@ export class Agent {
     const { environment, proxyConfig } = this.#options;
     const plan = await planIdentity(environment);
     if (!plan.fromFiles && !plan.servesOnlyFiles) prepareKeyPair(environment);
+    this.#machineToken = await startMachineToken(environment);
     const secrets = environment.disableEnvoy ? null : await UnixListener.open(plan.socketPath);
     const discovery = await UnixListener.open(join(proxyConfig.configPath, 'XDS'));
     const node = await this.#describeNode(plan);
@@ -97,6 +100,7 @@ export class Agent {
   }
 
   async close(): Promise<void> {
+    this.#machineToken?.close();
     await this.#services?.close();
   }
 

@@ -1,7 +1,7 @@
 /** Google Cloud: by environment (GCP_METADATA) or by its metadata server; the zone is in the search domains of a node's DNS. */
 import type { StringMap } from '../downward-api.ts';
 import type { Environment } from '../environment.ts';
-import { metadataOrigin, readMetadata } from './metadata-server.ts';
+import { googleMetadataOrigin, readMetadata } from './metadata-server.ts';
 import { dropEmpty, type Platform } from './platform.ts';
 
 /** Metadata keys to paths of the metadata server. */
@@ -16,9 +16,10 @@ const properties = {
   gcp_gce_instance_created_by: 'instance/attributes/created-by',
 } as const;
 
-type GcpSettings = Pick<Environment, 'gcpMetadata' | 'gcpQuotaProject' | 'gcpZone'>;
+type GcpSettings = Pick<Environment, 'gcpMetadata' | 'gcpQuotaProject' | 'gcpZone' | 'gceMetadataHost'>;
 
-export async function describeGcp(settings: GcpSettings, resolvConf: string, origin = metadataOrigin): Promise<Platform> {
+export async function describeGcp(settings: GcpSettings, resolvConf: string): Promise<Platform> {
+  const origin = googleMetadataOrigin(settings.gceMetadataHost);
   const read = (path: string): Promise<string | null> =>
     readMetadata(`${origin}/computeMetadata/v1/${path}`, { 'Metadata-Flavor': 'Google' });
   const metadata = settings.gcpMetadata === '' ? await askServer(read) : readSettings(settings);

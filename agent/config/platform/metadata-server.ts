@@ -6,6 +6,11 @@ const timeoutMs = 1000;
 
 export const metadataOrigin = 'http://169.254.169.254';
 
+/** Google's libraries let GCE_METADATA_HOST (`host[:port]`) name another one. */
+export function googleMetadataOrigin(host: string): string {
+  return host === '' ? metadataOrigin : `http://${host}`;
+}
+
 /** The text at a path; null if there is none or no server. */
 export function readMetadata(
   url: string,

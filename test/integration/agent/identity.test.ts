@@ -1,5 +1,8 @@
 /** The agent asks an istiod for its certificate, renews it, and says what is wrong when it gets none. */
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { X509Certificate } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
@@ -90,6 +93,36 @@ t.test('an istiod of another authority gets no token', async t => {
   await waitFor(() => agent.log().includes('failed to warm certificate'), 30_000);
   t.match(agent.log(), /failed to warm certificate: .*not signed by the root that this pod trusts/);
   t.strictSame(istiod.tokens, []);
+});
+
+t.test("on a machine of Google's cloud the token comes from its metadata server, for the trust domain", async t => {
+  const asked: string[] = [];
+  const claims = Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + 3600 })).toString('base64url');
+  const server = createServer(({ url, headers }, response) => {
+    asked.push(`${headers['metadata-flavor']} ${url}`);
+    response.end(`head.${claims}.tail\n`);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { istiod, agent } = await startWithIstiod(t, {
+    variables: {
+      CREDENTIAL_FETCHER_TYPE: 'GoogleComputeEngine',
+      GCE_METADATA_HOST: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+      TRUST_DOMAIN: 'own.domain',
+    },
+  });
+  await waitFor(() => istiod.tokens.length > 0, 30_000);
+  t.equal(istiod.tokens[0], `Bearer head.${claims}.tail`);
+  const path = '/computeMetadata/v1/instance/service-accounts/default/identity?audience=own.domain&format=full';
+  t.strictSame(asked, [`Google ${path}`]);
+  t.equal(readFileSync(join(agent.folder, 'var/run/secrets/tokens/istio-token'), 'utf8'), `head.${claims}.tail`);
+});
+
+t.test('a metadata server that is not there is told with what to look at', async t => {
+  const variables = { CREDENTIAL_FETCHER_TYPE: 'GoogleComputeEngine', GCE_METADATA_HOST: `127.0.0.1:${await findFreePort()}` };
+  const { agent } = await startWithIstiod(t, { variables });
+  await waitFor(() => /failed to get the identity token of this machine .*service account\?/.test(agent.log()), 30_000);
+  t.equal(agent.child.exitCode, null);
 });
 
 t.test('a missing token and broken annotations are told, and do not end the agent', async t => {

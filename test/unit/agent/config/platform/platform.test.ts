@@ -60,7 +60,8 @@ t.test("Google's metadata server tells project, cluster and instance, and the zo
     'GET /computeMetadata/v1/instance/zone': 'projects/1/zones/us-central1-f',
   };
   const origin = await serveMetadata(t, pages, headers => headers['metadata-flavor'] === 'Google');
-  t.strictSame(await describeGcp(gcp, '', origin), {
+  const named = { ...gcp, gceMetadataHost: new URL(origin).host };
+  t.strictSame(await describeGcp(named, ''), {
     metadata: {
       gcp_project: 'p',
       gcp_gke_cluster_name: 'c',
@@ -72,9 +73,13 @@ t.test("Google's metadata server tells project, cluster and instance, and the zo
 });
 
 t.test('GCP_METADATA and the search domains spare the metadata server', async t => {
-  const environment = readEnvironment({ GCP_METADATA: 'p|12|c|europe-west1', GCP_QUOTA_PROJECT: 'q' });
+  const environment = readEnvironment({
+    GCP_METADATA: 'p|12|c|europe-west1',
+    GCP_QUOTA_PROJECT: 'q',
+    GCE_METADATA_HOST: '127.0.0.1:9',
+  });
   const resolvConf = 'nameserver 10.0.0.1\nsearch n.svc.cluster.local europe-west1-b.c.test.internal google.internal\n';
-  const { metadata, locality } = await describeGcp(environment, resolvConf, 'http://127.0.0.1:9');
+  const { metadata, locality } = await describeGcp(environment, resolvConf);
   t.match(metadata, { gcp_project: 'p', gcp_project_number: '12', gcp_quota_project: 'q' });
   t.match(metadata.gcp_gke_cluster_url, '/projects/p/locations/europe-west1/clusters/c');
   t.strictSame(locality, { region: 'europe-west1', zone: 'europe-west1-b' });
@@ -85,7 +90,7 @@ t.test('a cloud that does not answer, or nonsense, is no platform data and no fa
   const nowhere = 'http://127.0.0.1:9';
   t.strictSame(await describeAws(true, nowhere), empty);
   t.strictSame(await describeAzure(nowhere), empty);
-  t.strictSame(await describeGcp(gcp, '', nowhere), empty);
+  t.strictSame(await describeGcp({ ...gcp, gceMetadataHost: new URL(nowhere).host }, ''), empty);
   const pages = { 'GET /metadata/instance?api-version=2019-08-15': '<html>' };
   t.strictSame(await describeAzure(await serveMetadata(t, pages, () => true)), empty);
 });
