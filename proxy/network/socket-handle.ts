@@ -99,8 +99,8 @@ export function listenOn(
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   server.on('error', fail);
   server.on('connection', socket => accept(takeHandle(socket)));
-  if (typeof source === 'number') server.listen({ fd: source, backlog });
-  else server.listen(source as unknown as net.ListenOptions, backlog);
+  // As an option beside a descriptor the backlog would not be read.
+  server.listen((typeof source === 'number' ? { fd: source } : source) as net.ListenOptions, backlog);
   const handle = (server as unknown as WithHandle)._handle;
   if (directReads && handle !== null) {
     handle.onconnection = (status: number, client: SocketHandle | undefined) => {
