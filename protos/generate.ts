@@ -27,6 +27,9 @@ function resolveImport(file: string): string {
 
 const localRateLimit = 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
 
+const mirrorPolicy = 'envoy.config.route.v3.RouteAction.RequestMirrorPolicy';
+const headerMutation = 'envoy.config.common.mutation_rules.v3.HeaderMutation';
+
 interface NewerField {
   readonly message: string;
   readonly name: string;
@@ -50,6 +53,16 @@ const newerFields: readonly NewerField[] = [
   { message: 'envoy.extensions.common.ratelimit.v3.LocalRateLimitDescriptor', name: 'shadow_mode', id: 3, type: 'bool' },
   { message: 'envoy.config.route.v3.RateLimit', name: 'apply_on_stream_done', id: 6, type: 'bool' },
   { message: 'envoy.config.route.v3.RateLimit', name: 'x_ratelimit_option', id: 7, type: 'uint32' },
+  { message: mirrorPolicy, name: 'request_headers_mutations', id: 7, type: headerMutation, rule: 'repeated' },
+  { message: mirrorPolicy, name: 'host_rewrite_literal', id: 8, type: 'string' },
+  { message: 'envoy.config.route.v3.RouteAction', name: 'path_rewrite', id: 45, type: 'string' },
+  { message: 'envoy.config.route.v3.Route', name: 'request_body_buffer_limit', id: 20, type: 'google.protobuf.UInt64Value' },
+  {
+    message: 'envoy.config.route.v3.VirtualHost',
+    name: 'request_body_buffer_limit',
+    id: 25,
+    type: 'google.protobuf.UInt64Value',
+  },
 ];
 
 function loadRoot(): protobuf.Root {
@@ -61,9 +74,11 @@ function loadRoot(): protobuf.Root {
   }
   root.loadSync([...files], { keepCase: true });
   for (const { message, name, id, type, rule } of newerFields) {
-    root.lookupType(message).add(new protobuf.Field(name, id, type, rule));
+    const field = new protobuf.Field(name, id, type, rule);
+    root.lookupType(message).add(field);
+    // Loading has resolved the others.
+    field.resolve();
   }
-  root.resolveAll();
   return root;
 }
 

@@ -140,6 +140,7 @@ export const rootMessages = [
 export const rootFiles = [
   'envoy/service/discovery/v3/discovery.proto',
   'envoy/config/bootstrap/v3/bootstrap.proto',
+  'envoy/config/common/mutation_rules/v3/mutation_rules.proto',
   'envoy/admin/v3/certs.proto',
   'envoy/admin/v3/clusters.proto',
   'envoy/admin/v3/config_dump.proto',

@@ -12,7 +12,7 @@ import { isGrpcContentType, renderLocalReply, requestTooLarge, responseTooLarge 
 import { RequestPreparation } from './request-preparation.ts';
 import { prepareResponse } from './response-preparation.ts';
 import { noteRoute } from './stream-route.ts';
-import { chooseResetReason, noteReset } from './stream-reset.ts';
+import { chooseResetReason, noteConnectionClose, noteReset } from './stream-reset.ts';
 import { StreamTimers } from './stream-timers.ts';
 
 export class ActiveStream implements RequestDecoder, ChainStream {
@@ -205,6 +205,8 @@ export class ActiveStream implements RequestDecoder, ChainStream {
     const rewrite = this.manager.context.localReplies?.rewriterOf(this.requestHeaders, info) ?? null;
     const { headers, body } = renderLocalReply(reply, this.#isGrpc, this.#isHead, rewrite);
     info.setFlag(lateFlags);
+    // Nobody knows where the next request begins.
+    if (reply.status === 400) this.manager.closeAfterResponse();
     if (this.requestHeaders === null) this.forgoRoute();
     const chain = this.#createChain(this.manager.context.filters);
     chain.abortRequest();
@@ -297,13 +299,7 @@ export class ActiveStream implements RequestDecoder, ChainStream {
   onConnectionClose(event: CloseEvent): void {
     if (this.#ended) return;
     this.manager.context.stats.counter('downstream_rq_rx_reset').inc();
-    const info = this.streamInfo;
-    const isLocal = event === 'local-close' || event === 'local-reset';
-    if (isLocal) info.responseCodeDetails ||= 'downstream_local_disconnect';
-    else {
-      info.responseCodeDetails = 'downstream_remote_disconnect';
-      info.setFlag(ResponseFlag.downstreamConnectionTermination);
-    }
+    noteConnectionClose(this.streamInfo, event);
     this.#end(false);
   }
 

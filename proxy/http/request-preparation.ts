@@ -58,10 +58,7 @@ export class RequestPreparation {
 
   #refuse(status: number, details: string): null {
     this.#stream.forgoRoute();
-    if (status === 400) {
-      this.#manager.closeAfterResponse();
-      this.#stream.sawConnectionClose = false;
-    }
+    if (status === 400) this.#stream.sawConnectionClose = false;
     this.#stream.sendLocalReply({ status, body: '', details, flags: 0, grpcStatus: null });
     return null;
   }

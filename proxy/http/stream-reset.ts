@@ -1,4 +1,5 @@
 /** What logs know of a stream that its client, or the codec, has ended, and what the client knows of one that this side ends. */
+import type { CloseEvent } from '../network/connection.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ResponseEncoder, StreamResetReason } from './codec.ts';
@@ -19,6 +20,15 @@ export function noteReset(
     info.responseCodeDetails = responseDetails;
     info.setFlag(reason === 'protocol-error' ? ResponseFlag.downstreamProtocolError : ResponseFlag.downstreamRemoteReset);
   }
+}
+
+export function noteConnectionClose(info: StreamInfo, event: CloseEvent): void {
+  if (event === 'local-close' || event === 'local-reset') {
+    info.responseCodeDetails ||= 'downstream_local_disconnect';
+    return;
+  }
+  info.responseCodeDetails = 'downstream_remote_disconnect';
+  info.setFlag(ResponseFlag.downstreamConnectionTermination);
 }
 
 const tunnelFailures = ResponseFlag.upstreamConnectionFailure | ResponseFlag.upstreamConnectionTermination;

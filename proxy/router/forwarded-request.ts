@@ -84,7 +84,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#callbacks = callbacks;
     this.#entry = entry;
     this.#action = action;
-    this.#body = new RequestBody(callbacks.bufferLimitBytes);
+    this.#body = new RequestBody(action.bodyLimitBytes ?? callbacks.bufferLimitBytes);
     this.flow = new FlowControl(callbacks);
     this.#selection = new HostSelection(action, headers, this.info);
     this.#attempts = new Attempts(this.info, action.priority);
@@ -111,7 +111,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     finalizeRequestHeaders(this.#entry, this.#action, headers, this.info, !suppressEnvoyHeaders);
     this.#attempts.retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
     this.#selection.retryState = this.#attempts.retryState;
-    this.#selection.drawMirrors(this.#action.model.mirrors, headers);
+    this.#selection.drawMirrors(this.#action.mirrors, headers);
     if (endStream) this.#body.isComplete = true;
     this.#startAttempt(host);
     if (endStream) this.#onComplete();

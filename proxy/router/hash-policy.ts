@@ -8,6 +8,7 @@ import { findCookie, formatSetCookie } from '../http/cookies.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import { compileReplacement } from '../matching/regex.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { hashText } from '../upstream/load-balancer/xxhash64.ts';
 import { parseQuery } from './route-predicate.ts';
 
@@ -18,12 +19,12 @@ export interface RequestHash {
   readonly cookies: readonly string[];
 }
 
-export type HashPolicyList = (headers: HeaderMap, downstream: ConnectionInfo | null) => RequestHash | null;
-type Policy = (headers: HeaderMap, downstream: ConnectionInfo | null, cookies: string[]) => bigint | null;
+export type HashPolicyList = (headers: HeaderMap, info: StreamInfo) => RequestHash | null;
+type Policy = (headers: HeaderMap, info: StreamInfo, cookies: string[]) => bigint | null;
 
 /** As Envoy makes them: the hash of both addresses and the time, in hex. */
-function generateCookie(policy: Extract<HashPolicy, { kind: 'cookie' }>, downstream: ConnectionInfo | null): [string, string] {
-  const seed = `${JSON.stringify(downstream?.remoteAddress ?? '')}${JSON.stringify(downstream?.localAddress ?? '')}${process.hrtime.bigint()}`;
+function generateCookie(policy: Extract<HashPolicy, { kind: 'cookie' }>, downstream: ConnectionInfo): [string, string] {
+  const seed = `${JSON.stringify(downstream.remoteAddress)}${JSON.stringify(downstream.localAddress)}${process.hrtime.bigint()}`;
   const value = hashText(seed).toString(16).padStart(16, '0');
   return [value, formatSetCookie(policy, value)];
 }
@@ -44,7 +45,7 @@ function compilePolicy(policy: HashPolicy): Policy {
       };
     }
     case 'cookie':
-      return (headers, downstream, cookies) => {
+      return (headers, { downstream }, cookies) => {
         const value = findCookie(headers, policy.name);
         if (value !== null && value !== '') return hashText(value);
         if (policy.ttlMs === null) return null;
@@ -53,9 +54,14 @@ function compilePolicy(policy: HashPolicy): Policy {
         return hashText(generated);
       };
     case 'source-ip':
-      return (_headers, downstream) => {
-        const address = downstream?.remoteAddress;
-        return address?.kind === 'socket' ? hashText(address.address) : null;
+      return (_headers, { downstream }) => {
+        const address = downstream.remoteAddress;
+        return address.kind === 'socket' ? hashText(address.address) : null;
+      };
+    case 'filter-state':
+      return (_headers, info) => {
+        const value = info.getFilterState(policy.key);
+        return typeof value === 'string' ? hashText(value) : null;
       };
     case 'query-parameter':
       return headers => {
@@ -69,11 +75,11 @@ function compilePolicy(policy: HashPolicy): Policy {
 export function compileHashPolicies(models: readonly HashPolicy[]): HashPolicyList | null {
   if (models.length === 0) return null;
   const policies = models.map(model => ({ terminal: model.terminal, compute: compilePolicy(model) }));
-  return (headers, downstream) => {
+  return (headers, info) => {
     let combined: bigint | null = null;
     const cookies: string[] = [];
     for (const { terminal, compute } of policies) {
-      const hash = compute(headers, downstream, cookies);
+      const hash = compute(headers, info, cookies);
       if (hash !== null) {
         const rotated: bigint = combined === null ? 0n : BigInt.asUintN(64, (combined << 1n) | (combined >> 63n));
         combined = rotated ^ hash;

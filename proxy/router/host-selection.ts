@@ -1,6 +1,5 @@
 /** What balancing needs to know of one request: its hash, its connection, and the hosts that retries avoid. */
 import type { Metadata } from '../config/model/matchers.ts';
-import type { MirrorPolicy } from '../config/model/route.ts';
 import { readOwnAddress } from '../http/forwarded-for.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
@@ -10,7 +9,7 @@ import { overrideHostKey } from '../upstream/stream-options.ts';
 import { subsetNamespace } from '../upstream/load-balancer/subset-key.ts';
 import type { HostView } from '../upstream/views.ts';
 import type { RetryState } from './retry-state.ts';
-import type { ForwardEntry } from './route-entry.ts';
+import type { ForwardEntry, MirrorEntry } from './route-entry.ts';
 import { isWithinFraction, readRouteRandom } from './route-predicate.ts';
 
 /** A copy of the request that is to be sent elsewhere. */
@@ -35,7 +34,7 @@ export class HostSelection implements LoadBalancerContext {
   readonly info: StreamInfo;
 
   constructor(entry: ForwardEntry, headers: HeaderMap, info: StreamInfo) {
-    const hashed = entry.hashPolicies === null ? null : entry.hashPolicies(headers, info.downstream);
+    const hashed = entry.hashPolicies === null ? null : entry.hashPolicies(headers, info);
     this.hash = hashed?.hash ?? null;
     this.cookies = hashed?.cookies ?? noCookies;
     this.headers = headers;
@@ -68,17 +67,20 @@ export class HostSelection implements LoadBalancerContext {
   }
 
   /** Decides which mirrors get this request, and takes the headers as they are now. */
-  drawMirrors(policies: readonly MirrorPolicy[], headers: HeaderMap): void {
+  drawMirrors(policies: readonly MirrorEntry[], headers: HeaderMap): void {
     if (policies.length === 0 || headers.method === 'CONNECT') return;
     const mirrors: Mirror[] = [];
-    for (const { fraction, cluster, clusterHeader, disableShadowHostSuffix } of policies) {
-      if (fraction !== null && !isWithinFraction(fraction, readRouteRandom(this.info))) continue;
-      const name = cluster === '' ? (headers.get(clusterHeader.toLowerCase()) ?? '') : cluster;
+    for (const { model, edits } of policies) {
+      if (model.fraction !== null && !isWithinFraction(model.fraction, readRouteRandom(this.info))) continue;
+      const name = model.cluster === '' ? (headers.get(model.clusterHeader) ?? '') : model.cluster;
       if (name === '') continue;
       const copy = headers.clone();
+      const context = { info: this.info, requestHeaders: copy, responseHeaders: null, responseTrailers: null };
+      for (const edit of edits) edit.apply(copy, context);
       copy.set('x-envoy-internal', 'true');
       copy.append('x-forwarded-for', readOwnAddress());
-      if (!disableShadowHostSuffix) copy.authority = appendShadowSuffix(copy.authority);
+      if (model.hostRewriteLiteral !== undefined) copy.authority = model.hostRewriteLiteral;
+      else if (!model.disableShadowHostSuffix) copy.authority = appendShadowSuffix(copy.authority);
       mirrors.push({ cluster: name, headers: copy });
     }
     this.mirrors = mirrors;

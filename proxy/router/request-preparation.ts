@@ -5,6 +5,7 @@ import type { RouterModel } from '../extensions/filters/http/router/config.ts';
 import { readTimeouts, writeTimeoutHeaders } from './request-timeout.ts';
 import type { RequestTimeouts } from './request-timeout.ts';
 import { rewriteHost } from './rewrite.ts';
+import { findPathEnd } from './route-predicate.ts';
 import type { ForwardEntry, RouteEntry } from './route-entry.ts';
 
 /** Reads the timeouts of a request and writes those the upstream is told. */
@@ -56,8 +57,20 @@ export function finalizeRequestHeaders(
   const { appendXForwardedHost } = action.model;
   if (action.weightedHost !== '') rewriteHost(headers, action.weightedHost, appendXForwardedHost, false);
   else if (action.rewriteHost !== null) rewriteHost(headers, action.rewriteHost(headers), appendXForwardedHost, insertsOriginal);
-  if (action.rewritePath === null) return;
-  const path = action.rewritePath(headers.path);
+  const path = rewritePath(action, headers, info);
+  if (path !== '') replacePath(headers, path, insertsOriginal);
+}
+
+/** Empty: the path stays as it is. */
+function rewritePath({ rewritePath, pathFormat }: ForwardEntry, headers: HeaderMap, info: StreamInfo): string {
+  if (rewritePath !== null) return rewritePath(headers.path);
+  if (pathFormat === null) return '';
+  const path = pathFormat.format({ info, requestHeaders: headers, responseHeaders: null, responseTrailers: null });
+  return path === '' ? '' : path + headers.path.slice(findPathEnd(headers.path));
+}
+
+/** Keeps the path of before in a header of its own. */
+export function replacePath(headers: HeaderMap, path: string, insertsOriginal: boolean): void {
   if (insertsOriginal) headers.set('x-envoy-original-path', headers.path);
   headers.path = path;
 }

@@ -13,8 +13,7 @@ export type PathRewrite = (pathAndQuery: string) => string;
 
 /** How much of the path a route's match covers. */
 function measureMatch(match: RouteMatch['path'], pathAndQuery: string): number {
-  if (match.kind === 'prefix' || match.kind === 'path-separated-prefix') return toHeaderText(match.value).length;
-  return findPathEnd(pathAndQuery);
+  return match.kind === 'regex' || match.kind === 'connect' ? findPathEnd(pathAndQuery) : toHeaderText(match.value).length;
 }
 
 /** Compiles a route's rewrite of the path, or null if there is none. */
@@ -86,9 +85,8 @@ function keepHost(authority: string, requestScheme: string, scheme: string, repl
 
 const slash = 0x2f;
 
-/** Compiles a redirect into the value of `location` for a request. */
-export function compileRedirect(match: RouteMatch['path'], action: RedirectAction): (headers: HeaderMap) => string {
-  const rewrite = compilePathRewrite(match, action.prefixRewrite, action.regexRewrite);
+/** Compiles a redirect into the value of `location` for a request whose path is rewritten. */
+export function compileRedirect(action: RedirectAction): (headers: HeaderMap) => string {
   const port = action.port === 0 ? '' : `:${action.port}`;
   return headers => {
     const requestScheme = headers.scheme || headers.get('x-forwarded-proto') || 'http';
@@ -100,7 +98,6 @@ export function compileRedirect(match: RouteMatch['path'], action: RedirectActio
       const keepsQuery = !action.stripQuery && query !== -1 && !action.path.includes('?');
       path = keepsQuery ? action.path + path.slice(query) : action.path;
     } else {
-      if (rewrite !== null) path = rewrite(path);
       const query = action.stripQuery ? path.indexOf('?') : -1;
       if (query !== -1) path = path.slice(0, query);
     }

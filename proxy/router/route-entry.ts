@@ -6,6 +6,7 @@ import type {
   DirectResponseAction,
   ForwardAction,
   HeaderMutations,
+  MirrorPolicy,
   PerFilterModel,
   RedirectAction,
   RouteConfigModel,
@@ -16,8 +17,8 @@ import type {
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteMatchView } from '../http/filter.ts';
 import type { HeaderMap } from '../http/header-map.ts';
-import { compileRequestEdits, compileResponseEdits, LeveledHeaderEdits } from './header-edits.ts';
-import type { HeaderEdits } from './header-edits.ts';
+import { type CompiledFormat, compileFormat } from '../telemetry/formatter.ts';
+import { compileRequestEdits, compileResponseEdits, HeaderEdits, LeveledHeaderEdits } from './header-edits.ts';
 import { compileHashPolicies } from './hash-policy.ts';
 import type { HashPolicyList } from './hash-policy.ts';
 import { RateLimitPolicy } from './rate-limit-descriptors.ts';
@@ -36,6 +37,8 @@ export interface ForwardEntry {
   readonly clusterName: string;
   readonly clusterHeader: string;
   readonly rewritePath: PathRewrite | null;
+  /** Makes the whole path; null: not. */
+  readonly pathFormat: CompiledFormat | null;
   readonly rewriteHost: HostRewrite | null;
   readonly autoHostRewrite: boolean;
   /** The weighted cluster's own host; empty: none. */
@@ -43,17 +46,28 @@ export interface ForwardEntry {
   readonly retryPolicy: RetryPolicy | null;
   readonly hashPolicies: HashPolicyList | null;
   readonly hedgesOnPerTryTimeout: boolean;
+  readonly mirrors: readonly MirrorEntry[];
+  /** How much of a body is kept; null: as much as the connection's limit says. */
+  readonly bodyLimitBytes: number | null;
   readonly priority: 0 | 1;
   /** What the metadata of hosts must have, where the cluster has subsets. */
   readonly metadataMatch: Metadata;
+}
+
+export interface MirrorEntry {
+  readonly model: MirrorPolicy;
+  /** Of the copy, in their order. */
+  readonly edits: readonly HeaderEdits[];
 }
 
 export interface DirectEntry {
   readonly kind: 'direct-response';
   readonly status: number;
   readonly body: string;
-  /** The value of `location`, or null for a plain direct response. */
-  readonly location: ((headers: HeaderMap) => string) | null;
+  /** Of the request, as far as the redirect keeps it; null: not at all. */
+  readonly rewritePath: PathRewrite | null;
+  /** The value of `location`, for statuses that have one. */
+  readonly location: (headers: HeaderMap) => string;
 }
 
 /** The levels above a route, compiled once per virtual host. */
@@ -125,7 +139,7 @@ function orderLevels(
 function compileForward(
   route: RouteModel,
   action: ForwardAction,
-  { retryPolicy, hedging }: VirtualHostModel,
+  { retryPolicy, hedging, bodyLimitBytes }: VirtualHostModel,
   weighted: WeightedCluster | null,
 ): ForwardEntry {
   return {
@@ -134,6 +148,9 @@ function compileForward(
     clusterName: weighted?.name ?? (action.cluster.kind === 'name' ? action.cluster.name : ''),
     clusterHeader: weighted?.clusterHeader ?? (action.cluster.kind === 'header' ? action.cluster.header.toLowerCase() : ''),
     rewritePath: compilePathRewrite(route.match.path, action.prefixRewrite, action.regexRewrite),
+    pathFormat: action.pathFormat === undefined ? null : compileFormat(action.pathFormat, { omitEmpty: true }),
+    mirrors: action.mirrors.map(compileMirror),
+    bodyLimitBytes: route.bodyLimitBytes ?? bodyLimitBytes ?? null,
     rewriteHost: compileHostRewrite(action.hostRewrite),
     autoHostRewrite: action.hostRewrite?.kind === 'auto',
     weightedHost: weighted?.hostRewriteLiteral ?? '',
@@ -145,10 +162,38 @@ function compileForward(
   };
 }
 
+function compileMirror(model: MirrorPolicy): MirrorEntry {
+  const edits = (model.mutations ?? []).map(mutation =>
+    mutation.kind === 'remove' ? new HeaderEdits([], [mutation.name]) : new HeaderEdits([mutation.option], []),
+  );
+  return { model, edits };
+}
+
+/** Where a direct response with a status of redirects leads. */
+const unchanged: RedirectAction = {
+  kind: 'redirect',
+  status: 301,
+  scheme: null,
+  host: '',
+  port: 0,
+  path: '',
+  prefixRewrite: '',
+  regexRewrite: null,
+  stripQuery: false,
+};
+
 function compileDirect(route: RouteModel, action: DirectResponseAction | RedirectAction): DirectEntry {
   if (action.kind === 'direct-response')
-    return { kind: 'direct-response', status: action.status, body: action.body, location: null };
-  return { kind: 'direct-response', status: action.status, body: '', location: compileRedirect(route.match.path, action) };
+    return {
+      kind: 'direct-response',
+      status: action.status,
+      body: action.body,
+      rewritePath: null,
+      location: compileRedirect(unchanged),
+    };
+  // A path of its own stands for the whole of the request's, which stays as it is.
+  const rewritePath = action.path === '' ? compilePathRewrite(route.match.path, action.prefixRewrite, action.regexRewrite) : null;
+  return { kind: 'direct-response', status: action.status, body: '', rewritePath, location: compileRedirect(action) };
 }
 
 /** The entries of one route: as many as it has weighted clusters, else one. */
@@ -173,17 +218,7 @@ export function makeTlsRedirectEntry(parent: EntryParent): RouteEntry {
     queryParameters: [],
     grpc: false,
   } as const;
-  const action: RedirectAction = {
-    kind: 'redirect',
-    status: 301,
-    scheme: 'https',
-    host: '',
-    port: 0,
-    path: '',
-    prefixRewrite: '',
-    regexRewrite: null,
-    stripQuery: false,
-  };
+  const action: RedirectAction = { ...unchanged, scheme: 'https' };
   const route: RouteModel = {
     name: '',
     match: { ...match, runtimeFraction: null, dynamicMetadata: [] },
@@ -196,5 +231,5 @@ export function makeTlsRedirectEntry(parent: EntryParent): RouteEntry {
   };
   // Unlike a redirect of the configuration this one keeps a port that is the default of the scheme it leaves.
   const location = (headers: HeaderMap): string => `https://${headers.authority}${headers.path}`;
-  return new RouteEntry(route, parent, { kind: 'direct-response', status: 301, body: '', location }, null);
+  return new RouteEntry(route, parent, { kind: 'direct-response', status: 301, body: '', rewritePath: null, location }, null);
 }

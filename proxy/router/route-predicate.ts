@@ -19,6 +19,14 @@ export function findPathEnd(pathAndQuery: string): number {
   return fragment === -1 ? query : Math.min(query, fragment);
 }
 
+const pathParameters = /;[^/]*/g;
+
+/** What of a path routes match: it has no query, and with `ignoresParameters` no segment has parameters. */
+export function readMatchedPath(pathAndQuery: string, ignoresParameters: boolean): string {
+  const path = pathAndQuery.slice(0, findPathEnd(pathAndQuery));
+  return ignoresParameters && path.includes(';') ? path.replace(pathParameters, '') : path;
+}
+
 function compilePathMatch(model: RouteMatch['path']): TextPredicate | null {
   if (model.kind === 'connect') return null;
   if (model.kind === 'regex') return compileRegex(model.value);
@@ -151,10 +159,21 @@ export function compileRoutePredicate(model: RouteMatch): RoutePredicate {
     others.push((_path, headers) => acceptsQuery(headers.path));
   }
   if (model.dynamicMetadata.length > 0) others.push(compileMetadata(model.dynamicMetadata));
+  const { clientCertificate } = model;
+  if (clientCertificate !== undefined)
+    others.push((_path, _headers, { downstream }) => acceptsClient(clientCertificate, downstream.tls));
   if (acceptsPath === null) return (path, headers, info) => headers.method === 'CONNECT' && all(others, path, headers, info);
   // A CONNECT without path is for CONNECT routes only.
   if (others.length === 0) return (path, headers) => acceptsPath(path) && headers.path !== '';
   return (path, headers, info) => acceptsPath(path) && headers.path !== '' && all(others, path, headers, info);
+}
+
+function acceptsClient(
+  { presented, validated }: NonNullable<RouteMatch['clientCertificate']>,
+  tls: StreamInfo['downstream']['tls'],
+): boolean {
+  if (presented !== null && presented !== (tls?.peerCertificatePresented ?? false)) return false;
+  return validated === null || validated === (tls?.peerCertificateValidated ?? false);
 }
 
 function all(predicates: readonly RoutePredicate[], path: string, headers: HeaderMap, info: StreamInfo): boolean {

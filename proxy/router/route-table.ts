@@ -10,7 +10,7 @@ import { compileRequestEdits, compileResponseEdits } from './header-edits.ts';
 import { RateLimitPolicy } from './rate-limit-descriptors.ts';
 import { compileEntries, makeTlsRedirectEntry } from './route-entry.ts';
 import type { EntryParent, RouteEntry } from './route-entry.ts';
-import { compileRoutePredicate, findPathEnd, readRouteRandom } from './route-predicate.ts';
+import { compileRoutePredicate, readMatchedPath, readRouteRandom } from './route-predicate.ts';
 import type { RoutePredicate } from './route-predicate.ts';
 import { findPortStart } from './rewrite.ts';
 
@@ -23,6 +23,8 @@ interface CompiledRoute {
   /** Running sums of the weights; null for a single entry. */
   readonly thresholds: readonly number[] | null;
   readonly totalWeight: number;
+  /** Of the header that chooses among the entries; empty: chance does. */
+  readonly choiceHeader: string;
 }
 
 interface CompiledVirtualHost {
@@ -92,10 +94,10 @@ export class RouteTable {
     if (headers.get('x-forwarded-proto') === '') return null;
     if (virtualHost.tlsRedirect !== null && needsTlsRedirect(virtualHost, headers)) return virtualHost.tlsRedirect;
     const { routes } = virtualHost;
-    const path = headers.path.slice(0, findPathEnd(headers.path));
+    const path = readMatchedPath(headers.path, this.model.ignorePathParameters === true);
     for (let i = 0; i < routes.length; i++) {
       const route = routes[i];
-      if (route.accepts(path, headers, info)) return chooseEntry(route, info);
+      if (route.accepts(path, headers, info)) return chooseEntry(route, headers, info);
     }
     return null;
   }
@@ -144,6 +146,7 @@ function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteConfigMo
       entries,
       thresholds: weights === null ? null : weights.clusters.map(cluster => (sum += cluster.weight)),
       totalWeight: weights === null ? 0 : Math.max(1, weights.totalWeight || sum),
+      choiceHeader: weights?.header ?? '',
     };
   });
   return {
@@ -159,10 +162,20 @@ function needsTlsRedirect(virtualHost: CompiledVirtualHost, headers: HeaderMap):
   return virtualHost.requireTls === 'all' || headers.get('x-envoy-internal') !== 'true';
 }
 
-function chooseEntry(route: CompiledRoute, info: StreamInfo): RouteEntry | null {
-  const { thresholds, entries } = route;
+const maxChoice = 2n ** 64n;
+
+/** A number of 64 bits, within the weights; null if the text is none. */
+function readChoice(text: string, totalWeight: number): number | null {
+  if (!/^\s*\+?\d+\s*$/.test(text)) return null;
+  const value = BigInt(text.replace('+', ''));
+  return value < maxChoice ? Number(value % BigInt(totalWeight)) : null;
+}
+
+function chooseEntry(route: CompiledRoute, headers: HeaderMap, info: StreamInfo): RouteEntry | null {
+  const { thresholds, entries, totalWeight, choiceHeader } = route;
   if (thresholds === null) return entries[0];
-  const point = readRouteRandom(info) % route.totalWeight;
+  const chosen = choiceHeader === '' ? undefined : headers.get(choiceHeader);
+  const point = (chosen === undefined ? null : readChoice(chosen, totalWeight)) ?? readRouteRandom(info) % totalWeight;
   for (let i = 0; i < thresholds.length; i++) if (point < thresholds[i]) return entries[i];
   return entries.at(-1) ?? null;
 }

@@ -9,6 +9,7 @@ import { HookStatus } from '../http/filter.ts';
 import type { HeaderMap } from '../http/header-map.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { ForwardedRequest } from './forwarded-request.ts';
+import { replacePath } from './request-preparation.ts';
 import type { DirectEntry, ForwardEntry, RouteEntry } from './route-entry.ts';
 import type { RouterConfig } from './router-config.ts';
 import { RouterStats } from './router-stats.ts';
@@ -74,7 +75,10 @@ class RouterFilter implements HttpFilter {
 
   #respondDirectly(entry: RouteEntry, action: DirectEntry, requestHeaders: HeaderMap): void {
     this.#config.stats.directResponse.inc();
-    const location = action.location?.(requestHeaders) ?? null;
+    if (action.rewritePath !== null) {
+      replacePath(requestHeaders, action.rewritePath(requestHeaders.path), !this.#config.model.suppressEnvoyHeaders);
+    }
+    const location = action.location(requestHeaders);
     this.#callbacks.sendLocalReply({
       status: action.status,
       body: action.body,
@@ -83,7 +87,7 @@ class RouterFilter implements HttpFilter {
       grpcStatus: null,
       modifyHeaders: headers => {
         const allowsLocation = action.status === 201 || (action.status >= 300 && action.status < 400);
-        if (location !== null && allowsLocation) headers.add('location', location);
+        if (allowsLocation) headers.add('location', location);
         entry.responseEdits.apply(headers, this.#callbacks.streamInfo, requestHeaders, headers);
       },
     });

@@ -5,20 +5,21 @@ import type {
   ForwardAction,
   HashPolicy,
   MaxStreamDuration,
-  MirrorPolicy,
   RedirectAction,
   WeightedCluster,
 } from '../model/route.ts';
 import { ConfigError } from './config-error.ts';
 import { readDataSource } from './data-source.ts';
+import { requireFormat } from './format.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileRegex, requireHeaderName } from './matchers.ts';
 import { compileInternalRedirect } from './internal-redirect.ts';
 import { compileMetadata, mergeMetadata } from './metadata.ts';
+import { compileMirrors } from './mirrors.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRateLimits } from './rate-limit.ts';
 import { compileHedging, compileRetryPolicy } from './retry-policy.ts';
-import { durationMs, requireRange, requireText, runtimeFraction, unwrap } from './scalars.ts';
+import { durationMs, requireRange, requireText, unwrap } from './scalars.ts';
 import type { CompileScope } from './scope.ts';
 
 type RouteActionMessage = protos.envoy.config.route.v3.RouteAction;
@@ -29,7 +30,8 @@ const redirectStatuses = [301, 302, 303, 307, 308] as const;
 
 export function compileForward(message: RouteActionMessage, path: string, scope: CompileScope): ForwardAction {
   const regexRewrite = compileRewrite(message.regex_rewrite, `${path}.regex_rewrite`, scope);
-  if (message.prefix_rewrite !== '' && regexRewrite !== null) {
+  const rewrites = [message.prefix_rewrite !== '', regexRewrite !== null, message.path_rewrite !== ''];
+  if (rewrites.filter(Boolean).length > 1) {
     throw new ConfigError(path, 'Specify only one of prefix_rewrite, regex_rewrite or path_rewrite_policy');
   }
   const optionalMs = (field: 'idle_timeout' | 'max_grpc_timeout'): number | null =>
@@ -40,6 +42,7 @@ export function compileForward(message: RouteActionMessage, path: string, scope:
     clusterNotFoundStatus: notFoundStatuses[message.cluster_not_found_response_code],
     prefixRewrite: message.prefix_rewrite,
     regexRewrite,
+    ...(message.path_rewrite === '' ? {} : { pathFormat: requireFormat(message.path_rewrite, `${path}.path_rewrite`) }),
     hostRewrite: compileHostRewrite(message, path, scope),
     appendXForwardedHost: message.append_x_forwarded_host,
     timeoutMs: durationMs(message.timeout, defaultTimeoutMs, `${path}.timeout`),
@@ -100,7 +103,9 @@ function compileWeighted(action: RouteActionMessage, path: string, scope: Compil
   if (totalWeight > 0xffff_ffff) {
     throw new ConfigError(path, 'The sum of weights of all weighted clusters of route exceeds 4294967295');
   }
-  return { kind: 'weighted', clusters, totalWeight };
+  const header = message.header_name ?? '';
+  if (header === '') return { kind: 'weighted', clusters, totalWeight };
+  return { kind: 'weighted', clusters, totalWeight, header: requireHeaderName(header, `${path}.header_name`).toLowerCase() };
 }
 
 function compileWeightedName(
@@ -162,25 +167,6 @@ function compileMaxStreamDuration(
   };
 }
 
-/** `path` is that of the list. */
-export function compileMirrors(
-  messages: readonly protos.envoy.config.route.v3.RouteAction.RequestMirrorPolicy[],
-  path: string,
-): readonly MirrorPolicy[] {
-  return messages.map((message, i) => {
-    const at = `${path}[${i}]`;
-    if ((message.cluster === '') === (message.cluster_header === '')) {
-      throw new ConfigError(at, 'Exactly one of cluster or cluster_header can be specified');
-    }
-    return {
-      cluster: message.cluster,
-      clusterHeader: message.cluster_header.toLowerCase(),
-      fraction: runtimeFraction(message.runtime_fraction, `${at}.runtime_fraction`),
-      disableShadowHostSuffix: message.disable_shadow_host_suffix_append,
-    };
-  });
-}
-
 function compileHashPolicy(
   message: protos.envoy.config.route.v3.RouteAction.HashPolicy,
   path: string,
@@ -220,6 +206,8 @@ function compileHashPolicy(
         name: requireText(message.query_parameter!.name, `${path}.query_parameter.name`),
         terminal,
       };
+    case 'filter_state':
+      return { kind: 'filter-state', key: requireText(message.filter_state!.key, `${path}.filter_state.key`), terminal };
     default:
       throw new ConfigError(path, 'policy_specifier is required');
   }

@@ -21,7 +21,15 @@ export function compileRouteMatch(message: RouteMatchMessage | null, path: strin
     dynamicMetadata: message.dynamic_metadata.map((matcher, i) =>
       compileMetadataMatcher(matcher, `${path}.dynamic_metadata[${i}]`, scope),
     ),
+    ...compileCertificateMatch(message.tls_context),
   };
+}
+
+function compileCertificateMatch(
+  message: protos.envoy.config.route.v3.RouteMatch.TlsContextMatchOptions | null,
+): Pick<RouteMatch, 'clientCertificate'> {
+  if (message === null) return {};
+  return { clientCertificate: { presented: unwrap(message.presented, null), validated: unwrap(message.validated, null) } };
 }
 
 function compilePathMatch(message: RouteMatchMessage, path: string, scope: CompileScope): RouteMatch['path'] {

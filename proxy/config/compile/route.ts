@@ -5,10 +5,11 @@ import { ConfigError } from './config-error.ts';
 import { joinPath } from './field-table.ts';
 import { compileHeaderMutations } from './header-mutations.ts';
 import { compileMetadata } from './metadata.ts';
+import { compileMirrors } from './mirrors.ts';
 import { compilePerFilter } from './per-filter.ts';
 import { compileRateLimits } from './rate-limit.ts';
 import { compileHedging, compileRetryPolicy } from './retry-policy.ts';
-import { compileDirectResponse, compileForward, compileMirrors, compileRedirect } from './route-action.ts';
+import { compileDirectResponse, compileForward, compileRedirect } from './route-action.ts';
 import { listRouteClusters, type RequiredCluster } from './route-clusters.ts';
 import { compileRouteMatch } from './route-match.ts';
 import { requireText, unwrap } from './scalars.ts';
@@ -61,6 +62,7 @@ export function compileRouteMessage(message: RouteConfiguration, path: string, s
     headers: compileHeaderMutations(message, path),
     mostSpecificHeaderMutationsWins: message.most_specific_header_mutations_wins,
     maxDirectResponseBodyBytes: inherited.maxBodyBytes,
+    ...(message.ignore_path_parameters_in_path_matching ? { ignorePathParameters: true } : {}),
   };
 }
 
@@ -104,6 +106,7 @@ function compileVirtualHost(
       ...compilePerFilter(message.typed_per_filter_config, `${path}.typed_per_filter_config`, scope),
     },
     ...(message.metadata === null ? {} : { metadata: compileMetadata(message.metadata) }),
+    ...compileBodyLimit(message, path),
     ...compileHedging(message.hedge_policy, `${path}.hedge_policy`),
     ...(message.include_is_timeout_retry_header ? { includesTimeoutRetryHeader: true } : {}),
     ...(message.rate_limits.length === 0
@@ -133,8 +136,21 @@ function compileRoute(
             propagate: unwrap(decorator.propagate, true),
           },
     statPrefix: message.stat_prefix,
+    ...compileBodyLimit(message, path),
     perFilter: compilePerFilter(message.typed_per_filter_config, `${path}.typed_per_filter_config`, scope),
   };
+}
+
+function compileBodyLimit(
+  message: Pick<protos.envoy.config.route.v3.Route, 'per_request_buffer_limit_bytes' | 'request_body_buffer_limit'>,
+  path: string,
+): { readonly bodyLimitBytes?: number } {
+  const { per_request_buffer_limit_bytes, request_body_buffer_limit } = message;
+  if (per_request_buffer_limit_bytes !== null && request_body_buffer_limit !== null) {
+    throw new ConfigError(path, 'Only one of per_request_buffer_limit_bytes and request_body_buffer_limit can be specified');
+  }
+  const limit = request_body_buffer_limit ?? per_request_buffer_limit_bytes;
+  return limit === null ? {} : { bodyLimitBytes: Number(limit.value) };
 }
 
 function compileAction(

@@ -16,6 +16,8 @@ export interface RouteConfigModel {
   readonly headers: HeaderMutations;
   readonly mostSpecificHeaderMutationsWins: boolean;
   readonly maxDirectResponseBodyBytes: number;
+  /** What follows a ';' in a segment does not matter to matches of the path; absent: it does. */
+  readonly ignorePathParameters?: boolean;
 }
 
 export interface VirtualHostModel {
@@ -28,6 +30,8 @@ export interface VirtualHostModel {
   readonly includeAttemptCountInResponse: boolean;
   readonly requireTls: 'none' | 'external-only' | 'all';
   readonly retryPolicy: RetryPolicyModel | null;
+  /** How much of a body is kept, for routes that do not say it themselves; absent: as the connection's limit says. */
+  readonly bodyLimitBytes?: number;
   /** Absent: none. */
   readonly hedging?: HedgePolicyModel;
   /** Retries tell the upstream whether a timeout is their cause. */
@@ -58,6 +62,8 @@ export interface RouteModel {
   readonly decorator: { readonly operation: string; readonly propagate: boolean } | null;
   /** Non-empty: counters `vhost.<vhost>.route.<prefix>.*`. */
   readonly statPrefix: string;
+  /** How much of a body is kept for retries, mirrors and redirects; absent: as the virtual host says. */
+  readonly bodyLimitBytes?: number;
   readonly perFilter: PerFilterModels;
 }
 
@@ -72,6 +78,8 @@ export interface RouteMatch {
   readonly grpc: boolean;
   readonly runtimeFraction: FractionalPercent | null;
   readonly dynamicMetadata: readonly MetadataMatcher[];
+  /** Of the client's certificate; absent: it does not matter. */
+  readonly clientCertificate?: { readonly presented: boolean | null; readonly validated: boolean | null };
 }
 
 export interface MetadataMatcher {
@@ -88,10 +96,18 @@ export interface ForwardAction {
   readonly cluster:
     | { readonly kind: 'name'; readonly name: string }
     | { readonly kind: 'header'; readonly header: string }
-    | { readonly kind: 'weighted'; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number };
+    | {
+        readonly kind: 'weighted';
+        readonly clusters: readonly WeightedCluster[];
+        readonly totalWeight: number;
+        /** Holds the number that chooses among them; absent: chance does. */
+        readonly header?: string;
+      };
   readonly clusterNotFoundStatus: number;
   readonly prefixRewrite: string;
   readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | null;
+  /** A format string; absent: none. */
+  readonly pathFormat?: string;
   readonly hostRewrite:
     | { readonly kind: 'literal' | 'header'; readonly value: string }
     | { readonly kind: 'auto' }
@@ -222,7 +238,15 @@ export interface MirrorPolicy {
   readonly clusterHeader: string;
   readonly fraction: FractionalPercent | null;
   readonly disableShadowHostSuffix: boolean;
+  /** In their order, of the copy only; absent: none. */
+  readonly mutations?: readonly HeaderMutation[];
+  /** Absent: the request's, with a suffix. */
+  readonly hostRewriteLiteral?: string;
 }
+
+export type HeaderMutation =
+  | { readonly kind: 'remove'; readonly name: string }
+  | { readonly kind: 'set'; readonly option: HeaderValueOption };
 
 export type HashPolicy = { readonly terminal: boolean } & (
   | {
@@ -240,6 +264,7 @@ export type HashPolicy = { readonly terminal: boolean } & (
     }
   | { readonly kind: 'source-ip' }
   | { readonly kind: 'query-parameter'; readonly name: string }
+  | { readonly kind: 'filter-state'; readonly key: string }
 );
 
 /** Header edits on one level (route configuration, virtual host, route, weighted cluster). */

@@ -7,30 +7,33 @@ const headerEdits = 'request_headers_to_add request_headers_to_remove response_h
 const routeLevels: FieldTable = {
   'envoy.config.route.v3.RouteConfiguration': classify({
     implemented: `name virtual_hosts ${headerEdits} most_specific_header_mutations_wins max_direct_response_body_size_bytes
-      ignore_port_in_host_matching typed_per_filter_config request_mirror_policies validate_clusters`,
+      ignore_port_in_host_matching typed_per_filter_config request_mirror_policies validate_clusters
+      ignore_path_parameters_in_path_matching`,
     ignored: {
       metadata: 'no extension here reads it',
     },
-    rejected: 'vhds internal_only_headers cluster_specifier_plugins ignore_path_parameters_in_path_matching',
+    rejected: 'vhds internal_only_headers cluster_specifier_plugins',
   }),
   'envoy.config.route.v3.VirtualHost': classify({
     implemented: `name domains routes require_tls ${headerEdits} typed_per_filter_config include_request_attempt_count
       include_attempt_count_in_response retry_policy request_mirror_policies metadata rate_limits
-      hedge_policy include_is_timeout_retry_header`,
+      hedge_policy include_is_timeout_retry_header per_request_buffer_limit_bytes request_body_buffer_limit`,
     ignored: { virtual_clusters: 'statistics only' },
-    rejected: `matcher cors retry_policy_typed_config per_request_buffer_limit_bytes`,
+    rejected: 'matcher cors retry_policy_typed_config',
   }),
   'envoy.config.route.v3.Route': classify({
-    implemented: `name match route redirect direct_response metadata decorator typed_per_filter_config ${headerEdits} stat_prefix`,
+    implemented: `name match route redirect direct_response metadata decorator typed_per_filter_config ${headerEdits} stat_prefix
+      per_request_buffer_limit_bytes request_body_buffer_limit`,
     ignored: { tracing: noTracer },
-    rejected: 'filter_action non_forwarding_action per_request_buffer_limit_bytes',
+    rejected: 'filter_action non_forwarding_action',
   }),
   'envoy.config.route.v3.Decorator': classify({ implemented: 'operation propagate' }),
   'envoy.config.route.v3.RouteMatch': classify({
     implemented: `prefix path safe_regex connect_matcher path_separated_prefix case_sensitive runtime_fraction headers
-      query_parameters grpc dynamic_metadata`,
-    rejected: 'path_match_policy tls_context',
+      query_parameters grpc dynamic_metadata tls_context`,
+    rejected: 'path_match_policy',
   }),
+  'envoy.config.route.v3.RouteMatch.TlsContextMatchOptions': classify({ implemented: 'presented validated' }),
   'envoy.config.route.v3.RouteMatch.ConnectMatcher': classify({}),
   'envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions': classify({}),
   'envoy.config.route.v3.HeaderMatcher': classify({
@@ -53,7 +56,7 @@ const actions: FieldTable = {
       regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host
       timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset
       upgrade_configs max_stream_duration rate_limits include_vh_rate_limits
-      internal_redirect_policy hedge_policy`,
+      internal_redirect_policy hedge_policy path_rewrite`,
     ignored: { early_data_policy: 'early data is never accepted' },
     rejected: `cluster_specifier_plugin inline_cluster_specifier_plugin path_rewrite_policy retry_policy_typed_config
       cors internal_redirect_action max_internal_redirects`,
@@ -68,25 +71,26 @@ const actions: FieldTable = {
     implemented: 'proxy_protocol_config allow_post',
   }),
   'envoy.config.route.v3.RouteAction.RequestMirrorPolicy': classify({
-    implemented: 'cluster cluster_header runtime_fraction disable_shadow_host_suffix_append',
+    implemented: `cluster cluster_header runtime_fraction disable_shadow_host_suffix_append request_headers_mutations
+      host_rewrite_literal`,
     ignored: { trace_sampled: noTracer },
   }),
   'envoy.config.route.v3.WeightedCluster': classify({
-    implemented: 'clusters',
+    implemented: 'clusters header_name',
     ignored: { total_weight: 'the sum of the weights counts', runtime_key_prefix: 'weights come from the route only' },
-    rejected: 'header_name',
   }),
   'envoy.config.route.v3.WeightedCluster.ClusterWeight': classify({
     implemented: `name cluster_header weight ${headerEdits} typed_per_filter_config host_rewrite_literal metadata_match`,
   }),
   'envoy.config.route.v3.RouteAction.HashPolicy': classify({
-    implemented: 'header cookie connection_properties query_parameter terminal',
-    rejected: 'filter_state',
+    implemented: 'header cookie connection_properties query_parameter filter_state terminal',
   }),
   'envoy.config.route.v3.RouteAction.HashPolicy.Header': classify({ implemented: 'header_name regex_rewrite' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.Cookie': classify({ implemented: 'name ttl path attributes' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute': classify({ implemented: 'name value' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties': classify({ implemented: 'source_ip' }),
+  'envoy.config.route.v3.RouteAction.HashPolicy.FilterState': classify({ implemented: 'key' }),
+  'envoy.config.common.mutation_rules.v3.HeaderMutation': classify({ implemented: 'remove append' }),
   'envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter': classify({ implemented: 'name' }),
 };
 

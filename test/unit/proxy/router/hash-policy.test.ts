@@ -2,12 +2,13 @@ import t from 'tap';
 import type { HashPolicy } from '../../../../proxy/config/model/route.ts';
 import { compileHashPolicies } from '../../../../proxy/router/hash-policy.ts';
 import { hashText } from '../../../../proxy/upstream/load-balancer/xxhash64.ts';
+import { StreamInfo } from '../../../../proxy/telemetry/stream-info.ts';
 import { makeConnectionInfo, makeRequest } from './route-models.ts';
 
-const downstream = makeConnectionInfo();
+const info = new StreamInfo(makeConnectionInfo(), 0, 0);
 
 function hash(policies: readonly HashPolicy[], headers: Record<string, string>, path = '/') {
-  return compileHashPolicies(policies)?.(makeRequest('GET', 'h', path, headers), downstream) ?? null;
+  return compileHashPolicies(policies)?.(makeRequest('GET', 'h', path, headers), info) ?? null;
 }
 
 t.test('header, query parameter and source address hash their text', async t => {
@@ -15,6 +16,13 @@ t.test('header, query parameter and source address hash their text', async t => 
   t.equal(hash([{ kind: 'header', name: 'x-user', terminal: false }], {}), null);
   t.equal(hash([{ kind: 'query-parameter', name: 'k', terminal: false }], {}, '/?k=v')?.hash, hashText('v'));
   t.equal(hash([{ kind: 'source-ip', terminal: false }], {})?.hash, hashText('10.0.0.9'));
+});
+
+t.test('filter state is hashed where it is a text', async t => {
+  const policy = { kind: 'filter-state', key: 'hashed', terminal: false } as const;
+  t.equal(hash([policy], {}), null);
+  info.setFilterState('hashed', 'text');
+  t.equal(hash([policy], {})?.hash, hashText('text'));
 });
 
 t.test('a cookie is used, or made if it may live', async t => {
