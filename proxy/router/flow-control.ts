@@ -1,15 +1,19 @@
 /** Who holds back whom: a slow upstream pauses the request's body, a slow downstream the response's. */
 import type { HttpFilterCallbacks } from '../http/filter.ts';
+import type { Cluster } from '../upstream/cluster-manager.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
 
 export class FlowControl {
   readonly #callbacks: HttpFilterCallbacks;
+  readonly #request: { readonly cluster: Cluster };
   #attempt: UpstreamRequest | null = null;
   #downstreamPauses = 0;
   #upstreamPauses = 0;
 
-  constructor(callbacks: HttpFilterCallbacks) {
+  /** `request` says to which cluster it goes now. */
+  constructor(callbacks: HttpFilterCallbacks, request: { readonly cluster: Cluster }) {
     this.#callbacks = callbacks;
+    this.#request = request;
   }
 
   get isDownstreamPaused(): boolean {
@@ -26,7 +30,7 @@ export class FlowControl {
   onUpstreamWatermark(isAbove: boolean): void {
     if (!isAbove && this.#downstreamPauses === 0) return;
     this.#downstreamPauses += isAbove ? 1 : -1;
-    this.#attempt?.host.cluster.stats.countFlowControl(isAbove ? 'backed-up' : 'drained');
+    this.#request.cluster.stats.countFlowControl(isAbove ? 'backed-up' : 'drained');
     this.#callbacks.pauseDownstream(isAbove);
   }
 
@@ -43,13 +47,13 @@ export class FlowControl {
 
   onAboveHighWatermark(): void {
     this.#upstreamPauses++;
-    this.#attempt?.host.cluster.stats.countFlowControl('paused-reading');
+    this.#request.cluster.stats.countFlowControl('paused-reading');
     this.#attempt?.encoder?.readDisable(true);
   }
 
   onBelowLowWatermark(): void {
     this.#upstreamPauses--;
-    this.#attempt?.host.cluster.stats.countFlowControl('resumed-reading');
+    this.#request.cluster.stats.countFlowControl('resumed-reading');
     this.#attempt?.encoder?.readDisable(false);
   }
 }

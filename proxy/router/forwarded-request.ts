@@ -85,7 +85,7 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#entry = entry;
     this.#action = action;
     this.#body = new RequestBody(action.bodyLimitBytes ?? callbacks.bufferLimitBytes);
-    this.flow = new FlowControl(callbacks);
+    this.flow = new FlowControl(callbacks, this);
     this.#selection = new HostSelection(action, headers, this.info);
     this.#attempts = new Attempts(this.info, action.priority);
   }

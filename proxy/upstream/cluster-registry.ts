@@ -54,6 +54,20 @@ interface Entry {
   readonly dynamicHosts: Map<number, readonly string[]>;
 }
 
+/** Priorities that have gained or lost hosts. */
+function countChangedPriorities(before: HostSetModel['localities'], after: HostSetModel['localities']): number {
+  const list = (localities: HostSetModel['localities'], priority: number) =>
+    localities.flatMap(locality =>
+      locality.priority === priority ? locality.hosts.map(host => formatAddress(host.address)) : [],
+    );
+  const priorities = new Set([...before, ...after].map(({ priority }) => priority));
+  return [...priorities].filter(priority => {
+    const addresses = new Set(list(before, priority));
+    const now = list(after, priority);
+    return now.length !== addresses.size || now.some(address => !addresses.has(address));
+  }).length;
+}
+
 export class ClusterRegistry {
   readonly #options: ClusterRegistryOptions;
   readonly #hostCounters: HostCounters;
@@ -265,7 +279,6 @@ export class ClusterRegistry {
     const named = assignment.localities.map(locality => ({ ...locality, hosts: dedupe(locality.hosts).map(addSlot) }));
     const localities = entry.health.keepLeaving(canKeepHosts(entry.model) ? entry.set : null, named, slots);
     const before = entry.slots;
-    const isChanged = before.size !== slots.size || [...slots.keys()].some(key => !before.has(key));
     for (const [key, slot] of before) if (!slots.has(key)) this.#slots.give(slot);
     entry.slots = slots;
     entry.health.retain(new Set(slots.values()));
@@ -273,7 +286,7 @@ export class ClusterRegistry {
       entry,
       localities.flatMap(({ hosts }) => hosts).filter(({ address }) => !before.has(formatAddress(address))),
     );
-    if (isChanged) entry.stats.countMembershipChange();
+    entry.stats.countMembershipChange(countChangedPriorities(entry.set?.localities ?? [], localities));
     entry.detector?.onHostsChanged();
     this.#publish(entry, { cluster: entry.model.name, localities, overprovisioningFactor: assignment.overprovisioningFactor });
   }

@@ -75,8 +75,9 @@ export class RegistryStats {
     this.#store.counter(`${this.#prefix}update_no_rebuild`).inc();
   }
 
-  countMembershipChange(): void {
-    this.#membershipChange.inc();
+  /** Every priority counts for itself. */
+  countMembershipChange(priorities = 1): void {
+    this.#membershipChange.add(priorities);
   }
 
   /** A new host got this transport socket; null: the default one. */

@@ -121,7 +121,11 @@ export class WorkerCluster implements Cluster {
     if (this.#originalDestination !== null) return this.#originalDestination.choose(context);
     if (context.overrideHost !== null) {
       const asked = this.#findOverrideHost(context.overrideHost);
-      if (asked !== null || context.overrideHost.strict) return asked;
+      if (asked !== null) return asked;
+      if (context.overrideHost.strict) {
+        this.stats.countNoneHealthy();
+        return null;
+      }
     }
     const host = (this.#balancer ?? this.#makeBalancer()).choose(context);
     if (host === null) this.stats.countNoneHealthy();

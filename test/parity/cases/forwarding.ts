@@ -395,6 +395,8 @@ export const forwarding: readonly ParityCase[] = [
   },
   {
     name: 'body beyond the retry buffer',
+    // Envoy buffers what it writes, if only for a moment: with a limit this low that alone pauses the other side.
+    stats: /^(?!.*(_bytes_total|flow_control_\w+): )/,
     send: [post('x'.repeat(120))],
     listener: { per_connection_buffer_limit_bytes: 100 },
     upstream: [reply(500), ok],
