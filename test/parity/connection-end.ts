@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { resetSocket } from '../../proxy/network/socket-handle.ts';
 
-/** `until` waits for a text or for `fin` or `reset`. */
+/** `until` waits for a text, for `fin` or `reset`, or for `end`, which is either. */
 export type Step = 'fin' | 'reset' | { readonly send: string } | { readonly until: string };
 
 export const send = (text: string): Step => ({ send: text });
@@ -37,6 +37,7 @@ export class End {
   }
 
   #saw(text: string): boolean {
+    if (text === 'end') return this.end !== 'open';
     return text === 'fin' || text === 'reset' ? this.end.includes(text) : this.received.includes(text);
   }
 

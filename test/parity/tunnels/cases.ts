@@ -1,7 +1,9 @@
 /** CONNECT, tunnels and internal listeners: one case per shape and per way of ending. */
 import { send, until } from '../connection-end.ts';
-import type { Lane, TunnelCase } from './exchange.ts';
+import { names, type TlsSide } from '../tls-scenarios.ts';
+import type { Lane, LaneResources, TunnelCase } from './exchange.ts';
 import {
+  clientTls,
   cluster,
   connectionManager,
   connectRoute,
@@ -9,6 +11,7 @@ import {
   internalCluster,
   internalListener,
   listener,
+  serverTls,
   setConnectionState,
   setRequestState,
   stateValue,
@@ -29,21 +32,21 @@ const termination: readonly TunnelCase[] = [
   {
     name: 'CONNECT of HTTP/1.1 ends at a TCP upstream, the client ends first',
     resources: terminating(),
-    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('fin')],
+    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('end')],
     upstream: [until('ping'), send('pong'), until('fin'), 'fin'],
     stats: /cluster\.|http\./,
   },
   {
     name: 'the upstream ends first',
     resources: terminating(),
-    client: [send(request), until('200 OK'), until('bye'), until('fin')],
-    upstream: [send('bye'), 'fin', until('fin')],
+    client: [send(request), until('200 OK'), until('bye'), until('end')],
+    upstream: [send('bye'), 'fin', until('end')],
     stats: /cluster\.|http\./,
   },
   {
     name: 'the upstream resets',
     resources: terminating(),
-    client: [send(request), until('200 OK'), send('x'), until('fin')],
+    client: [send(request), until('200 OK'), send('x'), until('end')],
     upstream: [until('x'), 'reset'],
     stats: /cluster\.|http\./,
   },
@@ -51,7 +54,7 @@ const termination: readonly TunnelCase[] = [
     name: 'the client resets',
     resources: terminating(),
     client: [send(request), until('200 OK'), send('x'), until('y'), 'reset'],
-    upstream: [until('x'), send('y'), until('fin')],
+    upstream: [until('x'), send('y'), until('end')],
   },
   {
     name: 'the upstream refuses',
@@ -63,19 +66,19 @@ const termination: readonly TunnelCase[] = [
   {
     name: 'bytes right behind the request',
     resources: terminating(),
-    client: [send(`${request}early`), until('late'), 'fin', until('fin')],
+    client: [send(`${request}early`), until('late'), 'fin', until('end')],
     upstream: [until('early'), send('late'), until('fin'), 'fin'],
   },
   {
     name: 'a PROXY header before the payload',
     resources: terminating({ proxy_protocol_config: { version: 'V1' } }),
-    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('fin')],
+    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('end')],
     upstream: [until('ping'), send('pong'), until('fin'), 'fin'],
   },
   {
     name: 'CONNECT is passed on where it is not ended',
     resources: terminating(null, { upgrade_configs: [{ upgrade_type: 'CONNECT' }] }),
-    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('fin')],
+    client: [send(request), until('200 OK'), send('ping'), until('pong'), 'fin', until('end')],
     upstream: [until('CONNECT'), send('HTTP/1.1 200 OK\r\n\r\n'), until('ping'), send('pong'), until('fin'), 'fin'],
   },
   {
@@ -129,43 +132,43 @@ function tunneling(options: TunnelOptions = {}): TunnelCase['resources'] {
 }
 
 const pingPong = {
-  client: [send('ping'), until('pong'), 'fin', until('fin')],
+  client: [send('ping'), until('pong'), 'fin', until('end')],
   upstream: [until('ping'), send('pong'), until('fin'), 'fin'],
 } as const;
 
 const tunnels: readonly TunnelCase[] = [
   { name: 'a tunnel over HTTP/2', resources: tunneling(), ...pingPong, stats: /cluster\.|tcp\.|http\./ },
-  { name: 'a tunnel over HTTP/1.1', resources: tunneling({ protocol: {} }), ...pingPong, stats: /cluster\.|tcp\.|http\./ },
+  { name: 'a tunnel over HTTP/1.1', resources: tunneling({ protocol: {} }), ...pingPong, stats: /tcp\.|http\./ },
   { name: 'one connection carries several tunnels', resources: tunneling(), ...pingPong, repeat: 3, stats: /cluster\./ },
   {
     name: 'a tunnel whose upstream ends first',
     resources: tunneling(),
-    client: [until('bye'), until('fin')],
-    upstream: [send('bye'), 'fin', until('fin')],
+    client: [until('bye'), until('end')],
+    upstream: [send('bye'), 'fin', until('end')],
   },
   {
     name: 'a tunnel whose upstream resets',
     resources: tunneling(),
-    client: [send('x'), until('fin')],
+    client: [send('x'), until('end')],
     upstream: [until('x'), 'reset'],
   },
   {
     name: 'a tunnel whose client resets',
     resources: tunneling(),
     client: [send('x'), until('y'), 'reset'],
-    upstream: [until('x'), send('y'), until('fin')],
+    upstream: [until('x'), send('y'), until('end')],
   },
   {
     name: 'a tunnel that is refused',
     resources: tunneling(),
-    client: [send('x'), until('fin')],
+    client: [send('x'), until('end')],
     refused: true,
     stats: /cluster\.|tcp\./,
   },
   {
     name: 'a tunnel by POST',
     resources: tunneling({ tunneling: { use_post: true, post_path: '/somewhere' } }),
-    client: [send('x'), until('fin')],
+    client: [send('x'), until('end')],
   },
   {
     name: 'headers of a tunnel',
@@ -191,7 +194,7 @@ const tunnels: readonly TunnelCase[] = [
   {
     name: 'much through a tunnel',
     resources: tunneling(),
-    client: [send('x'.repeat(600_000)), 'fin', until('fin')],
+    client: [send('x'.repeat(600_000)), 'fin', until('end')],
     upstream: [until('fin'), send('y'.repeat(600_000)), 'fin'],
   },
 ];
@@ -246,71 +249,71 @@ const internals: readonly TunnelCase[] = [
   {
     name: 'the inner upstream ends first',
     resources: internal(),
-    client: [until('bye'), send('late'), 'fin', until('fin')],
-    upstream: [send('bye'), 'fin', until('late'), until('fin')],
+    client: [until('bye'), send('late'), 'fin', until('end')],
+    upstream: [send('bye'), 'fin', until('late'), until('end')],
   },
   {
     name: 'the inner upstream resets',
     resources: internal(),
-    client: [send('x'), until('fin')],
+    client: [send('x'), until('end')],
     upstream: [until('x'), 'reset'],
   },
   {
     name: 'the client of an internal listener resets',
     resources: internal(),
     client: [send('x'), until('y'), 'reset'],
-    upstream: [until('x'), send('y'), until('fin')],
+    upstream: [until('x'), send('y'), until('end')],
   },
-  { name: 'the inner upstream refuses', resources: internal(), client: [until('fin')], refused: true, stats: /cluster\.|tcp\./ },
+  { name: 'the inner upstream refuses', resources: internal(), client: [until('end')], refused: true, stats: /cluster\.|tcp\./ },
   {
     name: 'there is no such internal listener',
     resources: lane => {
       const { listeners, clusters } = internal()(lane);
       return { listeners: listeners.slice(0, 1), clusters };
     },
-    client: [until('fin')],
+    client: [until('end')],
     stats: /cluster\.|tcp\./,
   },
   {
     name: 'no filter chain of the internal listener fits',
     resources: internal({}, { filter_chains: [{ filter_chain_match: { destination_port: 1 }, filters: [blackHole()] }] }),
-    client: [until('fin')],
+    client: [until('end')],
     stats: /cluster\.|tcp\.|listener\./,
   },
   {
     name: 'the inner proxy ends an idle connection',
     resources: internal({}, {}, [], { idle_timeout: '0.3s' }),
-    client: [send('x'), until('y'), until('fin')],
-    upstream: [until('x'), send('y'), until('fin')],
+    client: [send('x'), until('y'), until('end')],
+    upstream: [until('x'), send('y'), until('end')],
     stats: /cluster\.|tcp\./,
   },
   {
     name: 'HTTP behind an internal listener, to be closed',
     resources: lane => internalHttp(lane),
-    client: [send('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'), until('hello'), until('fin'), 'fin'],
+    client: [send('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'), until('hello'), until('end')],
     stats: /cluster\.|tcp\.|http\./,
   },
   {
     name: 'HTTP behind an internal listener whose client ends',
     resources: lane => internalHttp(lane),
-    client: [send('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), until('hello'), 'fin', until('fin')],
+    client: [send('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), until('hello'), 'fin', until('end')],
     stats: /cluster\.|tcp\.|http\./,
   },
   {
     name: 'HTTP behind an internal listener that is no HTTP',
     resources: lane => internalHttp(lane),
-    client: [send('nonsense\r\n\r\n'), until('400'), until('fin')],
+    client: [send('nonsense\r\n\r\n'), until('400'), until('end')],
   },
   {
     name: 'much through an internal listener',
     resources: internal(),
-    client: [send('x'.repeat(3_000_000)), 'fin', until('fin')],
+    client: [send('x'.repeat(3_000_000)), 'fin', until('end')],
     upstream: [until('fin'), send('y'.repeat(3_000_000)), 'fin'],
   },
 ];
 
 /** A TCP proxy whose upstream is an internal listener that answers HTTP. */
-function internalHttp({ name, port, log }: Lane): ReturnType<TunnelCase['resources']> {
+function internalHttp({ name, port, log }: Lane): LaneResources {
   const body = { inline_string: 'hello' };
   const routes = [{ match: { prefix: '/' }, direct_response: { status: 200, body } }];
   return {
@@ -326,46 +329,82 @@ function blackHole(): object {
   return tcpProxy('hole', 'hole', '/dev/null');
 }
 
-/** All of istiod's HBONE in one process, without TLS: out through connect_originate, in through connect_terminate. */
-function hbone({ name, port, middlePort, upstreamPort, log }: Lane): ReturnType<TunnelCase['resources']> {
-  const target = `127.0.0.1:${upstreamPort}`;
-  const metadata = { 'envoy.filters.listener.original_dst': { local: target }, istio: { workload: 'a;b;c' } };
-  const originate = tcpProxy(`${name}_originate`, `${name}_originate`, log, {
-    tunneling_config: { hostname: '%DOWNSTREAM_LOCAL_ADDRESS%' },
-  });
-  const authority = setRequestState(
-    stateValue('envoy.filters.listener.original_dst.local_ip', '%REQ(:AUTHORITY)%', 'ONCE'),
-    stateValue('probe', '%REQ(:AUTHORITY)%', 'ONCE', 'envoy.hashable_string'),
-    stateValue('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%', 'ONCE'),
-    stateValue('io.istio.peer_principal', '%DOWNSTREAM_PEER_URI_SAN%', 'ONCE', 'envoy.hashable_string'),
-  );
-  return {
-    listeners: [
-      listener(name, port, [tcpProxy(`${name}_outbound`, `${name}_outbound`, log)]),
-      internalListener(`${name}_connect_originate`, [originate], { use_original_dst: false }),
-      listener(`${name}_connect_terminate`, middlePort, [
-        connectionManager(`${name}_terminate`, log, { routes: [connectRoute(`${name}_main`)], filters: [authority] }),
-      ]),
-      internalListener(`${name}_main_internal`, [tcpProxy(`${name}_inbound`, `${name}_inbound`, log)]),
-    ],
-    clusters: [
-      internalCluster(`${name}_outbound`, `${name}_connect_originate`, { id: target, metadata, passHost: Object.keys(metadata) }),
-      {
-        name: `${name}_originate`,
-        type: 'ORIGINAL_DST',
-        lb_policy: 'CLUSTER_PROVIDED',
-        connect_timeout: '1s',
-        original_dst_lb_config: {
-          upstream_port_override: middlePort,
-          metadata_key: { key: 'envoy.filters.listener.original_dst', path: [{ key: 'waypoint' }] },
-        },
-        ...http2,
-      },
-      internalCluster(`${name}_main`, `${name}_main_internal`),
-      { name: `${name}_inbound`, type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED', connect_timeout: '1s' },
-    ],
-  };
+interface HboneOptions {
+  /** Of mutual TLS; absent: there is none. */
+  readonly server?: TlsSide;
+  readonly client?: TlsSide;
 }
+
+/** How istiod sends connections out: a host behind connect_originate, which asks the peer's port for a tunnel. */
+const outward =
+  ({ server, client }: HboneOptions): TunnelCase['resources'] =>
+  ({ name, port, middlePort, upstreamPort, log, folder }) => {
+    const target = `127.0.0.1:${upstreamPort}`;
+    const metadata = { 'envoy.filters.listener.original_dst': { local: target }, istio: { workload: 'a;b;c' } };
+    const originate = tcpProxy(`${name}_originate`, `${name}_originate`, log, {
+      tunneling_config: { hostname: '%DOWNSTREAM_LOCAL_ADDRESS%' },
+    });
+    const passHost = Object.keys(metadata);
+    return {
+      listeners: [
+        listener(name, port, [tcpProxy(`${name}_outbound`, `${name}_outbound`, log)]),
+        internalListener(`${name}_connect_originate`, [originate], { use_original_dst: false }),
+      ],
+      clusters: [
+        internalCluster(`${name}_outbound`, `${name}_connect_originate`, { id: target, metadata, passHost }),
+        {
+          name: `${name}_originate`,
+          type: 'ORIGINAL_DST',
+          lb_policy: 'CLUSTER_PROVIDED',
+          connect_timeout: '1s',
+          original_dst_lb_config: {
+            upstream_port_override: middlePort,
+            metadata_key: { key: 'envoy.filters.listener.original_dst', path: [{ key: 'waypoint' }] },
+          },
+          ...(server !== undefined && { transport_socket: clientTls(folder, client) }),
+          ...http2,
+        },
+      ],
+    };
+  };
+
+/** How istiod takes them in: connect_terminate says who and whereto, main_internal has the chains of the ports. */
+const inward =
+  ({ server }: HboneOptions): TunnelCase['resources'] =>
+  ({ name, middlePort, log, folder }) => {
+    const authority = setRequestState(
+      stateValue('envoy.filters.listener.original_dst.local_ip', '%REQ(:AUTHORITY)%', 'ONCE'),
+      stateValue('probe', '%REQ(:AUTHORITY)%', 'ONCE', 'envoy.hashable_string'),
+      stateValue('envoy.filters.listener.original_dst.remote_ip', '%DOWNSTREAM_REMOTE_ADDRESS%', 'ONCE'),
+      stateValue('io.istio.peer_principal', '%DOWNSTREAM_PEER_URI_SAN%', 'ONCE', 'envoy.hashable_string'),
+    );
+    const manager = connectionManager(`${name}_terminate`, log, {
+      routes: [connectRoute(`${name}_main`)],
+      filters: [authority],
+    });
+    const chain = { filters: [manager], ...(server !== undefined && { transport_socket: serverTls(folder, server) }) };
+    return {
+      listeners: [
+        listener(`${name}_connect_terminate`, middlePort, [], { filter_chains: [chain] }),
+        internalListener(`${name}_main_internal`, [tcpProxy(`${name}_inbound`, `${name}_inbound`, log)]),
+      ],
+      clusters: [
+        internalCluster(`${name}_main`, `${name}_main_internal`),
+        { name: `${name}_inbound`, type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED', connect_timeout: '1s' },
+      ],
+    };
+  };
+
+/** Both in one process, without TLS. */
+function hbone(lane: Lane): LaneResources {
+  const [out, into] = [outward({})(lane), inward({})(lane)];
+  return { listeners: [...out.listeners, ...into.listeners], clusters: [...out.clusters, ...into.clusters] };
+}
+
+const hboneOf = (options: HboneOptions): Pick<TunnelCase, 'resources' | 'behind'> => ({
+  resources: outward(options),
+  behind: inward(options),
+});
 
 const hboneCases: readonly TunnelCase[] = [
   { name: 'HBONE, out and in', resources: hbone, ...pingPong, stats: /cluster\.|tcp\.|http\./ },
@@ -373,16 +412,57 @@ const hboneCases: readonly TunnelCase[] = [
   {
     name: 'HBONE whose application ends first',
     resources: hbone,
-    client: [until('bye'), until('fin')],
-    upstream: [send('bye'), 'fin', until('fin')],
+    anyEnd: true,
+    client: [until('bye'), until('end')],
+    upstream: [send('bye'), 'fin', until('end')],
   },
   {
     name: 'HBONE whose client resets',
     resources: hbone,
     client: [send('x'), until('y'), 'reset'],
-    upstream: [until('x'), send('y'), until('fin')],
+    upstream: [until('x'), send('y'), until('end')],
   },
-  { name: 'HBONE to an application that refuses', resources: hbone, client: [send('x'), until('fin')], refused: true },
+  { name: 'HBONE to an application that refuses', resources: hbone, client: [send('x'), until('end')], refused: true },
+];
+
+/** Between two proxies, also of different make. */
+export const crossedCases: readonly TunnelCase[] = [
+  { name: 'HBONE with mutual TLS', ...hboneOf({ server: {} }), ...pingPong, stats: /cluster\.|tcp\.|http\./ },
+  { name: 'HBONE by name of the peer', ...hboneOf({ server: {}, client: { names: [names.server] } }), ...pingPong },
+  {
+    name: 'HBONE to a peer of another name',
+    ...hboneOf({ server: {}, client: { names: [names.client] } }),
+    client: [until('end')],
+    log: /_originate|_terminate|_inbound/,
+    anyEnd: true,
+  },
+  {
+    name: 'HBONE from a client of a foreign authority',
+    ...hboneOf({ server: {}, client: { certificate: 'foreign' } }),
+    client: [until('end')],
+    log: /_originate|_terminate|_inbound/,
+    anyEnd: true,
+  },
+  { name: 'HBONE without TLS', ...hboneOf({}), ...pingPong, repeat: 3 },
+  {
+    name: 'much over HBONE',
+    ...hboneOf({ server: {} }),
+    client: [send('x'.repeat(2_000_000)), 'fin', until('end')],
+    upstream: [until('fin'), send('y'.repeat(2_000_000)), 'fin'],
+  },
+  {
+    name: 'HBONE whose client resets',
+    ...hboneOf({ server: {} }),
+    client: [send('x'), until('y'), 'reset'],
+    upstream: [until('x'), send('y'), until('end')],
+  },
+  {
+    name: 'HBONE to an application that refuses',
+    ...hboneOf({ server: {} }),
+    client: [until('end')],
+    refused: true,
+    anyEnd: true,
+  },
 ];
 
 export const tunnelCases: readonly TunnelCase[] = [...termination, ...tunnels, ...internals, ...hboneCases];

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { findFreePort, getAdmin, startProxy } from '../../support/proxy-process.ts';
+import { findFreePort, getAdmin, type ProxyProcess, startProxy } from '../../support/proxy-process.ts';
 import { End, type Step } from '../connection-end.ts';
 import { internalListenerExtension } from './resources.ts';
 
@@ -18,17 +18,30 @@ export interface Lane {
   readonly upstreamPort: number;
   /** Of the access log. */
   readonly log: string;
+  /** With the certificates of tls-scenarios.ts. */
+  readonly folder: string;
+}
+
+export interface LaneResources {
+  readonly listeners: readonly object[];
+  readonly clusters: readonly object[];
 }
 
 export interface TunnelCase {
   readonly name: string;
-  readonly resources: (lane: Lane) => { readonly listeners: readonly object[]; readonly clusters: readonly object[] };
+  readonly resources: (lane: Lane) => LaneResources;
+  /** Of the second proxy, which is of the other make where two are crossed; absent: there is one proxy only. */
+  readonly behind?: (lane: Lane) => LaneResources;
   readonly client: readonly Step[];
   readonly upstream?: readonly Step[];
   /** Nothing listens at the upstream's port. */
   readonly refused?: true;
   /** Clients that do the same, one after the other; 1 if absent. */
   readonly repeat?: number;
+  /** Which lines of the log are compared; absent: all. The others depend on who is faster. */
+  readonly log?: RegExp;
+  /** Whether a client sees the end of the stream or a reset depends on who is faster. */
+  readonly anyEnd?: true;
   /** Of the counters that moved, those that match are compared. */
   readonly stats?: RegExp;
 }
@@ -46,6 +59,8 @@ export interface Observation {
   readonly stats: readonly string[];
 }
 
+let runs = 0;
+
 async function openLane(tunnel: TunnelCase, index: number, folder: string, maker: string): Promise<RunningLane> {
   const ends: End[] = [];
   const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
@@ -57,7 +72,7 @@ async function openLane(tunnel: TunnelCase, index: number, folder: string, maker
   const upstreamPort = tunnel.refused ? await findFreePort() : (server.address() as AddressInfo).port;
   const name = `lane${index}`;
   const log = join(folder, `${maker}-${name}.log`);
-  return { tunnel, ends, server, name, port: await findFreePort(), middlePort: await findFreePort(), upstreamPort, log };
+  return { tunnel, ends, server, name, port: await findFreePort(), middlePort: await findFreePort(), upstreamPort, log, folder };
 }
 
 async function runLane({ tunnel, port, ends }: RunningLane): Promise<Pick<Observation, 'clients' | 'upstreams'>> {
@@ -75,7 +90,7 @@ async function runLane({ tunnel, port, ends }: RunningLane): Promise<Pick<Observ
 }
 
 /** Of no interest, or dependent on how bytes are cut. */
-const unsteady = /P0\(|_buffered|_bytes_total|http2\.|rq_rx_reset|delayed_close/;
+const unsteady = /P0\(|_buffered|_bytes_total|http2\.|rq_rx_reset|delayed_close|ssl\.[cs]|membership_|match_count/;
 
 const belongsTo = (name: string, line: string): boolean => new RegExp(`${name}(?![0-9])`).test(line);
 
@@ -103,33 +118,51 @@ export interface RunOptions {
   readonly args?: readonly string[];
 }
 
-/** All cases through one process. */
-export async function runCases(cases: readonly TunnelCase[], options: RunOptions, folder: string): Promise<Observation[]> {
-  const lanes = await Promise.all(cases.map((tunnel, i) => openLane(tunnel, i, folder, options.name)));
-  const resources = lanes.map(lane => lane.tunnel.resources(lane));
-  const bootstrap = {
-    node: { id: 'tunnels', cluster: 'tunnels' },
-    bootstrap_extensions: [internalListenerExtension],
-    static_resources: {
-      listeners: resources.flatMap(({ listeners }) => listeners),
-      clusters: resources.flatMap(({ clusters }) => clusters),
-    },
-  };
-  const proxy = await startProxy({ ...options, bootstrap, folder });
+const makeBootstrap = (resources: readonly LaneResources[]): object => ({
+  node: { id: 'tunnels', cluster: 'tunnels' },
+  bootstrap_extensions: [internalListenerExtension],
+  static_resources: {
+    listeners: resources.flatMap(({ listeners }) => listeners),
+    clusters: resources.flatMap(({ clusters }) => clusters),
+  },
+});
+
+/** All cases through one process, or through two where cases have something behind. */
+export async function runCases(
+  cases: readonly TunnelCase[],
+  options: RunOptions,
+  folder: string,
+  behindOptions: RunOptions = options,
+): Promise<Observation[]> {
+  const maker = `${runs++}-${options.name}-${behindOptions.name}`;
+  const lanes = await Promise.all(cases.map((tunnel, i) => openLane(tunnel, i, folder, maker)));
+  const behind = lanes.flatMap(lane => lane.tunnel.behind?.(lane) ?? []);
+  const start = (role: string, run: RunOptions, resources: readonly LaneResources[]): Promise<ProxyProcess> =>
+    startProxy({ ...run, name: `${maker}-${role}`, bootstrap: makeBootstrap(resources), folder });
+  const proxies = [
+    await start(
+      'front',
+      options,
+      lanes.map(lane => lane.tunnel.resources(lane)),
+    ),
+  ];
+  if (behind.length > 0) proxies.push(await start('behind', behindOptions, behind));
   const seen: Pick<Observation, 'clients' | 'upstreams'>[] = [];
   // One after the other: what wins a race must not depend on the other cases.
   for (const lane of lanes) seen.push(await runLane(lane));
   // Whatever ends with the last client has ended, and is written.
   await wait(300);
-  const stats = (await getAdmin(proxy.adminPort, '/stats?usedonly')).split('\n');
-  await proxy.stop();
+  const pages = await Promise.all(proxies.map(({ adminPort }) => getAdmin(adminPort, '/stats?usedonly')));
+  const stats = pages.join('').split('\n');
+  await Promise.all(proxies.map(proxy => proxy.stop()));
   const observations: Observation[] = [];
   for (const [i, lane] of lanes.entries()) {
     const { stats: wanted } = lane.tunnel;
     const counted = stats.filter(line => wanted?.test(line) && belongsTo(lane.name, line) && !unsteady.test(line));
-    const log = (await readLog(lane, 0)).map(line => normalize(line, lane)).sort();
+    const log = (await readLog(lane, 0)).map(line => normalize(line, lane)).filter(line => lane.tunnel.log?.test(line) ?? true);
     const { clients, upstreams } = JSON.parse(normalize(JSON.stringify(seen[i]), lane)) as (typeof seen)[number];
-    observations.push({ clients, upstreams, log, stats: counted.map(line => normalize(line, lane)).sort() });
+    if (lane.tunnel.anyEnd) for (const client of clients) Object.assign(client, { received: '', end: 'over' });
+    observations.push({ clients, upstreams, log: log.sort(), stats: counted.map(line => normalize(line, lane)).sort() });
     for (const end of lane.ends) end.destroy();
     lane.server.close();
   }

@@ -1,4 +1,5 @@
 /** Resources of the lanes: listeners, clusters and filters that pass bytes through CONNECT and internal listeners. */
+import { commonContext, type TlsSide } from '../tls-scenarios.ts';
 
 const extension = (name: string): string => `type.googleapis.com/envoy.extensions.${name}`;
 
@@ -8,7 +9,8 @@ const format =
   '%REQUEST_HEADER(:METHOD)% %REQUEST_HEADER(:AUTHORITY)% %REQUEST_HEADER(:PATH)% %UPSTREAM_CLUSTER% %UPSTREAM_HOST% ' +
   '%UPSTREAM_TRANSPORT_FAILURE_REASON% %CONNECTION_TERMINATION_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% ' +
   '%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_DIRECT_LOCAL_ADDRESS% %UPSTREAM_PROTOCOL% ' +
-  '%DYNAMIC_METADATA(envoy.filters.listener.original_dst)% %DYNAMIC_METADATA(istio)% %FILTER_STATE(probe:PLAIN)%';
+  '%DYNAMIC_METADATA(envoy.filters.listener.original_dst)% %DYNAMIC_METADATA(istio)% ' +
+  '%FILTER_STATE(probe:PLAIN)% %FILTER_STATE(io.istio.peer_principal:PLAIN)% %DOWNSTREAM_PEER_URI_SAN%';
 
 export type Json = { readonly [key: string]: unknown };
 
@@ -124,6 +126,23 @@ export function internalCluster(name: string, target: string, options: InternalO
     { endpoint, ...(metadata !== undefined && { metadata: { filter_metadata: metadata } }) },
     { transport_socket: { name: 'envoy.transport_sockets.internal_upstream', typed_config }, ...overrides },
   );
+}
+
+/** TLS of a filter chain, with the certificates in `folder`. */
+export function serverTls(folder: string, side: TlsSide = {}): object {
+  const common_tls_context = commonContext(folder, { alpn: ['h2'], ...side }, 'server');
+  const typed_config = { '@type': extension('transport_sockets.tls.v3.DownstreamTlsContext'), common_tls_context };
+  return { name: 'tls', typed_config: { ...typed_config, require_client_certificate: true } };
+}
+
+/** TLS of a cluster. */
+export function clientTls(folder: string, side: TlsSide = {}): object {
+  const common_tls_context = commonContext(
+    folder,
+    { alpn: ['h2'], params: { tls_maximum_protocol_version: 'TLSv1_3' }, ...side },
+    'client',
+  );
+  return { name: 'tls', typed_config: { '@type': extension('transport_sockets.tls.v3.UpstreamTlsContext'), common_tls_context } };
 }
 
 export type Sharing = 'NONE' | 'ONCE' | 'TRANSITIVE';
