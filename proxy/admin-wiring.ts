@@ -36,9 +36,10 @@ export function createAdminContext(server: Server, admin: NonNullable<BootstrapM
 }
 
 function toAdminCluster(cluster: RegisteredCluster, server: Server): AdminCluster {
-  const { model, hosts, dynamicHosts } = cluster;
+  const { model, hosts, dynamicHosts, successRates } = cluster;
   return {
     model,
+    successRates,
     addedViaApi: !server.resources.get('cluster', model.name)?.isStatic,
     hosts: [...hosts, ...dynamicHosts.map(describeDynamicHost)].map(
       ({ model: host, locality, localityWeight, priority, ejected, counters }) => ({

@@ -6,6 +6,7 @@ import type { ClusterModel, HostModel, SlottedHostModel } from '../config/model/
 import type { SecretModel } from '../config/model/tls.ts';
 import type { StatsMerger } from '../telemetry/stats-merger.ts';
 import type { ResourceStore } from '../xds/resource-store.ts';
+import type { RegisteredCluster } from '../upstream/registered-hosts.ts';
 
 export interface AdminContext {
   /** Where the API listens; what its access log is. */
@@ -30,11 +31,12 @@ export interface AdminContext {
 export interface AdminCluster {
   readonly model: ClusterModel;
   readonly addedViaApi: boolean;
+  readonly successRates: RegisteredCluster['successRates'];
   readonly hosts: Iterable<AdminHost>;
 }
 
 export interface AdminHost {
-  readonly host: HostModel & Pick<SlottedHostModel, 'healthFlags' | 'isLeaving'>;
+  readonly host: HostModel & Pick<SlottedHostModel, 'slot' | 'healthFlags' | 'isLeaving'>;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** Weight of the host's locality; 0: unset. */
   readonly localityWeight: number;

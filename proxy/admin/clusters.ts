@@ -62,16 +62,22 @@ function healthStatus({ host, ejected }: AdminHost): object {
 function* renderText(clusters: readonly AdminCluster[]): Generator<string> {
   for (const cluster of clusters) {
     yield renderClusterText(cluster);
-    for (const host of cluster.hosts) yield renderHostText(cluster.model.name, host);
+    for (const host of cluster.hosts) yield renderHostText(cluster, host);
   }
 }
 
 function renderClusterText(cluster: AdminCluster): string {
   const { model, addedViaApi } = cluster;
   const lines = [`observability_name::${model.statName || model.name}`];
-  if (model.outlierDetection !== null) {
-    lines.push('outlier::success_rate_average::-1', 'outlier::success_rate_ejection_threshold::-1');
-    lines.push('outlier::local_origin_success_rate_average::-1', 'outlier::local_origin_success_rate_ejection_threshold::-1');
+  const { successRates } = cluster;
+  if (successRates !== null) {
+    for (const [prefix, { average, threshold }] of [
+      ['', successRates.external],
+      ['local_origin_', successRates.local],
+    ] as const) {
+      lines.push(`outlier::${prefix}success_rate_average::${formatRate(average)}`);
+      lines.push(`outlier::${prefix}success_rate_ejection_threshold::${formatRate(threshold)}`);
+    }
   }
   for (const [i, priority] of ['default', 'high'].entries()) {
     const limits = model.circuitBreakers[i as 0 | 1];
@@ -88,7 +94,12 @@ function renderClusterText(cluster: AdminCluster): string {
   return lines.map(line => `${model.name}::${line}\n`).join('');
 }
 
-function renderHostText(cluster: string, host: AdminHost): string {
+/** As C++ prints a double: six digits. */
+function formatRate(rate: number | null): string {
+  return rate === null ? '-1' : String(Number(rate.toPrecision(6)));
+}
+
+function renderHostText({ model, successRates }: AdminCluster, host: AdminHost): string {
   const { counters, locality } = host;
   const values: [string, string | number | boolean][] = [
     ['cx_active', counters.connectionsActive],
@@ -108,10 +119,10 @@ function renderHostText(cluster: string, host: AdminHost): string {
     ['sub_zone', locality.subZone],
     ['canary', isCanary(host)],
     ['priority', host.priority],
-    ['success_rate', -1],
-    ['local_origin_success_rate', -1],
+    ['success_rate', successRates?.external.rates.get(host.host.slot) ?? -1],
+    ['local_origin_success_rate', successRates?.local.rates.get(host.host.slot) ?? -1],
   ];
-  const prefix = `${cluster}::${formatAddress(host.host.address)}`;
+  const prefix = `${model.name}::${formatAddress(host.host.address)}`;
   return values.map(([name, value]) => `${prefix}::${name}::${value}\n`).join('');
 }
 
@@ -140,7 +151,7 @@ export const healthNames = {
 
 function clusterToJson(cluster: AdminCluster): object {
   const { model, addedViaApi } = cluster;
-  const hosts = [...cluster.hosts].map(hostToJson);
+  const hosts = [...cluster.hosts].map(host => hostToJson(cluster, host));
   const serviceName = edsServiceName(cluster);
   const thresholds = model.circuitBreakers.map((limits, i) => ({
     ...(i === 1 && { priority: 'HIGH' }),
@@ -153,13 +164,23 @@ function clusterToJson(cluster: AdminCluster): object {
     name: model.name,
     ...(addedViaApi && { added_via_api: true }),
     ...(hosts.length > 0 && { host_statuses: hosts }),
+    ...thresholdsOf(cluster),
     circuit_breakers: { thresholds },
     observability_name: model.statName || model.name,
     ...(serviceName !== '' && { eds_service_name: serviceName }),
   };
 }
 
-function hostToJson(host: AdminHost): object {
+function thresholdsOf({ successRates }: AdminCluster): object {
+  const { external, local } = successRates ?? {};
+  return {
+    ...(external?.threshold != null && { success_rate_ejection_threshold: { value: external.threshold } }),
+    ...(local?.threshold != null && { local_origin_success_rate_ejection_threshold: { value: local.threshold } }),
+  };
+}
+
+function hostToJson({ successRates }: AdminCluster, host: AdminHost): object {
+  const percent = (name: string, value: number | null | undefined) => (value == null ? {} : { [name]: { value } });
   const { counters, locality } = host;
   const stat = (name: string, value: number, isGauge = false) => ({
     ...(isGauge && { type: 'GAUGE' }),
@@ -180,6 +201,8 @@ function hostToJson(host: AdminHost): object {
       stat('rq_pending_active', 0, true),
     ],
     health_status: healthStatus(host),
+    ...percent('success_rate', successRates?.external.rates.get(host.host.slot)),
+    ...percent('local_origin_success_rate', successRates?.local.rates.get(host.host.slot)),
     weight: host.host.weight,
     ...(host.host.hostname !== '' && { hostname: host.host.hostname }),
     ...(host.priority !== 0 && { priority: host.priority }),

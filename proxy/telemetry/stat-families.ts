@@ -8,6 +8,7 @@ export type StatFamilyName =
   | 'cluster'
   | 'cluster-traffic'
   | 'upstream-tls'
+  | 'outlier-detection'
   | 'listener'
   | 'listener-worker'
   | 'downstream-tls'
@@ -56,6 +57,27 @@ const trafficCounters = `
   upstream_rq_retry_backoff_exponential upstream_rq_retry_backoff_ratelimited upstream_rq_retry_limit_exceeded
   upstream_rq_retry_overflow upstream_rq_retry_success upstream_rq_rx_reset upstream_rq_rx_reset_no_error
   upstream_rq_timeout upstream_rq_total upstream_rq_tx_reset`;
+
+const ejectionCauses = [
+  'consecutive_5xx',
+  'consecutive_gateway_failure',
+  'consecutive_local_origin_failure',
+  'failure_percentage',
+  'local_origin_failure_percentage',
+  'local_origin_success_rate',
+  'success_rate',
+];
+const outlierCounters = [
+  ...ejectionCauses.flatMap(cause => [`detected_${cause}`, `enforced_${cause}`]),
+  'detected_degradation',
+  'enforced_total',
+  'overflow',
+  'total',
+  'consecutive_5xx',
+  'success_rate',
+]
+  .map(name => `outlier_detection.ejections_${name}`)
+  .join(' ');
 
 const clusterGauges = `
   circuit_breakers.default.cx_open circuit_breakers.default.cx_pool_open circuit_breakers.default.rq_open
@@ -113,6 +135,10 @@ export const statFamilies: { readonly [F in StatFamilyName]: readonly StatFamily
     ...listMembers('counter', trafficCounters),
     ...listMembers('gauge', trafficGauges),
     ...listMembers('histogram', 'upstream_cx_connect_ms upstream_cx_length_ms upstream_rq_per_cx'),
+  ],
+  'outlier-detection': [
+    ...listMembers('counter', outlierCounters),
+    ...listMembers('gauge', 'outlier_detection.ejections_active'),
   ],
   'upstream-tls': listMembers('counter', `${tlsCounters} ${secretCounters('client_ssl_socket_factory')}`),
   'downstream-tls': listMembers('counter', `${tlsCounters} ${secretCounters('server_ssl_socket_factory')}`),

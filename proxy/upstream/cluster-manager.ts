@@ -72,7 +72,16 @@ export interface Host extends HostView {
 
 export type HostResult =
   | { readonly kind: 'response'; readonly status: number }
-  | { readonly kind: 'connect-success' | 'connect-failure' | 'connect-timeout' | 'request-timeout' | 'reset' };
+  /** `connect-success-final`: no response will follow, the connection is all there is. */
+  | {
+      readonly kind:
+        | 'connect-success'
+        | 'connect-success-final'
+        | 'connect-failure'
+        | 'connect-timeout'
+        | 'request-timeout'
+        | 'reset';
+    };
 
 /** What makes one connection unfit for another stream: part of the pool's key. */
 export interface StreamOptions {

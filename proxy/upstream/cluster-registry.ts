@@ -16,11 +16,11 @@ import type { NameResolver } from './dns-resolver.ts';
 import { OutlierDetector } from './outlier-detector.ts';
 import type { OutlierRun } from './outlier-reporter.ts';
 import type { SecretLookup } from '../network/tls/secret-stats.ts';
-import { listRegisteredHosts, type RegisteredCluster } from './registered-hosts.ts';
+import { listRegisteredHosts, readSuccessRates, type RegisteredCluster } from './registered-hosts.ts';
 import { RegistryStats } from './registry-stats.ts';
 import { isExcluded, readHealth } from './host-health.ts';
 import { findTransportSocketMatch } from './transport-socket-match.ts';
-import { ClusterCounters, HostCounters, HostField, maxClusterRows, RowAllocator } from './shared-counters.ts';
+import { ClusterCounters, HostCounters, maxClusterRows, RowAllocator } from './shared-counters.ts';
 
 export interface ClusterRegistryOptions {
   readonly broadcast: (message: MainToWorker) => void;
@@ -165,6 +165,7 @@ export class ClusterRegistry {
       model: entry.model,
       hosts: listRegisteredHosts(entry.set, entry.detector, this.#slots),
       dynamicHosts: [...listDynamicHosts(entry)],
+      successRates: readSuccessRates(entry.detector),
     }));
   }
 
@@ -340,16 +341,15 @@ export class ClusterRegistry {
     return new OutlierDetector({
       model: outlierDetection,
       slots: () => [...entry.slots.values()],
-      requests: slot => ({
-        succeeded: this.#hostCounters.sum(slot, HostField.requestsSucceeded),
-        failed: this.#hostCounters.sum(slot, HostField.requestsFailed),
-      }),
+      results: (slot, origin) => this.#hostCounters.readResults(slot, origin),
+      onDetected: cause => entry.stats.countOutlier(cause, 'detected'),
+      onEjectable: cause => entry.stats.countEjectable(cause),
+      onOverflow: () => entry.stats.countEjectionOverflow(),
       onEjected: (slot, cause) => {
-        entry.stats.countEjection(cause, 'enforced');
+        entry.stats.countOutlier(cause, 'enforced');
         refresh('host-ejected', slot);
       },
       onReturned: slot => refresh('host-returned', slot),
-      onNotEjected: (cause, why) => entry.stats.countEjection(cause, why),
       now: this.#options.now ?? Date.now,
       random: this.#options.random ?? Math.random,
     });

@@ -6,21 +6,39 @@
  */
 import type { OutlierDetectionModel } from '../config/model/cluster.ts';
 import type { OutlierRun } from './outlier-reporter.ts';
-import { findFailingHosts, findSlowestSuccess } from './success-rate.ts';
-import type { HostRequests } from './success-rate.ts';
+import { computeSuccessRates, noSuccessRates } from './success-rate.ts';
+import type { HostResults, SuccessRates } from './success-rate.ts';
 
-export type EjectionCause = OutlierRun | 'success-rate' | 'failure-percentage';
+export type EjectionCause =
+  | OutlierRun
+  | 'success-rate'
+  | 'failure-percentage'
+  | 'local-origin-success-rate'
+  | 'local-origin-failure-percentage';
+
+/** Whose errors: of hosts that answer, or of the way to them where the cluster keeps these apart. */
+export type ErrorOrigin = 'external' | 'local';
+
+/** Cumulative results of a host. */
+export interface ResultCounts {
+  readonly succeeded: number;
+  readonly total: number;
+}
 
 export interface OutlierDetectorOptions {
   readonly model: OutlierDetectionModel;
   /** Slots of the cluster's hosts now. */
   readonly slots: () => readonly number[];
   /** Cumulative results of a slot over all workers. */
-  readonly requests: (slot: number) => { readonly succeeded: number; readonly failed: number };
+  readonly results: (slot: number, origin: ErrorOrigin) => ResultCounts;
+  /** A host would be ejected, whether it is or not. */
+  readonly onDetected: (cause: EjectionCause) => void;
+  /** It could be ejected, too many are not; whether it is follows from how the cause is enforced. */
+  readonly onEjectable: (cause: EjectionCause) => void;
   readonly onEjected: (slot: number, cause: EjectionCause) => void;
   readonly onReturned: (slot: number) => void;
-  /** A host would have been ejected, but too many are, or the cause is not enforced. */
-  readonly onNotEjected: (cause: EjectionCause, why: 'overflow' | 'not-enforced') => void;
+  /** A host would have been ejected, but too many are. */
+  readonly onOverflow: () => void;
   readonly now: () => number;
   /** In [0, 1). */
   readonly random: () => number;
@@ -32,14 +50,15 @@ interface Monitor {
   jitterMs: number;
   /** How many times the base ejection time the next ejection lasts. */
   backoff: number;
-  succeeded: number;
-  failed: number;
+  /** At the end of the last interval. */
+  readonly before: { [O in ErrorOrigin]: ResultCounts };
 }
 
 export class OutlierDetector {
   readonly #options: OutlierDetectorOptions;
   readonly #monitors = new Map<number, Monitor>();
   readonly #timer: NodeJS.Timeout;
+  readonly #rates: { [O in ErrorOrigin]: SuccessRates } = { external: noSuccessRates, local: noSuccessRates };
 
   constructor(options: OutlierDetectorOptions) {
     this.#options = options;
@@ -72,19 +91,31 @@ export class OutlierDetector {
     this.#options.onReturned(slot);
   }
 
-  /** Forgets hosts that left. */
+  /** Forgets hosts that left, and watches those that came. */
   onHostsChanged(): void {
     const present = new Set(this.#options.slots());
     for (const slot of this.#monitors.keys()) if (!present.has(slot)) this.#monitors.delete(slot);
+    for (const slot of present) this.#ensure(slot);
   }
 
   /** The periodic work; public so that tests need no clock. */
   onInterval(): void {
     const now = this.#options.now();
     for (const [slot, monitor] of this.#monitors) this.#checkReturn(slot, monitor, now);
-    const requests = this.#readInterval();
-    for (const slot of findSlowestSuccess(requests, this.#options.model)) this.#eject(slot, 'success-rate');
-    for (const slot of findFailingHosts(requests, this.#options.model)) this.#eject(slot, 'failure-percentage');
+    this.#checkRates('external', 'success-rate', 'failure-percentage');
+    this.#checkRates('local', 'local-origin-success-rate', 'local-origin-failure-percentage');
+  }
+
+  /** Of the last interval. */
+  ratesOf(origin: ErrorOrigin): SuccessRates {
+    return this.#rates[origin];
+  }
+
+  #checkRates(origin: ErrorOrigin, outlierCause: EjectionCause, failingCause: EjectionCause): void {
+    const rates = computeSuccessRates(this.#readInterval(origin), this.#options.slots().length, this.#options.model);
+    this.#rates[origin] = rates;
+    for (const slot of rates.outliers) this.#eject(slot, outlierCause);
+    for (const slot of rates.failing) this.#eject(slot, failingCause);
   }
 
   #checkReturn(slot: number, monitor: Monitor, now: number): void {
@@ -98,42 +129,40 @@ export class OutlierDetector {
     this.returnHost(slot);
   }
 
-  #readInterval(): HostRequests[] {
-    return this.#options
-      .slots()
-      .filter(slot => !this.isEjected(slot))
-      .map(slot => {
-        const monitor = this.#ensure(slot);
-        const { succeeded, failed } = this.#options.requests(slot);
-        const interval = { slot, succeeded: succeeded - monitor.succeeded, failed: failed - monitor.failed };
-        monitor.succeeded = succeeded;
-        monitor.failed = failed;
-        return interval;
-      });
+  #readInterval(origin: ErrorOrigin): HostResults[] {
+    const intervals = this.#options.slots().map(slot => {
+      const { before } = this.#ensure(slot);
+      const now = this.#options.results(slot, origin);
+      const results = { slot, succeeded: now.succeeded - before[origin].succeeded, total: now.total - before[origin].total };
+      before[origin] = now;
+      return results;
+    });
+    return intervals.filter(({ slot }) => !this.isEjected(slot));
   }
 
   #ensure(slot: number): Monitor {
     let monitor = this.#monitors.get(slot);
     if (monitor === undefined) {
-      monitor = { ejectedAtMs: null, jitterMs: 0, backoff: 0, ...this.#options.requests(slot) };
+      const { results } = this.#options;
+      const before = { external: results(slot, 'external'), local: results(slot, 'local') };
+      monitor = { ejectedAtMs: null, jitterMs: 0, backoff: 0, before };
       this.#monitors.set(slot, monitor);
     }
     return monitor;
   }
 
   #eject(slot: number, cause: EjectionCause): void {
-    const { model, slots, now, random, onEjected, onNotEjected } = this.#options;
+    const { model, slots, now, random, onDetected, onEjectable, onEjected, onOverflow } = this.#options;
     const present = slots();
     if (!present.includes(slot) || this.isEjected(slot)) return;
+    onDetected(cause);
     const isFirst = this.ejectedCount === 0 && model.alwaysEjectOneHost === true;
     if (!isFirst && (100 * (this.ejectedCount + 1)) / present.length > model.maxEjectionPercent) {
-      onNotEjected(cause, 'overflow');
+      onOverflow();
       return;
     }
-    if (random() * 100 >= enforcement(model, cause)) {
-      onNotEjected(cause, 'not-enforced');
-      return;
-    }
+    onEjectable(cause);
+    if (random() * 100 >= enforcement(model, cause)) return;
     const monitor = this.#ensure(slot);
     monitor.ejectedAtMs = now();
     monitor.jitterMs = Math.floor(random() * ((model.maxEjectionTimeJitterMs ?? 0) + 1));
@@ -155,5 +184,9 @@ function enforcement(model: OutlierDetectionModel, cause: EjectionCause): number
       return model.enforcingSuccessRate;
     case 'failure-percentage':
       return model.enforcingFailurePercentage;
+    case 'local-origin-success-rate':
+      return model.enforcingLocalOriginSuccessRate;
+    case 'local-origin-failure-percentage':
+      return model.enforcingLocalOriginFailurePercentage;
   }
 }

@@ -22,21 +22,43 @@ function extendRun(host: WorkerHost, field: SharedHostField, threshold: number, 
 
 function reportStatus(host: WorkerHost, model: OutlierDetectionModel, status: number): void {
   const { hostCounters } = host.cluster.services;
+  hostCounters.addShared(host.slot, SharedHostField.externalTotal);
   if (status < 500) {
+    hostCounters.addShared(host.slot, SharedHostField.externalSucceeded);
     hostCounters.endRun(host.slot, SharedHostField.consecutive5xx);
     hostCounters.endRun(host.slot, SharedHostField.consecutiveGatewayFailures);
     return;
   }
-  extendRun(host, SharedHostField.consecutive5xx, model.consecutive5xx, 'consecutive-5xx');
   if (status >= 502 && status <= 504) {
     const threshold = model.consecutiveGatewayFailure;
     extendRun(host, SharedHostField.consecutiveGatewayFailures, threshold, 'consecutive-gateway-failure');
   } else {
     hostCounters.endRun(host.slot, SharedHostField.consecutiveGatewayFailures);
   }
+  extendRun(host, SharedHostField.consecutive5xx, model.consecutive5xx, 'consecutive-5xx');
 }
 
-/** Takes one result. Local origin events count as 5xx (503, a timeout 504) unless the cluster keeps them apart. */
+function reportLocalOrigin(host: WorkerHost, model: OutlierDetectionModel, succeeded: boolean): void {
+  const { hostCounters } = host.cluster.services;
+  hostCounters.addShared(host.slot, SharedHostField.localTotal);
+  const field = SharedHostField.consecutiveLocalOriginFailures;
+  if (succeeded) {
+    hostCounters.addShared(host.slot, SharedHostField.localSucceeded);
+    hostCounters.endRun(host.slot, field);
+  } else extendRun(host, field, model.consecutiveLocalOriginFailure, 'consecutive-local-origin-failure');
+}
+
+/** What an event of the local origin counts as where it is not kept apart; 0: nothing, since a response will follow. */
+const statusOfEvent: { readonly [K in Exclude<HostResult['kind'], 'response'>]: number } = {
+  'connect-success': 0,
+  'connect-success-final': 200,
+  'connect-failure': 503,
+  'connect-timeout': 504,
+  'request-timeout': 504,
+  reset: 503,
+};
+
+/** Takes one result. Local origin events count as responses unless the cluster keeps them apart. */
 export function reportHostResult(host: WorkerHost, result: HostResult): void {
   if (result.kind === 'request-timeout') host.count(HostField.requestsTimedOut, 1);
   const model = host.cluster.model.outlierDetection;
@@ -45,13 +67,10 @@ export function reportHostResult(host: WorkerHost, result: HostResult): void {
     reportStatus(host, model, result.status);
     return;
   }
-  const succeeded = result.kind === 'connect-success';
-  if (!model.splitExternalLocalOriginErrors) {
-    // A connection alone does not end a run of bad responses.
-    if (!succeeded) reportStatus(host, model, result.kind === 'request-timeout' ? 504 : 503);
+  if (model.splitExternalLocalOriginErrors) {
+    reportLocalOrigin(host, model, result.kind === 'connect-success' || result.kind === 'connect-success-final');
     return;
   }
-  const field = SharedHostField.consecutiveLocalOriginFailures;
-  if (succeeded) host.cluster.services.hostCounters.endRun(host.slot, field);
-  else extendRun(host, field, model.consecutiveLocalOriginFailure, 'consecutive-local-origin-failure');
+  const status = statusOfEvent[result.kind];
+  if (status !== 0) reportStatus(host, model, status);
 }

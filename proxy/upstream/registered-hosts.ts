@@ -2,6 +2,7 @@
 import type { ClusterModel, HostSetModel, SlottedHostModel } from '../config/model/cluster.ts';
 import type { HostCounterValues, HostSlots } from './host-slots.ts';
 import type { OutlierDetector } from './outlier-detector.ts';
+import type { SuccessRates } from './success-rate.ts';
 
 export interface RegisteredHost {
   readonly model: SlottedHostModel;
@@ -18,6 +19,12 @@ export interface RegisteredCluster {
   readonly hosts: readonly RegisteredHost[];
   /** `ip:port` of the hosts that workers made for an original destination cluster. */
   readonly dynamicHosts: readonly string[];
+  /** Of outlier detection's last interval; null where there is none. */
+  readonly successRates: { readonly external: SuccessRates; readonly local: SuccessRates } | null;
+}
+
+export function readSuccessRates(detector: OutlierDetector | null): RegisteredCluster['successRates'] {
+  return detector === null ? null : { external: detector.ratesOf('external'), local: detector.ratesOf('local') };
 }
 
 export function listRegisteredHosts(

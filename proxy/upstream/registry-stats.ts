@@ -13,6 +13,8 @@ const causeNames: { readonly [C in EjectionCause]: string } = {
   'consecutive-local-origin-failure': 'consecutive_local_origin_failure',
   'success-rate': 'success_rate',
   'failure-percentage': 'failure_percentage',
+  'local-origin-success-rate': 'local_origin_success_rate',
+  'local-origin-failure-percentage': 'local_origin_failure_percentage',
 };
 
 export class RegistryStats {
@@ -48,6 +50,7 @@ export class RegistryStats {
     const sockets = [model.transportSocket, ...model.transportSocketMatches.map(({ transportSocket }) => transportSocket)];
     const isSecure = sockets.some(({ kind }) => kind !== 'raw-buffer');
     if (isSecure) store.declare(this.#prefix, 'upstream-tls');
+    if (model.outlierDetection !== null) store.declare(this.#prefix, 'outlier-detection');
     this.#secrets = isSecure ? new SecretStats(store, this.#prefix, sockets, findSecret) : null;
     for (const { name } of model.transportSocketMatches) store.counter(`${this.#prefix}${name}.total_match_count`);
     store.gauge(`${this.#prefix}warming_state`).set(0);
@@ -91,16 +94,24 @@ export class RegistryStats {
     this.#store.counter(`${this.#prefix}update_${outcome === 'failure' ? 'failure' : 'success'}`).inc();
   }
 
-  countEjection(cause: EjectionCause, outcome: 'enforced' | 'overflow' | 'not-enforced'): void {
-    const prefix = `${this.#prefix}outlier_detection.`;
-    if (outcome === 'overflow') {
-      this.#store.counter(`${prefix}ejections_overflow`).inc();
-      return;
-    }
-    this.#store.counter(`${prefix}ejections_detected_${causeNames[cause]}`).inc();
-    if (outcome === 'not-enforced') return;
-    this.#store.counter(`${prefix}ejections_enforced_${causeNames[cause]}`).inc();
-    this.#store.counter(`${prefix}ejections_enforced_total`).inc();
+  /** Some causes have an older name too, that Envoy counts on. */
+  countOutlier(cause: EjectionCause, outcome: 'detected' | 'enforced'): void {
+    this.#countEjection(`${outcome}_${causeNames[cause]}`);
+    if (outcome === 'enforced') this.#countEjection('enforced_total');
+    else if (cause === 'consecutive-5xx' || cause === 'success-rate') this.#countEjection(causeNames[cause]);
+  }
+
+  /** There was room for one more ejection, enforced or not. */
+  countEjectable(cause: EjectionCause): void {
+    if (cause === 'consecutive-5xx' || cause === 'success-rate') this.#countEjection('total');
+  }
+
+  #countEjection(name: string): void {
+    this.#store.counter(`${this.#prefix}outlier_detection.ejections_${name}`).inc();
+  }
+
+  countEjectionOverflow(): void {
+    this.#countEjection('overflow');
   }
 
   setEjectionsActive(count: number): void {

@@ -22,7 +22,15 @@ export const HostField = {
 export type HostField = (typeof HostField)[keyof typeof HostField];
 
 /** Fields of a host's row in the region behind the workers'. */
-export const SharedHostField = { consecutive5xx: 0, consecutiveGatewayFailures: 1, consecutiveLocalOriginFailures: 2 } as const;
+export const SharedHostField = {
+  consecutive5xx: 0,
+  consecutiveGatewayFailures: 1,
+  consecutiveLocalOriginFailures: 2,
+  externalTotal: 3,
+  externalSucceeded: 4,
+  localTotal: 5,
+  localSucceeded: 6,
+} as const;
 export type SharedHostField = (typeof SharedHostField)[keyof typeof SharedHostField];
 
 /** Fields of a cluster's row; those of priority high follow at `clusterFieldsPerPriority`. */
@@ -88,6 +96,20 @@ export class HostCounters extends CounterTable {
   /** One more of a run of failures, whichever thread saw it: the length of the run. */
   extendRun(slot: number, field: SharedHostField): number {
     return Atomics.add(this.cells, this.indexOf(slot, this.commonRegion) + field, 1) + 1;
+  }
+
+  /** One more of what is only ever counted up. */
+  addShared(slot: number, field: SharedHostField): void {
+    Atomics.add(this.cells, this.indexOf(slot, this.commonRegion) + field, 1);
+  }
+
+  /** What outlier detection has seen of a host, over all threads. */
+  readResults(slot: number, origin: 'external' | 'local'): { readonly succeeded: number; readonly total: number } {
+    const start = slot < 0 ? -1 : this.indexOf(slot, this.commonRegion);
+    const read = (field: SharedHostField) => (start < 0 ? 0 : Atomics.load(this.cells, start + field));
+    return origin === 'external'
+      ? { succeeded: read(SharedHostField.externalSucceeded), total: read(SharedHostField.externalTotal) }
+      : { succeeded: read(SharedHostField.localSucceeded), total: read(SharedHostField.localTotal) };
   }
 
   endRun(slot: number, field: SharedHostField): void {

@@ -37,6 +37,8 @@ export function compileOutlierDetection(message: OutlierDetection | null): Outli
     successRateRequestVolume: count('success_rate_request_volume', 100),
     successRateStdevFactor: count('success_rate_stdev_factor', 1900),
     enforcingFailurePercentage: share('enforcing_failure_percentage', 0),
+    enforcingLocalOriginSuccessRate: share('enforcing_local_origin_success_rate', 100),
+    enforcingLocalOriginFailurePercentage: share('enforcing_failure_percentage_local_origin', 0),
     failurePercentageThreshold: share('failure_percentage_threshold', 85),
     failurePercentageMinimumHosts: count('failure_percentage_minimum_hosts', 5),
     failurePercentageRequestVolume: count('failure_percentage_request_volume', 50),

@@ -189,6 +189,8 @@ export interface OutlierDetectionModel {
   readonly successRateRequestVolume: number;
   readonly successRateStdevFactor: number;
   readonly enforcingFailurePercentage: number;
+  readonly enforcingLocalOriginSuccessRate: number;
+  readonly enforcingLocalOriginFailurePercentage: number;
   readonly failurePercentageThreshold: number;
   readonly failurePercentageMinimumHosts: number;
   readonly failurePercentageRequestVolume: number;

@@ -158,12 +158,14 @@ export const hostSelection: readonly ParityCase[] = [
   },
   {
     name: 'outliers: consecutive errors eject the host',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3')],
     upstream: failing,
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 100, interval: '100s' } },
   },
   {
     name: 'outliers: errors of the gateway eject the host',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3')],
     upstream: failing,
     cluster: {
@@ -179,18 +181,21 @@ export const hostSelection: readonly ParityCase[] = [
   },
   {
     name: 'outliers: a success starts the count anew',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3'), get('/4')],
     upstream: [failing, ok, failing, ok],
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 100, interval: '100s' } },
   },
   {
     name: 'outliers: failed connections count as 5xx',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3')],
     upstream: { absent: true },
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 2, max_ejection_percent: 100, interval: '100s' } },
   },
   {
     name: 'outliers: failed connections by themselves',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3')],
     upstream: { absent: true },
     cluster: {
@@ -205,6 +210,7 @@ export const hostSelection: readonly ParityCase[] = [
   },
   {
     name: 'outliers: failed connections by themselves are no 5xx',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2'), get('/3')],
     upstream: { absent: true },
     cluster: {
@@ -219,6 +225,7 @@ export const hostSelection: readonly ParityCase[] = [
   },
   {
     name: 'outliers: an ejected host returns',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2')],
     upstream: [failing, ok],
     cluster: {
@@ -227,18 +234,21 @@ export const hostSelection: readonly ParityCase[] = [
   },
   {
     name: 'outliers: the only host is not ejected with a limit of ten percent',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2')],
     upstream: failing,
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 1, interval: '100s' } },
   },
   {
     name: 'outliers: the only host is ejected whatever the limit',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2')],
     upstream: failing,
     cluster: { ...panic(0), outlier_detection: { consecutive_5xx: 1, interval: '100s', always_eject_one_host: true } },
   },
   {
     name: 'outliers: jitter of an ejection',
+    stats: /outlier_detection/,
     send: [get('/1'), get('/2')],
     upstream: failing,
     cluster: {

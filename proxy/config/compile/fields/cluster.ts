@@ -57,8 +57,9 @@ const cluster: FieldTable = {
       consecutive_gateway_failure enforcing_consecutive_gateway_failure split_external_local_origin_errors
       consecutive_local_origin_failure enforcing_consecutive_local_origin_failure failure_percentage_threshold
       enforcing_failure_percentage failure_percentage_minimum_hosts failure_percentage_request_volume max_ejection_time
-      max_ejection_time_jitter always_eject_one_host successful_active_health_check_uneject_host`,
-    rejected: `monitors enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin`,
+      max_ejection_time_jitter always_eject_one_host successful_active_health_check_uneject_host
+      enforcing_local_origin_success_rate enforcing_failure_percentage_local_origin`,
+    rejected: 'monitors',
   }),
 };
 

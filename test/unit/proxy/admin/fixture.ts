@@ -11,6 +11,7 @@ import { defaultHistogramBounds } from '../../../../proxy/telemetry/stats-matche
 import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
 import { TagExtractor } from '../../../../proxy/telemetry/tag-extractor.ts';
 import { ResourceStore } from '../../../../proxy/xds/resource-store.ts';
+import { noSuccessRates } from '../../../../proxy/upstream/success-rate.ts';
 
 export const pushTimeMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
@@ -97,7 +98,7 @@ const noCounts = {
 
 export function makeHost(host: Partial<HostModel> & Pick<HostModel, 'address'>, entry: Partial<AdminHost> = {}): AdminHost {
   return {
-    host: { additionalAddresses: [], hostname: '', weight: 1, health: 'unknown', metadata: {}, ...host },
+    host: { slot: -1, additionalAddresses: [], hostname: '', weight: 1, health: 'unknown', metadata: {}, ...host },
     locality: { region: '', zone: '', subZone: '' },
     localityWeight: 0,
     priority: 0,
@@ -123,5 +124,6 @@ export function makeCluster(
     loadBalancer: { overprovisioningFactor: 140 },
     ...model,
   };
-  return { model: full as unknown as ClusterModel, addedViaApi, hosts };
+  const successRates = full.outlierDetection === null ? null : { external: noSuccessRates, local: noSuccessRates };
+  return { model: full as unknown as ClusterModel, addedViaApi, hosts, successRates };
 }

@@ -92,6 +92,8 @@ export function makeOutlierDetection(parts: Partial<OutlierDetectionModel> = {})
     successRateRequestVolume: 100,
     successRateStdevFactor: 1900,
     enforcingFailurePercentage: 0,
+    enforcingLocalOriginSuccessRate: 0,
+    enforcingLocalOriginFailurePercentage: 0,
     failurePercentageThreshold: 85,
     failurePercentageMinimumHosts: 5,
     failurePercentageRequestVolume: 50,
@@ -331,9 +333,9 @@ export function makeUpstream(
     workerIndex: parts.workerIndex ?? 0,
     stats,
     timers: new TimerWheel(),
-    hostCounters: new HostCounters(parts.hostBuffer ?? allocateHostCounters(2)),
     locality: { region: '', zone: '', subZone: '' },
     localCluster: () => null,
+    hostCounters: new HostCounters(parts.hostBuffer ?? allocateHostCounters(2)),
     clusterCounters: new ClusterCounters(parts.clusterBuffer ?? allocateClusterCounters(2)),
     connect: options => {
       const connection = new ScriptedConnection(options);

@@ -129,6 +129,9 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
       this.#endDownstream(ResponseFlag.upstreamOverflow, 'upstream_overflow');
       return;
     }
+    if (reason !== 'local-connection-failure') {
+      this.#host?.reportResult({ kind: reason === 'timeout' ? 'connect-timeout' : 'connect-failure' });
+    }
     if (this.#attempts < this.#shared.model.maxConnectAttempts) {
       this.#connect();
       return;
@@ -143,6 +146,7 @@ class TcpProxyFilter implements NetworkFilter, TcpPoolCallbacks {
     this.#upstream = upstream;
     const { streamInfo } = this.#callbacks;
     streamInfo.upstreamConnection = upstream.info;
+    this.#host?.reportResult({ kind: 'connect-success-final' });
     upstream.callbacks = new UpstreamSide(this, this.#downstream);
     upstream.enableHalfClose(true);
     this.#armIdleTimer();
