@@ -1,7 +1,8 @@
 /**
  * Captured pushes of a real istiod (1.31), byte for byte: the first delta response of each type for a client and a server,
  * with a default installation and with one of most of the networking and security resources; and the bootstrap files of the
- * real agent.
+ * real agent. What istiod's generators make of two more proxies: one of an ambient mesh (`hbone`), and one whose Sidecar resource
+ * has listeners of every shape with ports and sockets of their own (`shapes`).
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { decodeMessage } from '../../protos/messages.ts';
 
 const here = import.meta.dirname;
 
-export const pods = ['default-client', 'default-server', 'rich-client', 'rich-server'] as const;
+export const pods = ['default-client', 'default-server', 'rich-client', 'rich-server', 'hbone', 'shapes'] as const;
 export const kinds = ['cds', 'eds', 'lds', 'rds'] as const;
 export type Pod = (typeof pods)[number];
 export type Kind = (typeof kinds)[number];

@@ -29,8 +29,8 @@ export interface TcpProxyModel {
   /** Milliseconds between records of a live connection; 0: one record at the end. */
   readonly accessLogFlushIntervalMs: number;
   readonly flushAccessLogOnConnected: boolean;
-  /** Null: the upstream is a connection. */
-  readonly tunneling: TunnelingModel | null;
+  /** Absent: the upstream is a connection. */
+  readonly tunneling?: TunnelingModel;
 }
 
 /** The upstream is an HTTP stream. */
@@ -69,8 +69,7 @@ function compileClusters(message: TcpProxy, path: string): TcpProxyModel['cluste
   });
 }
 
-function compileTunneling(message: TcpProxy['tunneling_config'], path: string): TunnelingModel | null {
-  if (message === null) return null;
+function compileTunneling(message: NonNullable<TcpProxy['tunneling_config']>, path: string): TunnelingModel {
   if (message.post_path !== '' && !message.use_post) {
     throw new ConfigError(`${path}.post_path`, "Can't set a post path when POST method isn't used");
   }
@@ -105,7 +104,9 @@ function compile(message: TcpProxy, path: string, scope: CompileScope): TcpProxy
     accessLogs: compileAccessLogs(message.access_log, `${path}.access_log`, scope),
     accessLogFlushIntervalMs: positiveDurationMs(interval, 0, `${path}.access_log_flush_interval`),
     flushAccessLogOnConnected: options?.flush_access_log_on_connected ?? message.flush_access_log_on_connected,
-    tunneling: compileTunneling(message.tunneling_config, `${path}.tunneling_config`),
+    ...(message.tunneling_config !== null && {
+      tunneling: compileTunneling(message.tunneling_config, `${path}.tunneling_config`),
+    }),
   };
 }
 

@@ -311,7 +311,7 @@ export function buildTcpProxy(model: TcpProxyModel, context: NetworkFactoryConte
     context,
     stats: new TcpProxyStats(context.stats, model.statPrefix),
     accessLogs: context.services.accessLogs.create(model.accessLogs),
-    tunneling: model.tunneling === null ? null : new Tunneling(model.tunneling),
+    tunneling: model.tunneling === undefined ? null : new Tunneling(model.tunneling),
   };
   const create: NetworkFilterFactory = callbacks => new TcpProxyFilter(shared, callbacks);
   return Object.assign(create, { countRefused: () => shared.stats.cxTotal.inc() });
