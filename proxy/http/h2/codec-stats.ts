@@ -27,7 +27,7 @@ export class Http2CodecStats {
   readonly streamsActive: Gauge;
   readonly pendingSendBytes: Gauge;
   readonly deferredStreamClose: Gauge;
-  /** Frames that the kernel has not taken. */
+  /** Frames that the kernel has not taken, of connections above their high watermark. */
   readonly outboundFramesActive: Gauge;
   readonly outboundControlFramesActive: Gauge;
 

@@ -129,21 +129,17 @@ export class FloodGuard {
     this.#writtenBytes = writtenBytes;
     this.#batchFrames = 0;
     this.#batchControlFrames = 0;
-    if (this.#shownFrames > 0 || this.#connection.bufferedBytes > 0) this.#showWaiting();
   }
 
-  /** Something came from the peer, which may have read what waited. */
-  onReceived(): void {
-    if (this.#shownFrames > 0) this.#showWaiting();
-  }
-
-  onConnectionClose(): void {
-    this.#show(0, 0);
-  }
-
-  #showWaiting(): void {
+  /** Differs from Envoy: the gauges show what waits while the connection is above its high watermark, and not every frame. */
+  showWaiting(): void {
     this.#forgetSent();
     this.#show(this.#frames, this.#controlFrames);
+  }
+
+  /** The connection is below its low watermark, or gone. */
+  showNone(): void {
+    this.#show(0, 0);
   }
 
   #show(frames: number, controlFrames: number): void {

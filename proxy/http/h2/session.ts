@@ -110,7 +110,6 @@ export abstract class Http2Session implements FrameSink {
   dispatch(data: Buffer, _endStream: boolean): void {
     if (this.#ended) return;
     this.keepalive?.onReceived();
-    this.guard.onReceived();
     this.#dispatching = true;
     this.writer.held = true;
     this.#reader.feed(data);
@@ -333,17 +332,19 @@ export abstract class Http2Session implements FrameSink {
     this.#ended = true;
     this.#reader.stopped = true;
     this.keepalive?.stop();
-    this.guard.onConnectionClose();
+    this.guard.showNone();
     this.streams.abortAll(reason, this.connection.info.transportFailureReason);
   }
 
   onAboveWriteBufferHighWatermark(): void {
     this.aboveHighWatermark = true;
+    this.guard.showWaiting();
     for (const stream of this.streams.all()) stream.onConnectionWatermark();
   }
 
   onBelowWriteBufferLowWatermark(): void {
     this.aboveHighWatermark = false;
+    this.guard.showNone();
     for (const stream of this.streams.all()) stream.onConnectionWatermark();
   }
 

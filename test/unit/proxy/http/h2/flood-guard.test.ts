@@ -125,3 +125,19 @@ t.test('frames of any kind: a peer that does not read is left when ten thousand 
   t.equal(server.connection.closed, 'no-flush');
   t.equal(server.stats.counts.get('outbound_flood'), 1);
 });
+
+t.test('frames that wait are shown while the connection is above its high watermark', async t => {
+  const server = await makeServer();
+  const { counts } = server.stats;
+  server.connection.stalled = true;
+  for (let i = 0; i < 3; i++) server.feed(ping);
+  await server.written();
+  server.codec.onAboveWriteBufferHighWatermark();
+  t.equal(counts.get('outbound_control_frames_active'), 3);
+  t.equal(counts.get('outbound_frames_active'), 3);
+  server.codec.onBelowWriteBufferLowWatermark();
+  t.equal(counts.get('outbound_frames_active'), 0);
+  server.codec.onAboveWriteBufferHighWatermark();
+  server.codec.onConnectionClose('connection-termination');
+  t.equal(counts.get('outbound_control_frames_active'), 0);
+});
