@@ -12,7 +12,8 @@ import { renderStatsText } from './stats-text.ts';
 
 /** How histograms are shown; prometheusnative exists for protobuf only. */
 export type HistogramDisplay = 'summary' | 'cumulative' | 'disjoint' | 'detailed';
-const displays: readonly string[] = ['summary', 'cumulative', 'disjoint', 'detailed', 'prometheusnative'];
+/** `none` is the former name of the summary. */
+const displays: readonly string[] = ['summary', 'cumulative', 'disjoint', 'detailed', 'prometheusnative', 'none'];
 
 const kindsOfType: { readonly [type: string]: readonly StatKind[] | undefined } = {
   All: ['counter', 'gauge', 'histogram', 'text-readout'],
@@ -61,7 +62,7 @@ export function handleStats(request: AdminRequest, context: AdminContext): Admin
   if (format === 'prometheus') return handlePrometheus(request, context);
   const selected = selectMetrics(query, context);
   if (isResponse(selected)) return selected;
-  const mode = (display === '' || display === 'prometheusnative' ? 'summary' : display) as HistogramDisplay;
+  const mode = (['', 'none', 'prometheusnative'].includes(display) ? 'summary' : display) as HistogramDisplay;
   if (format === 'json') return jsonResponse(renderStatsJson(selected, mode));
   if (format === 'text') return textResponse(renderStatsText(selected, mode));
   return { status: 200, contentType: 'text/html; charset=UTF-8', body: renderStatsHtml(selected, mode) };
@@ -78,11 +79,11 @@ export function handlePrometheus({ query }: AdminRequest, context: AdminContext)
   if (display === 'prometheusnative') {
     return textResponse('unsupported prometheusnative histogram type when not using protobuf exposition format\n', 400);
   }
-  if (display !== 'cumulative' && display !== 'summary') {
+  if (display !== 'cumulative' && display !== 'summary' && display !== 'none') {
     return textResponse('unsupported prometheus histogram bucket mode\n', 400);
   }
   const selected = selectMetrics(query, context);
   if (isResponse(selected)) return selected;
-  const histograms = display === 'summary' ? 'summary' : 'buckets';
+  const histograms = display === 'cumulative' ? 'buckets' : 'summary';
   return textResponse(renderPrometheus(selected, { histograms, textReadouts: query.has('text_readouts') }));
 }

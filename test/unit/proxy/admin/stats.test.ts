@@ -42,6 +42,11 @@ t.test('wrong parameters get the answers of Envoy', async t => {
     body: 'usage: /stats?format=(html|active-html|json|prometheus|text)\n\n',
   });
   t.match(await get('/stats?filter=('), { status: 400, body: 'Invalid re2 regex: missing ): (' });
+  t.same(
+    await get('/stats?histogram_buckets=none&filter=rq_time'),
+    await get('/stats?filter=rq_time'),
+    'the former name of the summary',
+  );
   t.match(await get('/stats?histogram_buckets=foo'), {
     status: 400,
     body: 'usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n',
