@@ -59,6 +59,8 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
   #raw!: net.Socket;
   #stream!: net.Socket;
   #isTls = false;
+  /** There is no socket, and so no direct reads, below. */
+  #isStream = false;
   /** The TLS stream reads into our buffer. */
   #readsDirectly = false;
   #buffer: ReadBuffer | null = null;
@@ -89,6 +91,8 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
   /** Takes an internal connection in place of a socket, for TLS to wrap. */
   adoptStream(stream: InternalStream): void {
     this.#attach(stream as unknown as net.Socket);
+    this.#isStream = true;
+    this.#readDisabled = 1;
   }
 
   /** Makes the socket of a client connection; the caller connects it. `direct` is false where TLS will wrap it. */
@@ -143,7 +147,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
 
   /** Delivers plain bytes by 'data' events where direct reads are not supported. */
   startReading(): void {
-    if (!hasDirectReads() && !this.#isTls && this.#raw.listenerCount('data') === 0) {
+    if ((this.#isStream || !hasDirectReads()) && !this.#isTls && this.#raw.listenerCount('data') === 0) {
       this.#raw.on('data', (data: Buffer) => {
         if (!this.#isTls) this.#onChunk(data);
       });

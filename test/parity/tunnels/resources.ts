@@ -45,7 +45,7 @@ export function connectionManager(name: string, log: string, { routes, filters =
   return filter('network', 'envoy.filters.network.http_connection_manager', 'http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: name,
     access_log: accessLog(log, name),
-    route_config: { name, virtual_hosts: [{ name, domains: ['*'], routes }] },
+    route_config: { name, validate_clusters: false, virtual_hosts: [{ name, domains: ['*'], routes }] },
     upgrade_configs: [{ upgrade_type: 'CONNECT' }],
     http2_protocol_options: { allow_connect: true },
     stream_idle_timeout: '0s',

@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import { findEnvoy } from '../../support/envoy-binary.ts';
 import { ownCommand } from '../../support/proxy-process.ts';
 import { makeCertificates } from '../tls-scenarios.ts';
-import { crossedCases, tunnelCases } from './cases.ts';
+import { crossedCases, tunnelCases } from './cases/index.ts';
 import { type Observation, type RunOptions, runCases, type TunnelCase } from './exchange.ts';
 
 /** A machine that stalls can turn any order of events round: what differs is run again, and counts if it differs every time. */
