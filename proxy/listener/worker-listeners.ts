@@ -27,8 +27,8 @@ export class WorkerListeners {
   readonly #shared: ListenerServices;
   readonly #handOver: HandOver;
   readonly #entries = new Map<string, Entry>();
-  /** `ip:port` to listener. */
-  #byAddress = new Map<string, ListenerRuntime>();
+  /** `ip:port` to listener; null until a connection asks, as a push changes many listeners at once. */
+  #byAddress: Map<string, ListenerRuntime> | null = null;
 
   constructor(shared: ListenerServices, handOver: HandOver) {
     this.#shared = shared;
@@ -41,7 +41,7 @@ export class WorkerListeners {
     const entry = this.#entries.get(name);
     if (entry === undefined) this.#entries.set(name, { runtime: new ListenerRuntime(model, this.#shared), servers: [] });
     else if (entry.runtime.model.hash !== model.hash) this.#replace(entry, model);
-    this.#index();
+    this.#byAddress = null;
   }
 
   /** A listener with other addresses has other counters; what it served so far drains. */
@@ -61,17 +61,18 @@ export class WorkerListeners {
     this.stopListening(name);
     entry.runtime.drain();
     this.#entries.delete(name);
-    this.#index();
+    this.#byAddress = null;
   }
 
-  #index(): void {
-    this.#byAddress = new Map();
+  #indexAddresses(): Map<string, ListenerRuntime> {
+    const byAddress = new Map<string, ListenerRuntime>();
     for (const { runtime } of this.#entries.values()) {
       for (const address of runtime.model.addresses) {
         const key = formatAddress(address);
-        if (!this.#byAddress.has(key)) this.#byAddress.set(key, runtime);
+        if (!byAddress.has(key)) byAddress.set(key, runtime);
       }
     }
+    return byAddress;
   }
 
   /** Accepts on a descriptor, which is owned from here on. */
@@ -163,10 +164,12 @@ export class WorkerListeners {
 
   /** The listener of exactly this address, else of its port on the wildcard address. */
   findByAddress(address: Address): ListenerRuntime | null {
-    const exact = this.#byAddress.get(formatAddress(address));
+    this.#byAddress ??= this.#indexAddresses();
+    const byAddress = this.#byAddress;
+    const exact = byAddress.get(formatAddress(address));
     if (exact !== undefined || address.kind !== 'socket') return exact ?? null;
-    if (address.address.includes(':')) return this.#byAddress.get(`[::]:${address.port}`) ?? null;
-    return this.#byAddress.get(`0.0.0.0:${address.port}`) ?? this.#byAddress.get(`[::]:${address.port}`) ?? null;
+    if (address.address.includes(':')) return byAddress.get(`[::]:${address.port}`) ?? null;
+    return byAddress.get(`0.0.0.0:${address.port}`) ?? byAddress.get(`[::]:${address.port}`) ?? null;
   }
 }
 

@@ -26,6 +26,7 @@ import { StatsStore } from '../telemetry/stats-store.ts';
 import { ClusterCounters, HostCounters } from '../upstream/shared-counters.ts';
 import { WorkerClusters } from '../upstream/worker-clusters.ts';
 import { DrainController } from './drain-controller.ts';
+import { Inbox } from './inbox.ts';
 import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
 import { RuntimeValues } from './runtime-values.ts';
 import { createConnector } from './upstream-connector.ts';
@@ -179,7 +180,8 @@ function runWorker(start: WorkerStart): void {
   setTimeout(loadSocketOptions, nativeCallsDelayMs).unref();
   const parts = createParts(start, post);
   process.on('exit', () => parts.accessLogs.flush());
-  port.on('message', (message: MainToWorker) => handleMessage(message, parts, post));
+  const inbox = new Inbox<MainToWorker>(message => handleMessage(message, parts, post));
+  port.on('message', (message: MainToWorker) => inbox.add(message));
   checkDirectReads(supported => {
     if (!supported) log.warn('sockets do not read into own buffers on this Node; falling back to data events');
     post({ type: 'ready' });
