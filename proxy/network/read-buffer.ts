@@ -3,38 +3,14 @@
  * what it reads is copied; one that reads often has its own, growing while reads fill it. An own buffer is replaced, never
  * reused, while somebody else's write still points into it; it comes back when that write is done.
  */
+import {
+  largeBufferBytes as largeBytes,
+  mediumBufferBytes as mediumBytes,
+  returnBuffer,
+  smallBufferBytes as smallBytes,
+  takeBuffer,
+} from './buffer-pool.ts';
 import type { BufferHolder } from './write-coalescing.ts';
-
-const smallBytes = 4096;
-const mediumBytes = 16_384;
-const largeBytes = 131_072;
-
-interface Spare {
-  readonly bytes: number;
-  /** Kept for the next readers, per thread. */
-  readonly limit: number;
-  readonly buffers: Buffer[];
-}
-
-const smallSpare: Spare = { bytes: smallBytes, limit: 256, buffers: [] };
-const mediumSpare: Spare = { bytes: mediumBytes, limit: 64, buffers: [] };
-const largeSpare: Spare = { bytes: largeBytes, limit: 16, buffers: [] };
-
-function spareOf(bytes: number): Spare {
-  if (bytes === smallBytes) return smallSpare;
-  return bytes === mediumBytes ? mediumSpare : largeSpare;
-}
-
-function takeReadBuffer(bytes: number): Buffer {
-  const spare = spareOf(bytes);
-  return spare.buffers.pop() ?? Buffer.allocUnsafeSlow(spare.bytes);
-}
-
-/** Nothing points into the buffer any more. */
-export function returnReadBuffer(buffer: Buffer): void {
-  const { buffers, limit } = spareOf(buffer.length);
-  if (buffers.length < limit) buffers.push(buffer);
-}
 
 /** So many small reads in a row give a large buffer back. */
 const smallReadsToShrink = 4;
@@ -62,7 +38,7 @@ export class ReadBuffer {
   /** What the last read brought; it stays as it is until `advance`, and while a holder keeps it. */
   take(bytes: number): Buffer {
     if (this.#current === shared) {
-      this.#own = takeReadBuffer(bytes <= smallBytes ? smallBytes : mediumBytes);
+      this.#own = takeBuffer(bytes <= smallBytes ? smallBytes : mediumBytes);
       shared.copy(this.#own, 0, 0, bytes);
     }
     const own = this.#own as Buffer;
@@ -78,9 +54,9 @@ export class ReadBuffer {
     this.#lastReadMs = nowMs;
     const size = isFrequent ? this.#nextSize(bytes, own.length) : 0;
     if (size !== own.length || holder !== null) {
-      if (holder === null) returnReadBuffer(own);
+      if (holder === null) returnBuffer(own);
       else holder.keep(own);
-      this.#own = size === 0 ? null : takeReadBuffer(size);
+      this.#own = size === 0 ? null : takeBuffer(size);
     }
     this.#current = this.#own ?? shared;
     return this.#current;
@@ -100,7 +76,7 @@ export class ReadBuffer {
 
   /** Gives the buffer back; nothing points into it any more. */
   release(): void {
-    if (this.#own !== null) returnReadBuffer(this.#own);
+    if (this.#own !== null) returnBuffer(this.#own);
     this.#own = null;
     this.#current = shared;
   }

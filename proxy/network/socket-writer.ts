@@ -3,8 +3,8 @@
  * watches over what the kernel has not taken yet.
  */
 import type net from 'node:net';
+import { returnBuffer } from './buffer-pool.ts';
 import { PendingWrites } from './pending-writes.ts';
-import { returnReadBuffer } from './read-buffer.ts';
 import { requestDrain } from './socket-handle.ts';
 import { type Flushable, scheduleFlush } from './write-coalescing.ts';
 
@@ -98,7 +98,7 @@ export class SocketWriter implements Flushable {
   /** The socket took everything that somebody waits for; true if that undoes the high watermark. */
   onDrain(): boolean {
     if (this.#kept.length > 0 && this.waitingBytes === 0) {
-      for (const buffer of this.#kept) returnReadBuffer(buffer);
+      for (const buffer of this.#kept) returnBuffer(buffer);
       this.#kept.length = 0;
     }
     const wasAbove = this.#aboveHighWatermark;

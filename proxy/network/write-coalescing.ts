@@ -7,7 +7,7 @@
 export interface Flushable {
   /** Hands the bytes to the kernel; true if some of them still point into the caller's buffers. */
   flush(): boolean;
-  /** Takes a buffer that waiting bytes point into, to give it back (`returnReadBuffer`) once they are gone. */
+  /** Takes a buffer that waiting bytes point into, to give it back (`returnBuffer`) once they are gone. */
   keep(buffer: Buffer): void;
 }
 
