@@ -49,7 +49,12 @@ function startOnLoadCore(command: readonly string[]): ChildProcess {
   return spawn('taskset', ['-c', String(loadCore), ...command], { stdio: 'ignore' });
 }
 
-/** Answers 64 bytes, or as many as the path says, and reads what is posted. */
+const answer = 'x'.repeat(64);
+
+/**
+ * Answers 64 bytes, or as many as the path says; on `/upload` when it has read what is posted: an answer before the end of the
+ * request would cost its connection.
+ */
 function startNginx(
   folder: string,
   ports: UpstreamPorts,
@@ -58,6 +63,7 @@ function startNginx(
 ): ChildProcess {
   const config = join(folder, 'nginx.conf');
   const files = join(folder, 'files');
+  const socket = join(folder, 'nginx.sock');
   mkdirSync(files);
   for (const bytes of bodySizes) writeFileSync(join(files, String(bytes)), Buffer.alloc(bytes, 'x'));
   writeFileSync(
@@ -73,9 +79,11 @@ http {
     listen 127.0.0.1:${ports.tls} ssl backlog=4096;
     ssl_certificate ${certificates.certificate}; ssl_certificate_key ${certificates.key};
     ssl_client_certificate ${certificates.ca}; ssl_verify_client optional;
-    location = / { return 200 "${'x'.repeat(64)}"; }
+    location = / { return 200 "${answer}"; }
+    location = /upload { proxy_pass http://unix:${socket}; }
     location / { root ${files}; }
   }
+  server { listen unix:${socket}; location / { return 200 "${answer}"; } }
 }
 `,
   );

@@ -4,9 +4,10 @@ import type { BenchCase } from '../cases.ts';
 import type { LoadResult, LoadTarget } from './load.ts';
 import { runOnLoadCore } from './load-command.ts';
 
-/** The path that nginx serves with as many bytes; see environment.ts. */
+/** See `startNginx`. */
 export function pathOf({ body }: BenchCase): string {
-  return body?.direction === 'response' ? `/${body.bytes}` : '/';
+  if (body === undefined) return '/';
+  return body.direction === 'response' ? `/${body.bytes}` : '/upload';
 }
 
 export async function runWrk(benchCase: BenchCase, { port, connections, seconds }: LoadTarget): Promise<LoadResult> {
