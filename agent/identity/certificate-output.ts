@@ -1,6 +1,7 @@
 /** Writes the workload's certificate to a directory (OUTPUT_CERTS), for applications that use it themselves. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { explainSystemError } from '../failure-text.ts';
 import type { Secret } from './secret.ts';
 
 const fileNames = { roots: 'root-cert.pem', key: 'key.pem', chain: 'cert-chain.pem' } as const;
@@ -26,8 +27,13 @@ export function writeCertificates(directory: string, secret: Secret, inCluster: 
 function replaceFile(path: string, content: string, mode: number): void {
   if (readExisting(path) === content) return;
   const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, content, { mode });
-  renameSync(temporary, path);
+  try {
+    writeFileSync(temporary, content, { mode });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw explainSystemError(`write ${path}`, error);
+  }
 }
 
 function readExisting(path: string): string | null {
