@@ -1,9 +1,17 @@
 import t from 'tap';
+import { StreamInfo } from '../../../../proxy/telemetry/stream-info.ts';
 import { WorkerCluster } from '../../../../proxy/upstream/worker-cluster.ts';
 import { makeConnectionInfo, makeRequest } from '../router/route-models.ts';
 import { makeCluster, makeContext, makeUpstream } from './upstream-fixture.ts';
 
-function setUp(parts: { portOverride?: number; useHttpHeader?: string; cleanupIntervalMs?: number } = {}) {
+interface Discovery {
+  portOverride?: number;
+  useHttpHeader?: string;
+  metadataKey?: { namespace: string; path: string[] };
+  cleanupIntervalMs?: number;
+}
+
+function setUp(parts: Discovery = {}) {
   const upstream = makeUpstream();
   const discovery = { kind: 'original-dst', portOverride: 0, useHttpHeader: '', cleanupIntervalMs: 60_000, ...parts } as const;
   const cluster = new WorkerCluster(makeCluster({ discovery, bindAddresses: ['127.0.0.6', '::6'] }), 0, upstream.services);
@@ -48,4 +56,31 @@ t.test('unused hosts are forgotten and the main thread is told', async t => {
   const told = () => reports.map(report => (report.type === 'dynamic-hosts' ? report.addresses.join() : '?'));
   while (told().at(-1) !== '') await new Promise(resume => setImmediate(resume));
   t.ok(told().includes('10.2.0.1:9000'));
+});
+
+t.test('metadata of the request, or of its connection, may name the address', async t => {
+  const { cluster, counter } = setUp({ metadataKey: { namespace: 'n', path: ['a'] }, portOverride: 81 });
+  t.teardown(() => cluster.destroy());
+  const ask = (metadata: StreamInfo['dynamicMetadata'], ofConnection: object | null = null): string | undefined => {
+    const passthrough = ofConnection === null ? null : { metadata: { n: { ...ofConnection } }, filterState: null };
+    const downstream = { ...restored, passthrough };
+    const info = new StreamInfo(downstream, 0, 0);
+    info.dynamicMetadata = metadata;
+    return cluster.chooseHost(makeContext({ downstream, info }))?.addressText;
+  };
+  t.equal(ask({ n: { a: '10.3.0.1:80' } }), '10.3.0.1:81');
+  t.equal(ask({ n: { a: ['10.3.0.2:80', '10.3.0.3:80'] } }), '10.3.0.2:81');
+  t.equal(ask(null, { a: '10.3.0.4:80' }), '10.3.0.4:81');
+  t.equal(ask({ n: { b: '10.3.0.1:80' } }), '10.2.0.1:81', 'else the address the client wanted');
+  t.equal(ask({ n: { a: 'name:80' } }), '10.2.0.1:81');
+  t.equal(counter('cluster.app.original_dst_host_invalid'), 1);
+});
+
+t.test('filter state that names the address comes first', async t => {
+  const { cluster } = setUp({ useHttpHeader: 'x-envoy-original-dst-host' });
+  t.teardown(() => cluster.destroy());
+  const info = new StreamInfo(restored, 0, 0);
+  info.setFilterState('envoy.network.transport_socket.original_dst_address', '10.3.0.5:80');
+  const headers = makeRequest('GET', 'h', '/', { 'x-envoy-original-dst-host': '10.3.0.6:80' });
+  t.equal(cluster.chooseHost(makeContext({ downstream: restored, info, headers }))?.addressText, '10.3.0.5:80');
 });
