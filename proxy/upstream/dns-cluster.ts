@@ -11,7 +11,7 @@ import type { DnsFamily, NameResolver, ResolvedAddress } from './dns-resolver.ts
 export interface DnsClusterOptions {
   readonly resolve: NameResolver;
   readonly onHosts: (assignment: LoadAssignmentModel) => void;
-  readonly onAttempt: (outcome: 'success' | 'failure' | 'empty') => void;
+  readonly onAttempt: (outcome: 'success' | 'failure') => void;
   /** The first query of every name is done, successful or not. */
   readonly onWarm: () => void;
 }
@@ -55,18 +55,33 @@ export class DnsCluster {
     try {
       const resolved = await this.#options.resolve(name, this.#discovery.family as DnsFamily);
       if (this.#stopped) return;
-      this.#options.onAttempt(resolved.length === 0 ? 'empty' : 'success');
-      this.#failureDelaysMs.delete(name);
-      delayMs = this.#delayAfter(resolved);
-      if (this.#accept(name, resolved)) this.#publish();
+      // No address is an answer where hosts may come and go; a logical host keeps its last one, and asks again soon.
+      delayMs = this.#isLogical && resolved.length === 0 ? this.#onFailure(name) : this.#onAddresses(name, resolved);
     } catch {
       if (this.#stopped) return;
-      this.#options.onAttempt('failure');
-      delayMs = this.#delayAfterFailure(name);
+      delayMs = this.#onFailure(name);
     }
     const jitterMs = Math.random() * this.#discovery.jitterMs;
     this.#timers.set(name, setTimeout(() => void this.#refresh(name, false), delayMs + jitterMs).unref());
     if (isFirst && --this.#unresolved === 0) this.#options.onWarm();
+  }
+
+  /** Returns the time until the next query. */
+  #onAddresses(name: string, resolved: readonly ResolvedAddress[]): number {
+    this.#options.onAttempt('success');
+    this.#failureDelaysMs.delete(name);
+    if (this.#accept(name, resolved)) this.#publish();
+    return this.#delayAfter(resolved);
+  }
+
+  /** Returns the time until the next query. */
+  #onFailure(name: string): number {
+    this.#options.onAttempt('failure');
+    return this.#delayAfterFailure(name);
+  }
+
+  get #isLogical(): boolean {
+    return this.#discovery.kind === 'logical-dns';
   }
 
   /** A TTL of 0 says nothing. */
@@ -84,13 +99,11 @@ export class DnsCluster {
     return Math.random() * limitMs;
   }
 
-  /** True if the name's addresses changed. LOGICAL_DNS keeps the last address when a name resolves to nothing. */
+  /** True if the name's addresses changed. */
   #accept(name: string, resolved: readonly ResolvedAddress[]): boolean {
-    const isLogical = this.#discovery.kind === 'logical-dns';
-    if (isLogical && resolved.length === 0) return false;
     const previous = this.#addresses.get(name);
     this.#addresses.set(name, resolved);
-    return previous === undefined || describe(previous, isLogical) !== describe(resolved, isLogical);
+    return previous === undefined || describe(previous, this.#isLogical) !== describe(resolved, this.#isLogical);
   }
 
   #publish(): void {
@@ -108,7 +121,7 @@ export class DnsCluster {
     const hostname = host.hostname === '' ? address.address : host.hostname;
     const addresses = resolved.map(record => ({ ...address, address: record.address }));
     // One logical host, whose other addresses are for a first one that cannot be reached.
-    if (this.#discovery.kind === 'logical-dns' && addresses.length > 0) {
+    if (this.#isLogical && addresses.length > 0) {
       return [{ ...host, hostname, address: addresses[0], additionalAddresses: addresses.slice(1) }];
     }
     return addresses.map(resolvedAddress => ({ ...host, hostname, address: resolvedAddress }));

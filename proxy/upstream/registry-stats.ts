@@ -88,10 +88,9 @@ export class RegistryStats {
     this.#store.counter(`${this.#prefix}${name ?? 'default'}.total_match_count`).inc();
   }
 
-  countDnsUpdate(outcome: 'success' | 'failure' | 'empty'): void {
+  countDnsUpdate(outcome: 'success' | 'failure'): void {
     this.#store.counter(`${this.#prefix}update_attempt`).inc();
-    if (outcome === 'empty') this.#store.counter(`${this.#prefix}update_empty`).inc();
-    this.#store.counter(`${this.#prefix}update_${outcome === 'failure' ? 'failure' : 'success'}`).inc();
+    this.#store.counter(`${this.#prefix}update_${outcome}`).inc();
   }
 
   /** Some causes have an older name too, that Envoy counts on. */
