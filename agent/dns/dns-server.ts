@@ -14,7 +14,7 @@ import { AgentLogger } from '../log.ts';
 import { agentMetrics } from '../metrics.ts';
 import { responseCodes, writeAnswer } from './dns-message.ts';
 import { fitAnswer, readQuery } from './dns-query.ts';
-import { NameTable, type NameInfo, type NameTableScope } from './name-table.ts';
+import { listNames, NameTable, type NameInfo, type NameTableScope } from './name-table.ts';
 import { frameMessage, UpstreamResolver } from './upstream-resolver.ts';
 
 const log = new AgentLogger('dns');
@@ -54,7 +54,8 @@ export class DnsServer {
   readonly #udp: UdpSocket[] = [];
   readonly #tcp: Server[] = [];
   #table: NameTable | null = null;
-  #raw: Readonly<Record<string, NameInfo>> | null = null;
+  /** Encoded, for the few who want to see it. */
+  #encoded: Buffer | null = null;
 
   /** @throws if the address has no port or resolv.conf cannot be read. */
   constructor(options: DnsServerOptions) {
@@ -87,15 +88,16 @@ export class DnsServer {
 
   /** Takes over an encoded NameTable. @throws if it cannot be decoded. */
   update(bytes: Uint8Array): void {
-    const { table } = decodeMessage('istio.networking.nds.v1.NameTable', bytes);
-    this.#raw = table as unknown as Readonly<Record<string, NameInfo>>;
-    this.#table = new NameTable(this.#raw, this.#scope);
-    log.debug(`updated lookup table with ${Object.keys(this.#raw).length} hosts`);
+    const table = readTable(bytes);
+    this.#table = new NameTable(table, this.#scope);
+    this.#encoded = Buffer.from(bytes);
+    log.debug(`updated lookup table with ${Object.keys(table).length} hosts`);
   }
 
   /** The table as JSON for `/debug/ndsz`; null before the first. */
   describe(): JsonObject | null {
-    return this.#raw === null ? null : ({ table: this.#raw } as unknown as JsonObject);
+    if (this.#encoded === null) return null;
+    return { table: describeTable(readTable(this.#encoded), this.#scope) };
   }
 
   close(): void {
@@ -162,6 +164,28 @@ export class DnsServer {
       }
     });
   }
+}
+
+function readTable(bytes: Uint8Array): Readonly<Record<string, NameInfo>> {
+  return decodeMessage('istio.networking.nds.v1.NameTable', bytes).table as unknown as Readonly<Record<string, NameInfo>>;
+}
+
+/** As istiod sent it, with the short names that come of it. */
+function describeTable(table: Readonly<Record<string, NameInfo>>, scope: NameTableScope): JsonObject {
+  const described = new Map(Object.entries(table).map(([host, info]) => [host, describeName(info)]));
+  for (const [host, info] of Object.entries(table)) {
+    const ips = [4, 6].flatMap(family => info.ips.filter(address => isIP(address) === family));
+    if (ips.length === 0) continue;
+    for (const name of listNames(host, info, scope)) {
+      if (!described.has(name)) described.set(name, { ips, registry: 'Kubernetes' });
+    }
+  }
+  return Object.fromEntries([...described].toSorted(([one], [other]) => (one < other ? -1 : 1)));
+}
+
+/** As ProtoJSON, which leaves out what is empty. */
+function describeName({ alt_hosts: altHosts, ...info }: NameInfo): JsonObject {
+  return Object.fromEntries(Object.entries({ ...info, altHosts }).filter(([, value]) => value.length > 0));
 }
 
 function chooseLoopbacks(servers: readonly string[]): readonly string[] {

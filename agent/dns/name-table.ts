@@ -78,7 +78,8 @@ export class NameTable {
   }
 }
 
-function listNames(host: string, info: NameInfo, { namespace, domain }: NameTableScope): readonly string[] {
+/** Every name under which a pod of this scope may ask for a host of the table, with a final dot. */
+export function listNames(host: string, info: NameInfo, { namespace, domain }: NameTableScope): readonly string[] {
   if (info.registry !== 'Kubernetes') return [host.endsWith('.') ? host : `${host}.`];
   if (host.endsWith('.')) return [];
   // Short names of other clusters would be ambiguous.

@@ -1,6 +1,6 @@
 /**
  * A process of the DNS comparison, in its namespace: the real pilot-agent and this project's DNS server over the same tables and the
- * same nameserver are asked the same queries. Prints a line of JSON for each query.
+ * same nameserver are asked the same queries. Prints a line of JSON for each table and each query.
  */
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
@@ -13,7 +13,7 @@ import { DnsServer } from '../../../agent/dns/dns-server.ts';
 import { frameMessage } from '../../../agent/dns/upstream-resolver.ts';
 import { configureAgentLog } from '../../../agent/log.ts';
 import { encodeMessage } from '../../../protos/messages.ts';
-import { meshAuthority, startAgent } from '../../integration/agent/agent-process.ts';
+import { type AgentProcess, meshAuthority, startAgent } from '../../integration/agent/agent-process.ts';
 import { Istiod } from '../../integration/agent/istiod.ts';
 import { findPilotAgent } from '../../integration/iptables/original.ts';
 import { Random } from '../../support/random.ts';
@@ -165,11 +165,13 @@ function makeQueryOf(name: string): Buffer {
   return Buffer.concat([header, encodeName(name), Buffer.from([0, 1, 0, 1])]);
 }
 
-async function compare(folder: string, seed: number): Promise<void> {
+async function compare({ folder, statusPort }: AgentProcess, seed: number): Promise<void> {
   const random = new Random(seed);
   const table = makeTable(random);
   const hosts = Object.entries(table).flatMap(([host, { alt_hosts }]) => [host, ...alt_hosts]);
   await publish(folder, `marker-${seed}.test`, table);
+  const shown = await (await fetch(`http://127.0.0.1:${statusPort}/debug/ndsz`)).json();
+  console.log(JSON.stringify({ seed, real: shown, own: own.describe() }));
   const queries = Array.from({ length: Number(queryCount) }, () => {
     const whole = makeQuery(random, hosts);
     return { query: random.chance(0.15) ? damage(random, whole) : whole, overTcp: random.chance(0.3) };
@@ -201,7 +203,7 @@ const agent = await startAgent(scope, {
   },
 });
 try {
-  for (let i = 0; i < Number(tableCount); i++) await compare(agent.folder, Number(seedText) + i);
+  for (let i = 0; i < Number(tableCount); i++) await compare(agent, Number(seedText) + i);
 } finally {
   for (const cleanup of cleanups) await cleanup();
 }
