@@ -206,7 +206,7 @@ function makePassthrough(
   const passed: { [namespace: string]: Metadata[string] } = {};
   for (const { source, namespace } of internalUpstream.metadata) {
     const values = (source === 'host' ? metadata : cluster.model.metadata)[namespace];
-    if (values !== undefined) passed[namespace] = { ...passed[namespace], ...values };
+    if (values !== undefined) passed[namespace] = values;
   }
   return { metadata: passed, filterState: shared };
 }

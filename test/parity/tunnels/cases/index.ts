@@ -6,6 +6,7 @@ import { internalCases, nestedCases } from './internal.ts';
 import { tunnelCases as tunnels } from './tunnels.ts';
 
 export { crossedCases } from './hbone.ts';
+export { recordedCases } from './recorded.ts';
 
 export const tunnelCases: readonly TunnelCase[] = [
   ...terminationCases,
