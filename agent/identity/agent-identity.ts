@@ -9,6 +9,9 @@ import { SdsServer } from './sds-server.ts';
 import { rootsName, workloadCertificateName } from './secret.ts';
 import { WorkloadSecrets } from './workload-secrets.ts';
 
+/** Mounted where istiod's authority was given a list of revoked certificates. */
+const crlPath = '/var/run/secrets/istio/crl/ca-crl.pem';
+
 const log = new AgentLogger('default');
 
 export type IdentityOptions = {
@@ -35,7 +38,7 @@ export class AgentIdentity {
       return;
     }
     const { maxStreams, caCrl } = environment;
-    this.#server = new SdsServer({ secrets: this.secrets, listener, maxStreams, useCrl: caCrl });
+    this.#server = new SdsServer({ secrets: this.secrets, listener, maxStreams, crlPath: caCrl ? crlPath : null });
     this.#server.serve();
     if (authority !== null) this.#server.warm();
   }

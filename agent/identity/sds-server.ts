@@ -4,7 +4,7 @@
  * Source: istio.io/istio security/pkg/nodeagent/sds.
  */
 import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { type ServerDuplexStream, type ServiceDefinition, Server, status } from '@grpc/grpc-js';
 import { decodeMessage, encodeMessage, typeUrlPrefix } from '../../protos/messages.ts';
 import { AgentLogger } from '../log.ts';
@@ -15,7 +15,6 @@ import { rootsName, type Secret, type SecretManager, workloadCertificateName } f
 const log = new AgentLogger('sds');
 
 const secretType = `${typeUrlPrefix}envoy.extensions.transport_sockets.tls.v3.Secret` as const;
-const crlPath = '/var/run/secrets/istio/crl/ca-crl.pem';
 const firstWarmRetryMs = 500;
 const maxWarmRetryMs = 60_000;
 
@@ -30,7 +29,8 @@ export type SdsServerOptions = {
   readonly listener: UnixListener;
   readonly maxStreams: number;
   /** Names a revocation list beside the roots if one is mounted. */
-  readonly useCrl: boolean;
+  /** The list of revoked certificates, used where the file exists; null never. */
+  readonly crlPath: string | null;
 };
 
 export class SdsServer {
@@ -75,7 +75,7 @@ export class SdsServer {
   }
 
   #accept(stream: SecretStream): void {
-    const watch = new SecretWatch(stream, this.#options.secrets, this.#options.useCrl);
+    const watch = new SecretWatch(stream, this.#options.secrets, this.#options.crlPath);
     this.#watches.add(watch);
     const forget = (): void => {
       this.#watches.delete(watch);
@@ -100,15 +100,15 @@ class SecretWatch {
   static #version = 0;
   readonly #stream: SecretStream;
   readonly #secrets: SecretManager;
-  readonly #useCrl: boolean;
+  readonly #crlPath: string | null;
   #names: ReadonlySet<string> = new Set();
   #nonce = '';
   #failed = false;
 
-  constructor(stream: SecretStream, secrets: SecretManager, useCrl: boolean) {
+  constructor(stream: SecretStream, secrets: SecretManager, crlPath: string | null) {
     this.#stream = stream;
     this.#secrets = secrets;
-    this.#useCrl = useCrl;
+    this.#crlPath = crlPath;
   }
 
   onRequest(bytes: Buffer): void {
@@ -139,7 +139,7 @@ class SecretWatch {
         type_url: secretType,
         version_info: `${new Date().toISOString()}/${++SecretWatch.#version}`,
         nonce: this.#nonce,
-        resources: secrets.map(secret => ({ type_url: secretType, value: encodeSecret(secret, this.#useCrl) })),
+        resources: secrets.map(secret => ({ type_url: secretType, value: encodeSecret(secret, this.#crlPath) })),
       };
       this.#stream.write(encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', response));
     } catch (error) {
@@ -151,9 +151,9 @@ class SecretWatch {
   }
 }
 
-function encodeSecret(secret: Secret, useCrl: boolean): Buffer {
+function encodeSecret(secret: Secret, crlPath: string | null): Buffer {
   const inline = (pem: string): { inline_bytes: Buffer } => ({ inline_bytes: Buffer.from(pem) });
-  const crl = useCrl && statSync(crlPath, { throwIfNoEntry: false }) !== undefined ? { crl: { filename: crlPath } } : {};
+  const crl = crlPath !== null && existsSync(crlPath) ? { crl: { filename: crlPath } } : {};
   return encodeMessage('envoy.extensions.transport_sockets.tls.v3.Secret', {
     name: secret.name,
     ...(secret.kind === 'roots'

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
@@ -30,7 +30,7 @@ async function start(t: Tap) {
   const directory = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(directory, 'socket');
   const listener = await UnixListener.open(socketPath);
-  const server = new SdsServer({ secrets, listener, maxStreams: 100, useCrl: false });
+  const server = new SdsServer({ secrets, listener, maxStreams: 100, crlPath: join(directory, 'ca-crl.pem') });
   server.serve();
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   t.teardown(() => {
@@ -50,7 +50,7 @@ async function start(t: Tap) {
       );
     return { stream, read, ended, request };
   };
-  return { secrets, client, open };
+  return { secrets, client, open, directory };
 }
 
 function decodeResponse(bytes: Buffer) {
@@ -108,4 +108,15 @@ t.test('delta is not implemented', async t => {
   const stream = client.makeBidiStreamRequest(`${path}DeltaSecrets`, passBytes, passBytes, new Metadata());
   stream.on('error', () => {});
   t.equal(await new Promise(resolve => stream.once('status', status => resolve(status.code))), 12);
+});
+
+t.test('the list of revoked certificates is named with the roots once it is there', async t => {
+  const { open, secrets, directory } = await start(t);
+  const { request, read } = open();
+  request(['ROOTCA']);
+  t.notOk((await read()).secret.validation_context?.crl);
+  const path = join(directory, 'ca-crl.pem');
+  writeFileSync(path, 'a list');
+  secrets.onUpdate('ROOTCA');
+  t.equal((await read()).secret.validation_context?.crl?.filename, path);
 });
