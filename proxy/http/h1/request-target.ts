@@ -1,4 +1,5 @@
 /** The first line of a request, its target and host: what Envoy's HTTP/1 codec accepts. */
+import { isIPv6 } from 'node:net';
 import type { HeaderMap } from '../header-map.ts';
 
 const methods = new Set(
@@ -49,13 +50,23 @@ export function isAuthorityValid(authority: string): boolean {
   return hostBytes.test(authority);
 }
 
+const hostAndPort = /^(?:([A-Za-z0-9.-]+)|\[([0-9A-Fa-f:.]+)\])(?::(\d+))?$/;
+
+/** Whether the authority of an absolute or CONNECT target names a host, and a port if it must. The rule for `host` is wider. */
+function isHostAndPort(authority: string, needsPort: boolean): boolean {
+  const parsed = hostAndPort.exec(authority);
+  if (parsed === null) return false;
+  const [, , ipv6, port] = parsed;
+  return (ipv6 === undefined || isIPv6(ipv6)) && (port === undefined ? !needsPort : Number(port) <= 65_535);
+}
+
 /**
  * Sets `:path`, and `:authority` of an absolute or CONNECT target.
  * @returns the details of an error, or an empty string.
  */
 export function applyTarget(headers: HeaderMap, target: string, allowAbsoluteUrl: boolean): string {
   if (headers.method === 'CONNECT') {
-    if (!/^(\[[0-9A-Fa-f:.]+\]|[^:/?@]+):\d{1,5}$/.test(target)) return 'http1.invalid_url';
+    if (!isHostAndPort(target, true)) return 'http1.invalid_url';
     headers.authority = target;
     return '';
   }
@@ -68,6 +79,7 @@ export function applyTarget(headers: HeaderMap, target: string, allowAbsoluteUrl
   const scheme = parsed[1].toLowerCase();
   if (scheme !== 'http' && scheme !== 'https') return 'http1.invalid_scheme';
   const host = parsed[2].slice(parsed[2].lastIndexOf('@') + 1);
+  if (!isHostAndPort(host, false)) return 'http1.invalid_url';
   // RFC 9112 3.2.2: the target's host replaces the header's.
   headers.authority = host;
   headers.scheme = scheme;

@@ -3,7 +3,43 @@ import type { ParityCase } from '../parity-case.ts';
 
 const host = 'Host: a.test\r\n';
 
+/** Authorities of absolute and CONNECT targets, for which the rule is narrower than for `host`. */
+const authorities = [
+  'b',
+  'B.test',
+  'b:',
+  'b:0',
+  'b:00080',
+  'b:65535',
+  'b:65536',
+  'b:x',
+  'b:80:81',
+  ':80',
+  'b_c',
+  'b!',
+  'b%41',
+  'b,c',
+].concat([
+  '*',
+  '-b',
+  'b..c',
+  '1.2.3.4:80',
+  '[::1]',
+  '[::1]:80',
+  '[::1',
+  '[::g]:80',
+  '[]:80',
+  '[1::2::3]:80',
+  '[fe80::1%25a]:80',
+  'http:',
+]);
+const targets: readonly ParityCase[] = authorities.flatMap(authority => [
+  { name: `absolute form of ${authority}`, send: `GET http://${authority}/ HTTP/1.1\r\n${host}\r\n` },
+  { name: `CONNECT to ${authority}`, send: `CONNECT ${authority} HTTP/1.1\r\n${host}\r\n` },
+]);
+
 export const malformedRequests: readonly ParityCase[] = [
+  ...targets,
   { name: 'garbage line', send: 'GARBAGE\r\n\r\n' },
   { name: 'garbage line without the end of the head', send: 'GARBAGE\r\n' },
   { name: 'first byte is not a letter', send: '\x01\x02\x03' },
