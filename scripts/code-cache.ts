@@ -10,17 +10,18 @@ import { programs, writeStartFiles } from './start-files.ts';
 
 const root = join(import.meta.dirname, '..');
 const output = join(root, 'dist');
-const trafficSeconds = 2;
+const demoFlags = ['--no-redirect', '--seconds=2'];
 const timeoutMs = 60_000;
 
-function run(...argv: readonly string[]): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, argv, { timeout: timeoutMs, encoding: 'utf8' });
+function run(command: string, ...args: readonly string[]): SpawnSyncReturns<string> {
+  return spawnSync(command, args, { timeout: timeoutMs, encoding: 'utf8' });
 }
 
 writeStartFiles(output, true);
 try {
-  const { status, stdout, stderr } = run(join(root, 'demo', 'main.ts'), '--no-redirect', `--seconds=${trafficSeconds}`);
-  const agent = join(output, 'agent-start.cjs');
+  const { status, stdout, stderr } = run(process.execPath, join(root, 'demo', 'main.ts'), ...demoFlags);
+  // By its launcher: byte code is for the flags that it was made with.
+  const agent = join(root, 'bin', 'pilot-agent');
   // Nobody answers where the build runs: what they do until then is most of it.
   run(agent, 'wait', '--timeoutSeconds=1', '--periodMillis=100');
   run(agent, 'request', 'GET', 'stats');
