@@ -15,7 +15,8 @@ import { type Sample, summarize } from './report.ts';
 
 const namespace = 'bench-mesh';
 const ratesPerSecond = [200, 1000];
-const warmUpSeconds = 10;
+/** At the highest rate: until V8 has compiled what it will, on every worker. */
+const warmUpSeconds = 30;
 const connections = 16;
 
 interface Pair {
@@ -83,7 +84,7 @@ export async function compareInMesh({ rounds, seconds }: Omit<Options, 'connecti
     );
     for (const pair of pairs) {
       await waitForCluster(namespace, pair.client.name, `outbound|81||${pair.server.name}.${namespace}.svc.cluster.local`);
-      await load(pair, ratesPerSecond[0], warmUpSeconds);
+      await load(pair, Math.max(...ratesPerSecond), warmUpSeconds);
     }
     for (const rate of ratesPerSecond) {
       const ofRate: Sample[] = [];

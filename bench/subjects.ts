@@ -99,7 +99,8 @@ async function startClient(
 async function startReference(name: string, file: string, { upstreamPorts }: Context): Promise<Subject> {
   const port = await findFreePort();
   const script = join(import.meta.dirname, file);
-  const args = ['-c', String(proxyCore), process.execPath, script, name, String(port), String(upstreamPorts.plain)];
+  const node = [process.execPath, '--no-deprecation', script, name];
+  const args = ['-c', String(proxyCore), ...node, String(port), String(upstreamPorts.plain)];
   const child = spawn('taskset', args, { stdio: 'inherit' });
   const exited = new Promise<void>(resolve => child.once('exit', () => resolve()));
   await waitForPort(port);
