@@ -128,13 +128,12 @@ export class WorkerListeners {
   }
 
   #begin(listener: ListenerRuntime, handle: SocketHandle): void {
-    const connection = new SocketConnection(
-      new ConnectionRecord(listener.model.addresses[0], unnamedPipe),
-      this.#shared.services.timers,
-      'open',
-    );
+    const [address] = listener.model.addresses;
+    // The peer of a Unix socket has no name: as with Envoy it goes by that of the socket.
+    const record = new ConnectionRecord(address, address);
+    const connection = new SocketConnection(record, this.#shared.services.timers, 'open');
     connection.adoptHandle(handle);
-    if (listener.model.addresses[0].kind === 'socket' && !recordAddresses(connection)) {
+    if (address.kind === 'socket' && !recordAddresses(connection)) {
       // The peer is gone again.
       this.#release();
       connection.close('no-flush');
@@ -172,8 +171,6 @@ export class WorkerListeners {
     return byAddress.get(`0.0.0.0:${address.port}`) ?? byAddress.get(`[::]:${address.port}`) ?? null;
   }
 }
-
-const unnamedPipe: Address = { kind: 'pipe', path: '' };
 
 /** The worker with the fewest connections if it has fewer than this one, else this one. */
 function leastLoaded(counts: Int32Array, own: number): number {

@@ -1,8 +1,8 @@
 /** Runs tunnel cases through one proxy, or through two of different make, and collects what every end, log and counter saw. */
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { type AddressInfo, connect, createServer, type NetConnectOpts, type Server } from 'node:net';
+import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { findFreePort, getAdmin, type ProxyProcess, startProxy } from '../../support/proxy-process.ts';
 import { End, type Step } from '../connection-end.ts';
@@ -34,6 +34,8 @@ export interface TunnelCase {
   readonly behind?: (lane: Lane) => LaneResources;
   readonly client: readonly Step[];
   readonly upstream?: readonly Step[];
+  /** The end that is at a Unix socket, `pathOf` its role, and not at its port. */
+  readonly socket?: 'client' | 'upstream';
   /** Nothing listens at the upstream's port. */
   readonly refused?: true;
   /** Clients that do the same, one after the other; 1 if absent. */
@@ -45,6 +47,10 @@ export interface TunnelCase {
   /** Of the counters that moved, those that match are compared. */
   readonly stats?: RegExp;
 }
+
+/** Of the Unix socket where a lane's client connects, or its upstream listens. */
+export const pathOf = ({ folder, log }: Lane, role: 'client' | 'upstream'): string =>
+  join(folder, `${basename(log, '.log')}-${role}.sock`);
 
 interface RunningLane extends Lane {
   readonly tunnel: TunnelCase;
@@ -67,18 +73,26 @@ async function openLane(tunnel: TunnelCase, index: number, folder: string, maker
     const end = new End(socket);
     ends.push(end);
     void end.run(tunnel.upstream ?? []);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const upstreamPort = tunnel.refused ? await findFreePort() : (server.address() as AddressInfo).port;
+  });
   const name = `lane${index}`;
   const log = join(folder, `${maker}-${name}.log`);
-  return { tunnel, ends, server, name, port: await findFreePort(), middlePort: await findFreePort(), upstreamPort, log, folder };
+  const lane = { name, folder, log, port: await findFreePort(), middlePort: await findFreePort() };
+  let upstreamPort = await findFreePort();
+  if (tunnel.socket === 'upstream') server.listen(pathOf({ ...lane, upstreamPort }, 'upstream'));
+  else server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const bound = server.address() as AddressInfo | string;
+  if (tunnel.refused === undefined && typeof bound === 'object') upstreamPort = bound.port;
+  return { tunnel, ends, server, upstreamPort, ...lane };
 }
 
-async function runLane({ tunnel, port, ends }: RunningLane): Promise<Pick<Observation, 'clients' | 'upstreams'>> {
+async function runLane(lane: RunningLane): Promise<Pick<Observation, 'clients' | 'upstreams'>> {
+  const { tunnel, port, ends } = lane;
   const clients: object[] = [];
+  const target: NetConnectOpts =
+    tunnel.socket === 'client' ? { path: pathOf(lane, 'client') } : { port, host: '127.0.0.1', noDelay: true };
   for (let i = 0; i < (tunnel.repeat ?? 1); i++) {
-    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    const socket = connect({ ...target, allowHalfOpen: true });
     const client = new End(socket);
     await client.run(tunnel.client);
     clients.push(client.summary);
@@ -97,6 +111,8 @@ const belongsTo = (name: string, line: string): boolean => new RegExp(`${name}(?
 /** Ports differ from run to run, and dates too. */
 function normalize(text: string, lane: Lane): string {
   return text
+    .replaceAll(pathOf(lane, 'client'), 'CLIENT')
+    .replaceAll(pathOf(lane, 'upstream'), 'APPLICATION')
     .replaceAll(String(lane.port), 'PORT')
     .replaceAll(String(lane.middlePort), 'MIDDLE')
     .replaceAll(String(lane.upstreamPort), 'UPSTREAM')

@@ -22,6 +22,8 @@ export interface Recorded {
   readonly clusters: readonly string[];
   /** Where listeners that are bound listen; those without an entry stay as they are. */
   readonly addresses: (lane: Lane) => { readonly [listener: string]: object };
+  /** Texts of the recorded configuration, and what they are in the lane. */
+  readonly texts?: (lane: Lane) => { readonly [text: string]: string };
   /** Ports of the recorded configuration, and what they are in the lane. */
   readonly ports: (lane: Lane) => { readonly [port: number]: number };
 }
@@ -97,7 +99,9 @@ export function fitResources(recorded: Recorded, lane: Lane): LaneResources {
     const { bind_to_port: bindToPort, ...resource } = read(pod, kind, name);
     const placed = address === undefined ? resource : { ...resource, address };
     const fitted = JSON.stringify(rewrite(placed, edit));
-    return JSON.parse(rename(fitted, lane, recorded.ports(lane)));
+    let text = rename(fitted, lane, recorded.ports(lane));
+    for (const [own, other] of Object.entries(recorded.texts?.(lane) ?? {})) text = text.replaceAll(own, other);
+    return JSON.parse(text);
   };
   return {
     listeners: recorded.listeners.map(name => fit('lds', name)),

@@ -7,7 +7,7 @@ import type { Test } from 'tap';
 import { findEnvoy } from '../../support/envoy-binary.ts';
 import { ownCommand } from '../../support/proxy-process.ts';
 import { makeCertificates } from '../tls-scenarios.ts';
-import { crossedCases, recordedCases, tunnelCases } from './cases/index.ts';
+import { crossedCases, makeShapeCases, recordedCases, tunnelCases } from './cases/index.ts';
 import { type Observation, type RunOptions, runCases, type TunnelCase } from './exchange.ts';
 
 /** A machine that stalls can turn any order of events round: what differs is run again, and counts if it differs every time. */
@@ -45,6 +45,8 @@ t.test('tunnels are the same as with Envoy', { skip: binary === null && 'no Envo
   const envoys = { front: envoy, behind: envoy };
   const crossed = [...crossedCases, ...recordedCases];
   await t.test('in one proxy', t => compare(t, tunnelCases, envoys, { front: own, behind: own }, folder));
+  const shapes = await makeShapeCases();
+  await t.test('with the listeners of a Sidecar', t => compare(t, shapes, envoys, { front: own, behind: own }, folder));
   await t.test('between two of ours', t => compare(t, crossed, envoys, { front: own, behind: own }, folder));
   await t.test('from ours to Envoy', t => compare(t, crossed, envoys, { front: own, behind: envoy }, folder));
   await t.test('from Envoy to ours', t => compare(t, crossed, envoys, { front: envoy, behind: own }, folder));

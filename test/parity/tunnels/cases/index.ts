@@ -7,6 +7,7 @@ import { tunnelCases as tunnels } from './tunnels.ts';
 
 export { crossedCases } from './hbone.ts';
 export { recordedCases } from './recorded.ts';
+export { makeShapeCases } from './shapes.ts';
 
 export const tunnelCases: readonly TunnelCase[] = [
   ...terminationCases,
