@@ -79,6 +79,7 @@ function loadRoot(): protobuf.Root {
     // Loading has resolved the others.
     field.resolve();
   }
+  root.lookupEnum('envoy.config.accesslog.v3.ComparisonFilter.Op').add('NE', 3);
   return root;
 }
 

@@ -99,11 +99,6 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
   begin(endStream: boolean): void {
     const { headers, config } = this;
     setAutomaticNames(this.info, headers, this.cluster.model);
-    const host = this.cluster.chooseHost(this.#selection);
-    if (host === null) {
-      this.#replyNoHealthyUpstream();
-      return;
-    }
     const { suppressEnvoyHeaders } = config.model;
     this.timeouts = prepareTimeouts(this.#action, headers, config.model, this.isGrpc);
     if (headers.remove('x-envoy-upstream-rq-timeout-alt-response')) this.#timeoutStatus = 204;
@@ -112,6 +107,11 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
     this.#attempts.retryState = createRetryState(this.#action.retryPolicy, headers, config.context.services.timers);
     this.#selection.retryState = this.#attempts.retryState;
     this.#selection.drawMirrors(this.#action.mirrors, headers);
+    const host = this.cluster.chooseHost(this.#selection);
+    if (host === null) {
+      this.#replyNoHealthyUpstream();
+      return;
+    }
     if (endStream) this.#body.isComplete = true;
     this.#startAttempt(host);
     if (endStream) this.#onComplete();

@@ -8,6 +8,7 @@ import type { LoadBalancerContext, OverrideHost } from '../upstream/cluster-mana
 import { overrideHostKey } from '../upstream/stream-options.ts';
 import { subsetNamespace } from '../upstream/load-balancer/subset-key.ts';
 import type { HostView } from '../upstream/views.ts';
+import type { HashPolicyList, RequestHash } from './hash-policy.ts';
 import type { RetryState } from './retry-state.ts';
 import type { ForwardEntry, MirrorEntry } from './route-entry.ts';
 import { isWithinFraction, readRouteRandom } from './route-predicate.ts';
@@ -22,25 +23,35 @@ const noCookies: readonly string[] = [];
 const noMirrors: readonly Mirror[] = [];
 
 export class HostSelection implements LoadBalancerContext {
-  readonly hash: bigint | null;
   readonly headers: HeaderMap;
   readonly #metadataMatch: Metadata;
-  /** To be set in the response. */
-  readonly cookies: readonly string[];
   /** Of the first attempt; retries choose freely. */
   overrideHost: OverrideHost | null;
   retryState: RetryState | null = null;
   mirrors: readonly Mirror[] = noMirrors;
   readonly info: StreamInfo;
 
+  readonly #hashPolicies: HashPolicyList | null;
+  /** Undefined: nobody has asked yet. */
+  #hashed: RequestHash | null | undefined;
+
   constructor(entry: ForwardEntry, headers: HeaderMap, info: StreamInfo) {
-    const hashed = entry.hashPolicies === null ? null : entry.hashPolicies(headers, info);
-    this.hash = hashed?.hash ?? null;
-    this.cookies = hashed?.cookies ?? noCookies;
+    this.#hashPolicies = entry.hashPolicies;
     this.headers = headers;
     this.#metadataMatch = entry.metadataMatch;
     this.info = info;
     this.overrideHost = (info.getFilterState(overrideHostKey) as OverrideHost | undefined) ?? null;
+  }
+
+  /** Of the headers as the route has edited them, and the same for all attempts. */
+  get hash(): bigint | null {
+    if (this.#hashed === undefined) this.#hashed = this.#hashPolicies?.(this.headers, this.info) ?? null;
+    return this.#hashed?.hash ?? null;
+  }
+
+  /** To be set in the response. */
+  get cookies(): readonly string[] {
+    return this.#hashed?.cookies ?? noCookies;
   }
 
   get downstream(): ConnectionInfo {

@@ -8,12 +8,18 @@ import type { HeaderMap } from '../http/header-map.ts';
 import { compileReplacement, toHeaderText } from '../matching/regex.ts';
 import { findPathEnd } from './route-predicate.ts';
 
-/** Path and query to path and query; null: unchanged. */
+/** Path and query to path and query; '' keeps the old one. */
 export type PathRewrite = (pathAndQuery: string) => string;
 
 /** How much of the path a route's match covers. */
 function measureMatch(match: RouteMatch['path'], pathAndQuery: string): number {
   return match.kind === 'regex' || match.kind === 'connect' ? findPathEnd(pathAndQuery) : toHeaderText(match.value).length;
+}
+
+function isCovered(match: RouteMatch['path'], start: string): boolean {
+  if (match.kind === 'regex' || match.kind === 'connect') return true;
+  const value = toHeaderText(match.value);
+  return start === value || (match.ignoreCase && start.toLowerCase() === value.toLowerCase());
 }
 
 /** Compiles a route's rewrite of the path, or null if there is none. */
@@ -24,7 +30,11 @@ export function compilePathRewrite(
 ): PathRewrite | null {
   if (prefixRewrite !== '') {
     const prefix = toHeaderText(prefixRewrite);
-    return path => prefix + path.slice(measureMatch(match, path));
+    return path => {
+      const length = measureMatch(match, path);
+      // Parameters that the match ignored may stand within what it covers.
+      return isCovered(match, path.slice(0, length)) ? prefix + path.slice(length) : '';
+    };
   }
   if (regexRewrite === null) return null;
   const replace = compileReplacement(regexRewrite.pattern, regexRewrite.substitution);

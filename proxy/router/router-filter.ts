@@ -58,7 +58,11 @@ class RouterFilter implements HttpFilter {
     const cluster = context.services.clusters.find(entry.clusterNameOf(headers));
     if (cluster === null) {
       stats.noCluster.inc();
-      this.#reply(action.model.clusterNotFoundStatus, '', 'cluster_not_found', ResponseFlag.noClusterFound);
+      const { streamInfo } = this.#callbacks;
+      const status = action.model.clusterNotFoundStatus;
+      this.#reply(status, '', 'cluster_not_found', ResponseFlag.noClusterFound, reply =>
+        entry.responseEdits.apply(reply, streamInfo, headers, reply),
+      );
       return;
     }
     this.#callbacks.streamInfo.cluster = cluster;
@@ -75,9 +79,8 @@ class RouterFilter implements HttpFilter {
 
   #respondDirectly(entry: RouteEntry, action: DirectEntry, requestHeaders: HeaderMap): void {
     this.#config.stats.directResponse.inc();
-    if (action.rewritePath !== null) {
-      replacePath(requestHeaders, action.rewritePath(requestHeaders.path), !this.#config.model.suppressEnvoyHeaders);
-    }
+    const path = action.rewritePath?.(requestHeaders.path) ?? '';
+    if (path !== '') replacePath(requestHeaders, path, !this.#config.model.suppressEnvoyHeaders);
     const location = action.location(requestHeaders);
     this.#callbacks.sendLocalReply({
       status: action.status,
@@ -93,8 +96,8 @@ class RouterFilter implements HttpFilter {
     });
   }
 
-  #reply(status: number, body: string, details: string, flags: number): void {
-    this.#callbacks.sendLocalReply({ status, body, details, flags, grpcStatus: null });
+  #reply(status: number, body: string, details: string, flags: number, modifyHeaders = (_headers: HeaderMap) => {}): void {
+    this.#callbacks.sendLocalReply({ status, body, details, flags, grpcStatus: null, modifyHeaders });
   }
 }
 

@@ -47,6 +47,7 @@ export function sendRouterReply(
   suppressesEnvoyHeaders: boolean,
 ): void {
   const { status, body, details, flags, isDropped } = reply;
+  const { streamInfo, requestHeaders } = callbacks;
   callbacks.sendLocalReply({
     status,
     body,
@@ -54,6 +55,7 @@ export function sendRouterReply(
     flags,
     grpcStatus: null,
     modifyHeaders: headers => {
+      if (requestHeaders !== null) entry.responseEdits.apply(headers, streamInfo, requestHeaders, headers);
       if (isDropped && !suppressesEnvoyHeaders) headers.set('x-envoy-overloaded', 'true');
       writeResponseAttemptCount(headers, entry, attemptCount);
     },

@@ -112,7 +112,12 @@ function compileJsonNode(value: unknown, omitEmpty: boolean): JsonNode {
   }
   if (Array.isArray(value)) {
     const nodes = value.map(item => compileJsonNode(item, omitEmpty));
-    return context => `[${nodes.map(node => node(context) ?? 'null').join(',')}]`;
+    // What is left out leaves no gap.
+    return context =>
+      `[${nodes
+        .map(node => node(context))
+        .filter(text => text !== null)
+        .join(',')}]`;
   }
   const nodes = Object.entries(value)
     .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -32,6 +32,7 @@ function buildCase(
   cluster: object,
   hashPolicy: object,
   isWeighted: boolean,
+  { route = {}, edits = {} }: { route?: object; edits?: object } = {},
 ): ParityCase {
   const endpoints = servers.map((server, index) => ({
     endpoint: {
@@ -44,7 +45,7 @@ function buildCase(
     name,
     send: '',
     cluster: { ...cluster, load_assignment: { cluster_name: '$lane', endpoints: [{ lb_endpoints: endpoints }] } },
-    routes: [{ match: { prefix: '/' }, route: { cluster: '$lane', hash_policy: [hashPolicy] } }],
+    routes: [{ match: { prefix: '/' }, route: { cluster: '$lane', hash_policy: [hashPolicy], ...route }, ...edits }],
   };
 }
 
@@ -92,6 +93,16 @@ t.test('hosts by hash', { skip: envoy === null && 'no Envoy binary (npm run mesh
       byHeader,
       false,
     ),
+    buildCase('ring hash by a path that is rewritten', servers, ring, { header: { header_name: ':path' } }, false, {
+      route: { prefix_rewrite: '/rewritten/' },
+    }),
+    buildCase('ring hash by a header that the route edits', servers, ring, byHeader, false, {
+      edits: {
+        request_headers_to_add: [
+          { header: { key: 'x-key', value: 'edited %REQ(x-key)%' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+        ],
+      },
+    }),
     buildCase('maglev', servers, { lb_policy: 'MAGLEV' }, byHeader, false),
     buildCase(
       'maglev of weighted hosts',

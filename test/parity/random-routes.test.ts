@@ -35,7 +35,8 @@ function ask(port: number, request: string): Promise<string> {
     socket.on('data', data => {
       answer += data.toString('latin1');
       const end = answer.indexOf('\r\n\r\n');
-      const length = request.startsWith('HEAD') ? 0 : Number(/content-length: (\d+)/.exec(answer)?.[1] ?? 0);
+      const hasBody = !request.startsWith('HEAD') && !answer.startsWith('HTTP/1.1 304');
+      const length = !hasBody ? 0 : Number(/content-length: (\d+)/.exec(answer)?.[1] ?? 0);
       if (end !== -1 && answer.length >= end + 4 + length) finish();
     });
     socket.on('error', () => {});
@@ -79,9 +80,9 @@ t.test('random routes', options, async t => {
     if (different === -1) t.pass(`table of seed ${seed + index}`);
     else {
       t.comment(JSON.stringify(manager));
-      t.equal(
-        actual[index][different],
-        expected[index][different],
+      t.strictSame(
+        actual[index][different].split('\r\n'),
+        expected[index][different].split('\r\n'),
         `seed ${seed + index}: ${JSON.stringify(requests[different])}`,
       );
     }

@@ -5,7 +5,21 @@ const paths = ['/', '/a', '/A', '/a/', '/a/b', '/ab', '/a%20b', '/a//b', '/a.b',
 const targets = [
   ...paths,
   ...['/b?x=1', '/a/b?x=1&y=2', '/a?x', '/a?x=', '/a?X=1', '/a?y=2&x=1', '/a?x=1&x=2', '/a#f', '/a?x=%31', '/é', '/a%2fb'],
-  ...['/a%2Fb/../c', '/a/./b', '/a/%2e%2e/b', '//a', '/a\\b', '/a%5cb', '/a%00', '/a/b/c', '/abc'],
+  ...[
+    '/a;p/b',
+    '/a/b;p=1;q/c?x;y=1',
+    '/ab;?x=1',
+    '/;a',
+    '/a%2Fb/../c',
+    '/a/./b',
+    '/a/%2e%2e/b',
+    '//a',
+    '/a\\b',
+    '/a%5cb',
+    '/a%00',
+    '/a/b/c',
+    '/abc',
+  ],
 ];
 const domains = [
   'a.com',
@@ -103,16 +117,57 @@ function makeRedirect(random: Random, match: object): object {
 }
 
 function makeResponseHeader(random: Random): object {
-  const formats = ['%REQ(x-a)%', '%RESPONSE_CODE%', '%ROUTE_NAME%-%PROTOCOL%', '100%%', '%REQ(x-a?x-b)%'];
+  const formats = [
+    '%REQ(:path)%',
+    '%REQ(x-envoy-original-path)%',
+    '%REQ(x-a)%',
+    '%RESPONSE_CODE%',
+    '%ROUTE_NAME%-%PROTOCOL%',
+    '100%%',
+    '%REQ(x-a?x-b)%',
+  ];
   const actions = ['APPEND_IF_EXISTS_OR_ADD', 'ADD_IF_ABSENT', 'OVERWRITE_IF_EXISTS_OR_ADD', 'OVERWRITE_IF_EXISTS'];
   return { header: { key: 'x-r', value: random.pick(formats) }, append_action: random.pick(actions) };
 }
 
+function makeDirectResponse(random: Random, body: string): object {
+  const status = random.chance(0.8) ? 200 : random.pick([201, 202, 302, 400, 404, 503]);
+  return { status, ...some(random, { body: [0.9, () => ({ inline_string: body })] }) };
+}
+
+/** To nobody: what the request would have been is seen where the local reply tells it. */
+function makeForward(random: Random, match: object): object {
+  const rewrites: readonly object[] = [
+    {},
+    'safe_regex' in match ? {} : { prefix_rewrite: random.pick(['/new', '/', '/n/', 'n']) },
+    {
+      regex_rewrite: { pattern: { regex: random.pick(['a', '/(.*)', 'b+']) }, substitution: random.pick(['X', '/\\1', '\\0y']) },
+    },
+    { path_rewrite: random.pick(['/f', '/f/%REQ(x-a)%', '%REQ(x-none)%', '/f?%REQ(:authority)%']) },
+  ];
+  const hosts: readonly object[] = [
+    {},
+    { host_rewrite_literal: 'h.com' },
+    { host_rewrite_header: 'x-a' },
+    { host_rewrite_path_regex: { pattern: { regex: '^/([^/]*).*' }, substitution: '\\1.com' } },
+  ];
+  return {
+    cluster: '$lane',
+    ...random.pick(rewrites),
+    ...random.pick(hosts),
+    ...some(random, { append_x_forwarded_host: [0.3, () => true] }),
+  };
+}
+
 function makeRoute(random: Random, name: string): object {
   const match = makeMatch(random);
-  const action = random.chance(0.7)
-    ? { direct_response: { status: 200, body: { inline_string: name } } }
-    : { redirect: makeRedirect(random, match) };
+  const actions = [
+    () => ({ direct_response: makeDirectResponse(random, name) }),
+    () => ({ direct_response: makeDirectResponse(random, name) }),
+    () => ({ redirect: makeRedirect(random, match) }),
+    () => ({ route: makeForward(random, match) }),
+  ];
+  const action = random.pick(actions)();
   return { match, name, ...action, ...some(random, { response_headers_to_add: [0.15, () => [makeResponseHeader(random)]] }) };
 }
 
@@ -135,10 +190,63 @@ export function makeRouteConfig(random: Random, name: string): object {
       ...some(random, { require_tls: [0.1, () => random.pick(['ALL', 'EXTERNAL_ONLY'])] }),
     };
   });
-  return { name, virtual_hosts: hosts, ...some(random, { ignore_port_in_host_matching: [0.2, () => true] }) };
+  const flags = {
+    ignore_port_in_host_matching: [0.2, () => true],
+    ignore_path_parameters_in_path_matching: [0.3, () => true],
+  } as const;
+  return { name, virtual_hosts: hosts, ...some(random, flags) };
 }
 
-/** Settings of the connection manager that change what is matched. */
+const told =
+  '%RESPONSE_CODE% %REQ(:path)% %REQ(:authority)% %REQ(x-envoy-original-path)% %REQ(x-forwarded-host)% %LOCAL_REPLY_BODY%';
+
+function makeBodyFormat(random: Random): object {
+  const formats: readonly object[] = [
+    { text_format_source: { inline_string: told } },
+    { text_format_source: { inline_string: `${told}\n` }, content_type: 'text/html' },
+    { json_format: { told, code: '%RESPONSE_CODE%', list: ['%REQ(x-a)%', 1], none: '%REQ(x-none)%', flags: '%RESPONSE_FLAGS%' } },
+  ];
+  return { ...random.pick(formats), ...some(random, { omit_empty_values: [0.3, () => true] }) };
+}
+
+function makeReplyFilter(random: Random, depth = 0): object {
+  const filters = [
+    () => ({
+      status_code_filter: {
+        comparison: {
+          op: random.pick(['EQ', 'GE', 'LE', 'NE']),
+          value: { default_value: random.pick([200, 301, 400, 404, 503]), runtime_key: 'none' },
+        },
+      },
+    }),
+    () => ({ response_flag_filter: { flags: random.pick([[], ['NR'], ['UF', 'NR'], ['DPE']]) } }),
+    () => ({ header_filter: { header: makeHeaderMatch(random) } }),
+  ];
+  if (depth > 1 || random.chance(0.6)) return random.pick(filters)();
+  const kind = random.pick(['and_filter', 'or_filter']);
+  return { [kind]: { filters: [makeReplyFilter(random, depth + 1), makeReplyFilter(random, depth + 1)] } };
+}
+
+function makeReplyMapper(random: Random): object {
+  return {
+    filter: makeReplyFilter(random),
+    ...some(random, {
+      status_code: [0.4, () => random.pick([200, 404, 418, 503])],
+      body: [0.4, () => ({ inline_string: random.pick(['mapped', '', 'é %']) })],
+      body_format_override: [0.3, () => makeBodyFormat(random)],
+      headers_to_add: [0.3, () => [makeResponseHeader(random)]],
+    }),
+  };
+}
+
+function makeLocalReplies(random: Random): object {
+  return {
+    mappers: Array.from({ length: random.below(3) }, () => makeReplyMapper(random)),
+    ...some(random, { body_format: [0.7, () => makeBodyFormat(random)] }),
+  };
+}
+
+/** Settings of the connection manager that change what is matched, and what it answers itself. */
 export function makeManagerSettings(random: Random): object {
   const slashes = ['KEEP_UNCHANGED', 'REJECT_REQUEST', 'UNESCAPE_AND_REDIRECT', 'UNESCAPE_AND_FORWARD'];
   const ports: readonly object[] = [{}, {}, { strip_any_host_port: true }, { strip_matching_host_port: true }];
@@ -150,6 +258,7 @@ export function makeManagerSettings(random: Random): object {
       path_with_escaped_slashes_action: [0.3, () => random.pick(slashes)],
       strip_trailing_host_dot: [0.2, () => true],
       use_remote_address: [0.3, () => true],
+      local_reply_config: [0.5, () => makeLocalReplies(random)],
     }),
   };
 }

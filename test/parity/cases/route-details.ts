@@ -82,6 +82,26 @@ const certified = (name: string, tls_context: object): ParityCase => ({
   ],
 });
 
+/** What the router answers by itself has the route's headers too. */
+const answered = (name: string, parts: Partial<ParityCase>, route: object = {}): ParityCase => ({
+  name: `header edits of a local reply: ${name}`,
+  send: get('/x'),
+  routeConfig: { validate_clusters: false },
+  virtualHost: {
+    include_attempt_count_in_response: true,
+    response_headers_to_add: [add('x-host', '%RESPONSE_CODE% %RESPONSE_FLAGS%')],
+  },
+  ...parts,
+  routes: [
+    {
+      match: all,
+      route: { cluster: '$lane', prefix_rewrite: '/y', timeout: '0.5s', ...route },
+      response_headers_to_add: [add('x-route', '%REQ(:path)% %UPSTREAM_REQUEST_ATTEMPT_COUNT%')],
+      response_headers_to_remove: ['content-type'],
+    },
+  ],
+});
+
 const direct = (status: number): ParityCase => ({
   name: `direct response ${status} has a location`,
   send: get('/x?y'),
@@ -89,6 +109,13 @@ const direct = (status: number): ParityCase => ({
 });
 
 export const routeDetails: readonly ParityCase[] = [
+  answered('no connection', { upstream: { absent: true } }),
+  answered('no connection, for gRPC', { upstream: { absent: true }, send: get('/x', 'content-type: application/grpc\r\n') }),
+  answered('a reset', { upstream: { resetAfterHead: true } }),
+  answered('a timeout', { upstream: { hang: true } }),
+  answered('no host', { cluster: { load_assignment: { cluster_name: '$lane' } } }),
+  answered('no cluster', {}, { cluster: 'nowhere' }),
+  answered('no place', { cluster: { circuit_breakers: { thresholds: [{ max_pending_requests: 0 }] } } }),
   ...[200, 201, 300, 304, 399, 400].map(direct),
   {
     name: 'local reply of 400 ends the connection',
