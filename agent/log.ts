@@ -4,7 +4,6 @@
  * Source: istio.io/istio pkg/log; bug-report and fluent configurations parse these lines.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { performance } from 'node:perf_hooks';
 
 /** Istio's levels in falling order of severity. */
 export const agentLogLevels = ['none', 'fatal', 'error', 'warn', 'info', 'debug'] as const;
