@@ -169,9 +169,11 @@ export class FrameReader {
   /** False if the header alone ends the connection. */
   #checkHeader(type: number, flags: number, streamId: number, length: number): boolean {
     if (!this.#checkOrder(type, flags, streamId)) return false;
-    const isTooLarge = length > defaultMaxFrameBytes;
-    if (!isTooLarge && isLengthValid(type, flags, length)) return true;
-    this.#sink.onFrameError(ErrorCode.frameSizeError, isTooLarge ? 'too large frame size' : '');
+    if (length > defaultMaxFrameBytes) this.#sink.onFrameError(ErrorCode.frameSizeError, 'too large frame size');
+    else if (!isLengthValid(type, flags, length)) this.#sink.onFrameError(ErrorCode.frameSizeError, '');
+    else if (type === FrameType.settings && length > maxSettings * 6)
+      this.#sink.onFrameError(ErrorCode.enhanceYourCalm, 'SETTINGS: too many setting entries');
+    else return true;
     return false;
   }
 
@@ -294,7 +296,6 @@ export class FrameReader {
     const sink = this.#sink;
     const isAck = (flags & FrameFlag.ack) !== 0;
     if (streamId !== 0) sink.onViolation();
-    else if (end - from > maxSettings * 6) sink.onFrameError(ErrorCode.enhanceYourCalm, 'SETTINGS: too many setting entries');
     else if (isAck) sink.onSettingsAck();
     else sink.onSettings(data, from, end);
   }

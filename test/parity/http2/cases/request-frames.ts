@@ -62,6 +62,7 @@ const frames: Record<string, readonly Buffer[]> = {
   'ENABLE_CONNECT_PROTOCOL taken back': [makeSettings([8, 1]), makeSettings([8, 0]), ping],
   'an unknown setting': [makeSettings([99, 2]), ping],
   '32 settings': [makeSettings(...Array.from({ length: 32 }, () => [99, 1] as const)), ping],
+  '33 settings that do not come': [makeSettings(...Array.from({ length: 33 }, () => [99, 1] as const)).subarray(0, 9)],
   '33 settings': [makeSettings(...Array.from({ length: 33 }, () => [99, 1] as const))],
   'an increment of 0': [windowUpdate(0, 0)],
   'an increment of 0 for a stream': [open, windowUpdate(1, 0)],
