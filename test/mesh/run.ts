@@ -18,7 +18,7 @@ function listSuites(prefixes: readonly string[]): Suite[] {
   return wanted;
 }
 
-/** What the last suite leaves ends in the background; its changes would be in the way of the next one. */
+/** What the last suite leaves ends in the background. */
 async function waitForQuiet(): Promise<void> {
   const isQuiet = (): boolean => !/^namespace\/mesh-/m.test(run('kubectl', ['get', 'namespaces', '-o', 'name']));
   await waitFor('the namespaces of the last suite to be gone', isQuiet, 60_000, 1000).catch(() => null);
@@ -74,7 +74,7 @@ export async function runSuites(prefixes: readonly string[]): Promise<number> {
         prepared = minutesSince(began);
       } else await installIstio(mode);
       for (const suite of inMode) {
-        await waitForQuiet();
+        if (suite.needsQuiet) await waitForQuiet();
         rows.push(runSuite(suite, mode));
       }
     }
