@@ -216,9 +216,9 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
     attempt.host.reportResult({ kind: 'response', status: headers.status });
-    const verdict = this.#responseStarted
-      ? 'final'
-      : this.#attempts.judgeResponse(attempt, headers, endStream, this.cluster, this.#retry);
+    const mayRetry = !this.#responseStarted && this.#attempts.retryState !== null;
+    const retry = (): void => this.#startRetry(false);
+    const verdict = mayRetry ? this.#attempts.judgeResponse(attempt, headers, endStream, this.cluster, retry) : 'final';
     if (verdict === 'retry') return;
     if (this.#redirect(attempt, headers, endStream)) return;
     if (verdict === 'refused' && this.#attempts.mayStillAnswer) {
@@ -272,14 +272,14 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void {
     if (this.timeouts.isHedged) {
-      if (!this.#responseStarted) this.#attempts.hedge(attempt, this.cluster, this.#retryTimeout);
+      if (!this.#responseStarted) this.#attempts.hedge(attempt, this.cluster, () => this.#startRetry(true));
       return;
     }
     if (isIdle) this.cluster.stats.countPerTryIdleTimeout();
     else this.cluster.stats.countPerTryTimeout();
     attempt.abandon();
     attempt.host.reportResult({ kind: 'request-timeout' });
-    if (this.#retryReset(attempt, localReset, this.#retryTimeout)) return;
+    if (this.#retryReset(attempt, localReset, true)) return;
     countAbort(this, attempt, this.#timeoutStatus, this.#responseStarted);
     this.#abortWithTimeout(isIdle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout');
   }
@@ -305,12 +305,10 @@ export class ForwardedRequest implements UpstreamRequestOwner, AccountedRequest 
 
   // Retries
 
-  #retryReset(attempt: UpstreamRequest, reason: ResetReason, retry = this.#retry): boolean {
-    return !this.#responseStarted && this.#attempts.retryReset(attempt, reason, this.cluster, retry);
+  #retryReset(attempt: UpstreamRequest, reason: ResetReason, isTimeout = false): boolean {
+    if (this.#responseStarted) return false;
+    return this.#attempts.retryReset(attempt, reason, this.cluster, () => this.#startRetry(isTimeout));
   }
-
-  readonly #retry = (): void => this.#startRetry(false);
-  readonly #retryTimeout = (): void => this.#startRetry(true);
 
   #startRetry(isAfterTimeout: boolean): void {
     if (this.#finished) return;
