@@ -293,6 +293,16 @@ t.test('limits, ejection, balancers, localities', async t => {
   const outlierDetection = { consecutive5xxErrors: 1, interval: '0.2s', baseEjectionTime: '300s', maxEjectionPercent: 100 };
   const three = [at(7200, 'region1/zone1/sub1'), at(7201, 'region1/zone2/sub1'), at(7202, 'region2/zone1/sub1')];
   apply([
+    httpEntry('warming.ext', 7200, 7201),
+    rule('warming.ext', { loadBalancer: { simple: 'ROUND_ROBIN', warmup: { duration: '60s', minimumPercent: 10 } } }),
+    entry('prioritized.ext', {
+      ports: http,
+      endpoints: [
+        { ...at(7200, 'region1/zone1/sub1'), labels: { version: 'v0' } },
+        { ...at(7201, 'region2/zone1/sub1'), labels: { version: 'v1' } },
+      ],
+    }),
+    rule('prioritized.ext', { outlierDetection, loadBalancer: { localityLbSetting: { failoverPriority: ['version'] } } }),
     httpEntry('limited.ext', 7003),
     rule('limited.ext', { connectionPool: { tcp: { maxConnections: 1 }, http: { http1MaxPendingRequests: 1 } } }),
     httpEntry('ejecting.ext', 7004, 7001),
@@ -322,6 +332,9 @@ t.test('limits, ejection, balancers, localities', async t => {
     await waitFor('the last host', async () => (await countServers(pod, 'failover.ext', 1)).numbered3 === 1);
     const limited = await countServers(pod, 'limited.ext', 10);
     t.ok(limited.slow >= 2 && limited['503'] >= 5, `${name}: a limit of connections: ${JSON.stringify(limited)}`);
+    t.same(await countServers(pod, 'prioritized.ext', 20), { numbered1: 20 }, `${name}: the host whose label is the client's`);
+    const warming = await countServers(pod, 'warming.ext', 40);
+    t.equal((warming.numbered0 ?? 0) + (warming.numbered1 ?? 0), 40, `${name}: hosts that warm up`);
     await countServers(pod, 'ejecting.ext', 10);
     t.same(await countServers(pod, 'ejecting.ext', 10), { plain: 10 }, `${name}: a host that fails is ejected`);
     for (const host of ['round-robin.ext', 'random.ext', 'least-request.ext']) {
