@@ -98,7 +98,8 @@ function fetchHttp1(
   signal: AbortSignal | undefined,
   socket?: TLSSocket,
 ): Promise<Fetched> {
-  const { connection: _connection, ...forwarded } = headers;
+  const forwarded = withoutBody(headers);
+  delete forwarded.connection;
   const secure = url.protocol === 'https:';
   const options = {
     method: 'GET',
@@ -119,6 +120,12 @@ function fetchHttp1(
   });
 }
 
+/** A probe is a GET, whatever it was asked by: an application that was promised a body would wait for it. */
+function withoutBody(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const { 'content-length': _length, 'transfer-encoding': _encoding, ...others } = headers;
+  return others;
+}
+
 /** Headers about the connection have no place in HTTP/2. */
 const connectionHeaders = ['connection', 'host', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'] as const;
 
@@ -128,7 +135,7 @@ function fetchHttp2(
   session: ClientHttp2Session,
   signal: AbortSignal | undefined,
 ): Promise<Fetched> {
-  const forwarded: IncomingHttpHeaders = { ...headers };
+  const forwarded = withoutBody(headers);
   for (const name of connectionHeaders) delete forwarded[name];
   const { HTTP2_HEADER_AUTHORITY, HTTP2_HEADER_PATH, HTTP2_HEADER_STATUS } = constants;
   return new Promise((resolve, reject) => {

@@ -49,6 +49,10 @@ export class StatusServer {
       payload.resume();
       payload.on('end', () => done(null));
     });
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.header('vary', 'Accept-Encoding');
+      done();
+    });
     app.addHook('onSend', compressReply);
     app.all('/healthz/ready', (_request, reply) => this.#answerReadiness(reply));
     for (const path of ['/stats/prometheus', '/metrics']) app.all(path, (request, reply) => this.#answerMetrics(request, reply));
@@ -102,7 +106,7 @@ export class StatusServer {
   /** The answer goes out before the command takes effect. */
   #answerCommand(request: FastifyRequest, reply: FastifyReply, path: string, run: () => void): FastifyReply {
     if (!isLocal(request)) return refuse(reply);
-    if (request.method !== 'POST') return reply.code(405).type('text/plain; charset=utf-8').send('Method Not Allowed\n');
+    if (request.method !== 'POST') return answerError(reply, 405, 'Method Not Allowed');
     reply.raw.once('finish', () => {
       log.info(`handling ${path}`);
       run();
@@ -151,11 +155,16 @@ export class StatusServer {
 }
 
 function answerNotFound(reply: FastifyReply): FastifyReply {
-  return reply.code(404).type('text/plain; charset=utf-8').send('404 page not found\n');
+  return answerError(reply, 404, '404 page not found');
 }
 
 function refuse(reply: FastifyReply): FastifyReply {
-  return reply.code(403).type('text/plain; charset=utf-8').send('Only requests from localhost are allowed\n');
+  return answerError(reply, 403, 'Only requests from localhost are allowed');
+}
+
+/** With the headers of Go's http.Error. */
+function answerError(reply: FastifyReply, code: number, text: string): FastifyReply {
+  return reply.code(code).header('x-content-type-options', 'nosniff').type('text/plain; charset=utf-8').send(`${text}\n`);
 }
 
 function isLocal(request: FastifyRequest): boolean {
@@ -166,12 +175,12 @@ function isLocal(request: FastifyRequest): boolean {
 async function compressReply(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const accepts = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
   if (accepts && payload instanceof Readable) {
-    reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding');
+    reply.header('content-encoding', 'gzip');
     return pipeline(payload, createGzip({ level: constants.Z_BEST_SPEED }), () => {});
   }
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
   if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
-  reply.header('content-encoding', 'gzip').header('vary', 'Accept-Encoding').removeHeader('content-length');
+  reply.header('content-encoding', 'gzip').removeHeader('content-length');
   return compress(body);
 }
 

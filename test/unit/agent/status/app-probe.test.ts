@@ -1,6 +1,6 @@
 import t from 'tap';
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
   createServer as createHttp2Server,
   createSecureServer,
@@ -148,4 +148,15 @@ t.test('an HTTP/2 application that closes without an answer fails the probe', as
   t.teardown(() => server.close());
   const probe = { ...httpsProbe((server.address() as AddressInfo).port), timeoutMs: 0 };
   t.equal((await runAppProbe(probe, target, kubelet)).status, 500);
+});
+
+t.test('a probe that was asked for with a body promises none to the application', async t => {
+  const server = createHttpServer((request, response) => response.end(JSON.stringify(request.headers))).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const probe = { kind: 'http', path: '/', port: (server.address() as AddressInfo).port, tls: false, timeoutMs: 5000 } as const;
+  const headers = { 'content-length': '5', 'transfer-encoding': 'chunked', 'x-own': 'kept' };
+  const { status, body } = await runAppProbe(probe, target, { host: 'pod', headers });
+  t.equal(status, 200);
+  t.strictSame(JSON.parse(String(body)), { 'x-own': 'kept', host: 'pod', connection: 'close' });
 });
