@@ -147,10 +147,8 @@ export class StatusServer {
   #answerNameTable(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (!isLocal(request)) return refuse(reply);
     const table = this.#options.fetchNameTable();
-    return reply
-      .code(table === null ? 404 : 200)
-      .type('application/json')
-      .send(JSON.stringify(table ?? {}));
+    if (table === null) return reply.code(404).type('text/plain; charset=utf-8').send('{}');
+    return reply.header('content-type', 'application/json').send(Buffer.from(JSON.stringify(table)));
   }
 }
 
