@@ -1,7 +1,7 @@
 /** The statistics of clusters that the main thread knows best: membership, DNS updates, ejections, open circuit breakers. */
 import type { CircuitBreakerModel, ClusterModel, HostSetModel, SubsetsModel } from '../config/model/cluster.ts';
 import { type SecretLookup, SecretStats } from '../network/tls/secret-stats.ts';
-import type { Counter, Gauge, StatsStore } from '../telemetry/stats-store.ts';
+import type { Gauge, StatsStore } from '../telemetry/stats-store.ts';
 import type { EjectionCause } from './outlier-detector.ts';
 import { ClusterField, clusterFieldsPerPriority } from './shared-counters.ts';
 import type { ClusterCounters } from './shared-counters.ts';
@@ -24,7 +24,6 @@ export class RegistryStats {
   readonly #membershipHealthy: Gauge;
   readonly #membershipDegraded: Gauge;
   readonly #membershipExcluded: Gauge;
-  readonly #membershipChange: Counter;
   /** Envoy sets it for clusters whose hosts come and go. */
   readonly #maxHostWeight: Gauge | null;
   readonly #secrets: SecretStats | null;
@@ -43,7 +42,6 @@ export class RegistryStats {
     this.#membershipHealthy = store.gauge(`${this.#prefix}membership_healthy`);
     this.#membershipDegraded = store.gauge(`${this.#prefix}membership_degraded`);
     this.#membershipExcluded = store.gauge(`${this.#prefix}membership_excluded`);
-    this.#membershipChange = store.counter(`${this.#prefix}membership_change`);
     this.#maxHostWeight = model.discovery.kind === 'static' ? null : store.gauge(`${this.#prefix}max_host_weight`);
     store.declare(this.#prefix, 'cluster');
     if (!deferred) store.declare(this.#prefix, 'cluster-traffic');
@@ -80,7 +78,8 @@ export class RegistryStats {
 
   /** Every priority counts for itself. */
   countMembershipChange(priorities = 1): void {
-    this.#membershipChange.add(priorities);
+    // A change of nothing would show the counter as used.
+    if (priorities > 0) this.#store.counter(`${this.#prefix}membership_change`).add(priorities);
   }
 
   /** A new host got this transport socket; null: the default one. */

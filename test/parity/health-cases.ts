@@ -70,7 +70,7 @@ const states: readonly HealthCase[] = [
   },
   {
     name: 'no answer in time',
-    check: http({}, { timeout: '0.2s', no_traffic_interval: '60s', no_traffic_healthy_interval: '0.02s' }),
+    check: http({}, { timeout: '2s', no_traffic_interval: '60s', no_traffic_healthy_interval: '0.02s' }),
     answers: [ok, hang],
     checks: 2,
   },
@@ -153,7 +153,7 @@ const connections: readonly HealthCase[] = [
   },
   {
     name: 'TCP: something else',
-    check: tcp({ send: hex('ping'), receive: [hex('pong')] }, { timeout: '0.2s', no_traffic_interval: '60s' }),
+    check: tcp({ send: hex('ping'), receive: [hex('pong')] }, { timeout: '2s', no_traffic_interval: '60s' }),
     answers: [{ respond: 'ping' }],
     checks: 1,
   },
