@@ -56,6 +56,7 @@ function readFilterOptions(info: StreamInfo, priority: 0 | 1): StreamOptions {
   const serverNameOverride = (info.getFilterState(upstreamServerNameKey) as string | undefined) ?? null;
   const subjectAltNameOverride = (info.getFilterState(upstreamSubjectAltNamesKey) as readonly string[] | undefined) ?? null;
   const shared = info.sharedObjects;
-  const overrides = { alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource, shared };
-  return Object.values(overrides).every(value => value === null) ? options : { ...options, ...overrides };
+  const isPlain = alpnOverride === null && serverNameOverride === null && subjectAltNameOverride === null;
+  if (isPlain && originalSource === null && shared === null) return options;
+  return { ...options, alpnOverride, serverNameOverride, subjectAltNameOverride, originalSource, shared };
 }

@@ -98,8 +98,8 @@ async function runLane(lane: RunningLane): Promise<Pick<Observation, 'clients' |
     clients.push(client.summary);
     socket.destroy();
   }
-  const waiting = tunnel.upstream?.at(-1);
-  if (typeof waiting === 'object' && 'until' in waiting) for (const end of ends) await end.run([waiting]);
+  const waiting = tunnel.upstream?.findLast(step => typeof step === 'object' && 'until' in step);
+  if (waiting !== undefined) for (const end of ends) await end.run([waiting]);
   return { clients, upstreams: ends.map(({ summary }) => summary) };
 }
 

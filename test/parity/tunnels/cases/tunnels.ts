@@ -1,11 +1,13 @@
 /** Tunnels that the TCP proxy asks for. */
 import { send, until } from '../../connection-end.ts';
-import type { TunnelCase } from '../exchange.ts';
+import type { Lane, LaneResources, TunnelCase } from '../exchange.ts';
 import {
   cluster,
   connectionManager,
   connectRoute,
   http2,
+  internalCluster,
+  internalListener,
   listener,
   setConnectionState,
   stateValue,
@@ -35,6 +37,26 @@ function tunneling(options: TunnelOptions = {}): TunnelCase['resources'] {
       ],
       clusters: [cluster(`${name}_tunnel`, middlePort, protocol), cluster(`${name}_end`, upstreamPort)],
     };
+  };
+}
+
+/** CONNECT over HTTP/2 that is passed on, over HTTP/2 again, to a manager behind an internal listener, which ends it. */
+function passedOn({ name, port, middlePort, upstreamPort, log }: Lane): LaneResources {
+  const action = { upgrade_configs: [{ upgrade_type: 'CONNECT' }] };
+  const config = { tunneling_config: { hostname: 'target:80' } };
+  return {
+    listeners: [
+      listener(name, port, [tcpProxy(`${name}_tunnel`, `${name}_tunnel`, log, config)]),
+      listener(`${name}_middle`, middlePort, [
+        connectionManager(`${name}_middle`, log, { routes: [connectRoute(`${name}_inside`, null, action)] }),
+      ]),
+      internalListener(`${name}_internal`, [connectionManager(`${name}_inner`, log, { routes: [connectRoute(`${name}_end`)] })]),
+    ],
+    clusters: [
+      cluster(`${name}_tunnel`, middlePort, http2),
+      internalCluster(`${name}_inside`, `${name}_internal`, { overrides: http2 }),
+      cluster(`${name}_end`, upstreamPort),
+    ],
   };
 }
 
@@ -92,6 +114,13 @@ export const tunnelCases: readonly TunnelCase[] = [
     name: 'headers of the answer in filter state',
     resources: tunneling({ tunneling: { propagate_response_headers: true } }),
     ...pingPong,
+  },
+  { name: 'CONNECT over HTTP/2 that is passed on', resources: passedOn, ...pingPong, stats: /cluster\.|http\./ },
+  {
+    name: 'CONNECT over HTTP/2 that is passed on and whose upstream resets',
+    resources: passedOn,
+    client: [send('x'), until('end')],
+    upstream: [until('x'), 'reset'],
   },
   {
     name: 'much through a tunnel',

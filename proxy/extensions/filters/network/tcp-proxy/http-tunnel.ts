@@ -169,12 +169,12 @@ class HttpTunnel implements TcpUpstream, ResponseDecoder, PoolCallbacks, PoolHan
     if (this.#writeEnded) this.#end('remote-close');
   }
 
-  /** A reset of the stream is the end of the connection, but to its peer no reset. */
+  /** A reset that the other end of the tunnel asked for goes on as one; a tunnel that failed on its way just ends. */
   onReset(reason: StreamResetReason, transportFailureReason: string): void {
     if (this.isOver) return;
     if (this.#isHttp2) this.#host.cluster.stats.countStreamReset(reason);
     if (this.state !== 'connecting') {
-      this.#end('local-close');
+      this.#end(reason === 'remote-reset' ? 'remote-reset' : 'local-close');
       return;
     }
     this.state = 'closed';
