@@ -65,7 +65,7 @@ export function compileHostRewrite(model: ForwardAction['hostRewrite']): HostRew
 
 /** Replaces the authority and, if asked, keeps the old one in `x-forwarded-host` and `x-envoy-original-host`. */
 export function rewriteHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean, insertsOriginal: boolean): void {
-  if (host === '' || host === headers.authority) return;
+  if (host === '') return;
   const original = headers.authority;
   if (insertsOriginal) headers.set('x-envoy-original-host', original);
   if (appendXForwardedHost) {

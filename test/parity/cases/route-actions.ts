@@ -83,6 +83,9 @@ export const routeActions: readonly ParityCase[] = [
   rewritten('host of a header', { host_rewrite_header: 'x-host' }, '/', { prefix: '/' }, 'x-host: c.test\r\n'),
   rewritten('host of an absent header', { host_rewrite_header: 'x-host' }, '/'),
   rewritten('host of the path', { host_rewrite_path_regex: regex('^/([^/]+).*$', '\\1.test') }, '/b/c?d=e'),
+  rewritten('host to the same host', { host_rewrite_literal: 'a.test' }, '/'),
+  rewritten('host to the same host, forwarded', { host_rewrite_literal: 'a.test', append_x_forwarded_host: true }, '/'),
+  rewritten('host of the endpoint, forwarded', { auto_host_rewrite: true, append_x_forwarded_host: true }, '/'),
   rewritten('host of the endpoint', { auto_host_rewrite: true }, '/'),
   edited('added and removed on the route', {
     route: {

@@ -109,6 +109,24 @@ const direct = (status: number): ParityCase => ({
 });
 
 export const routeDetails: readonly ParityCase[] = [
+  {
+    name: 'host of the endpoint, with a retry',
+    send: get(),
+    upstream: [reply(500), reply(200)],
+    routes: [{ match: all, route: { cluster: '$lane', retry_policy, auto_host_rewrite: true, append_x_forwarded_host: true } }],
+    cluster: {
+      load_assignment: {
+        cluster_name: '$lane',
+        endpoints: [
+          {
+            lb_endpoints: [
+              { endpoint: { hostname: 'ep.test', address: { socket_address: { address: '127.0.0.1', port_value: '$port' } } } },
+            ],
+          },
+        ],
+      },
+    },
+  },
   answered('no connection', { upstream: { absent: true } }),
   answered('no connection, for gRPC', { upstream: { absent: true }, send: get('/x', 'content-type: application/grpc\r\n') }),
   answered('a reset', { upstream: { resetAfterHead: true } }),
