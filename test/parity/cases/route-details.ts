@@ -127,6 +127,29 @@ export const routeDetails: readonly ParityCase[] = [
       },
     },
   },
+  ...[
+    ['a fragment in the path', 'GET /a#b HTTP/1.1\r\nHost: a.test\r\n\r\n'],
+    ['no host', 'GET / HTTP/1.1\r\n\r\n'],
+    ['a path that is none', 'GET * HTTP/1.1\r\nHost: a.test\r\n\r\n'],
+    ['an escaped slash', 'GET /a%2fb HTTP/1.1\r\nHost: a.test\r\n\r\n'],
+    ['an escaped slash in a path of its own route', 'GET /other%2fb HTTP/1.1\r\nHost: a.test\r\n\r\n'],
+    ['an upgrade that nobody takes', 'GET /a HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'],
+  ].map(
+    ([name, send]): ParityCase => ({
+      name: `route of a request that is refused: ${name}`,
+      send,
+      manager: {
+        path_with_escaped_slashes_action: 'REJECT_REQUEST',
+        local_reply_config: {
+          body_format: { text_format_source: { inline_string: '%ROUTE_NAME% %UPSTREAM_CLUSTER% %RESPONSE_CODE_DETAILS%' } },
+        },
+      },
+      routes: [
+        { name: 'other', match: { prefix: '/other' }, route: { cluster: '$lane' } },
+        { name: 'all', match: all, route: { cluster: '$lane' } },
+      ],
+    }),
+  ),
   answered('no connection', { upstream: { absent: true } }),
   answered('no connection, for gRPC', { upstream: { absent: true }, send: get('/x', 'content-type: application/grpc\r\n') }),
   answered('a reset', { upstream: { resetAfterHead: true } }),
