@@ -1,6 +1,7 @@
 /**
- * istiod's debug pages on a loopback port: `pilot-agent request --debug-port 15004 GET debug/syncz` shows what istiod knows, with
- * this pod's identity and no port-forwarding. Beyond pilot-agent, which reserves the port and serves nothing there any more.
+ * istiod's debug pages on a loopback port: `pilot-agent request --debug-port 15004 GET debug/config_dump?proxyID=<pod>.<namespace>`
+ * shows what istiod knows, with this pod's identity and no port-forwarding. Outside of its own namespace istiod shows `config_dump`,
+ * `edsz` and `ndsz` only. Beyond pilot-agent, which reserves the port and serves nothing there any more.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -55,7 +56,10 @@ async function answer(
     response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(body);
   };
   if (!path.startsWith(prefix) || path === prefix) {
-    send(404, 'the pages of istiod are at /debug/<name>: syncz, config_dump?proxyID=<pod>.<namespace>, edsz and others\n');
+    send(
+      404,
+      'the pages of istiod are at /debug/<name>: config_dump, edsz and ndsz, each with ?proxyID=<pod>.<namespace>, and others\n',
+    );
     return;
   }
   try {
