@@ -72,12 +72,14 @@ export class HealthChecker {
     return new TcpProbe(host, this.#model, check, callbacks);
   }
 
-  #onChecked({ host, flags, isChecked }: HealthSession): void {
+  #onChecked(session: HealthSession): void {
+    const { host, flags } = session;
     // A host that outlier detection has ejected may come back with any check that it passes.
-    if (flags !== host.healthFlags || (flags === 0 && host.isEjected)) {
+    if (flags !== session.reportedFlags || (flags === 0 && host.isEjected)) {
+      session.reportedFlags = flags;
       this.#cluster.services.report({ type: 'host-health', cluster: this.#cluster.name, slot: host.slot, flags });
     }
-    if (isChecked) this.#closeRound();
+    this.#closeRound();
   }
 
   #closeRound(): void {

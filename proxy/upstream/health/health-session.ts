@@ -35,6 +35,8 @@ export class HealthSession implements ProbeCallbacks {
   readonly #intervalTimer = new Timer(() => this.#check());
   readonly #timeoutTimer = new Timer(() => this.#onTimeout());
   #flags: number;
+  /** What the main thread was last told, which may not have come back yet. */
+  reportedFlags: number;
   /** Results in a row that speak against the present state. */
   #successes = 0;
   #failures = 0;
@@ -45,6 +47,7 @@ export class HealthSession implements ProbeCallbacks {
     this.#options = options;
     this.host = host;
     this.#flags = host.healthFlags;
+    this.reportedFlags = this.#flags;
     this.#probe = options.createProbe(this);
     if (!this.#has(HealthFlag.failed)) stats.healthy.inc();
     if (this.#has(HealthFlag.degraded)) stats.degraded.inc();

@@ -75,14 +75,14 @@ function setUp() {
     }
   };
   const { connections } = workers[0].upstream;
-  /** Answers the next check of the host. */
-  const answer = async (address: string, isWell: boolean) => {
+  /** Answers the next check of the host; `isHeard`: the main thread hears at once what follows from it. */
+  const answer = async (address: string, isWell: boolean, isHeard = true) => {
     const find = () => connections.findIndex(({ options: { address: to } }) => to.kind === 'socket' && to.address === address);
     while (find() === -1) await wait(1);
     const [connection] = connections.splice(find(), 1);
     if (isWell) connection.establish();
     else connection.end('remote-close');
-    report();
+    if (isHeard) report();
   };
   const choose = (worker: number) => workers[worker].clusters.find('app')?.chooseHost(makeContext())?.addressText ?? 'none';
   const flags = () => registry.list()[0].hosts.map(({ model }) => model.healthFlags);
@@ -160,4 +160,15 @@ t.test('a check that succeeds ends an ejection', async t => {
   await answer('10.0.0.1', true);
   t.equal(choose(1), '10.0.0.1:80');
   t.same(flags(), [0]);
+});
+
+t.test('a result that comes before the one before it is known everywhere is not lost', async t => {
+  const { registry, answer, choose } = setUp();
+  t.teardown(() => registry.remove('app'));
+  registry.update(makeCluster(checked));
+  registry.setLoadAssignment('app', assign('10.0.0.1'));
+  await answer('10.0.0.1', true, false);
+  await answer('10.0.0.1', false);
+  t.equal(choose(0), 'none');
+  t.equal(choose(1), 'none');
 });
