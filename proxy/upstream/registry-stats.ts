@@ -29,12 +29,14 @@ export class RegistryStats {
   readonly #secrets: SecretStats | null;
   readonly #subsets: SubsetStats;
   readonly #subsetsModel: SubsetsModel | undefined;
+  readonly #isNamed: boolean;
   readonly #openBreakers = new Map<string, Gauge>();
   readonly #remaining = new Map<string, Gauge>();
 
   /** `deferred`: the statistics of traffic appear with the first of it. `threads`: the workers and the main thread. */
   constructor(store: StatsStore, model: ClusterModel, deferred: boolean, findSecret: SecretLookup, threads: number) {
     this.#subsetsModel = model.loadBalancer.subsets;
+    this.#isNamed = model.discovery.kind === 'strict-dns';
     this.#store = store;
     this.#prefix = `cluster.${model.statName}.`;
     this.#subsets = new SubsetStats(store, this.#prefix, threads);
@@ -64,7 +66,7 @@ export class RegistryStats {
   }
 
   onHosts(set: HostSetModel): void {
-    if (this.#subsetsModel !== undefined) this.#subsets.update(set, this.#subsetsModel);
+    if (this.#subsetsModel !== undefined) this.#subsets.update(set, this.#subsetsModel, this.#isNamed);
   }
 
   onSecret(key: string): void {

@@ -19,9 +19,11 @@ export class SubsetStats {
     this.#threads = threads;
   }
 
-  update({ localities }: HostSetModel, model: SubsetsModel): void {
+  /** `isNamed`: the hosts are names, of which each updates its own priority; then one without hosts is not looked at. */
+  update({ localities }: HostSetModel, model: SubsetsModel, isNamed: boolean): void {
     const keys = new Set<string>();
-    const lastPriority = Math.max(0, ...localities.map(({ priority }) => priority));
+    const updated = localities.filter(({ hosts }) => !isNamed || hosts.length > 0);
+    const lastPriority = Math.max(0, ...updated.map(({ priority }) => priority));
     const singles = new Set<string>();
     let duplicates = 0;
     for (const { hosts, priority } of localities) {
