@@ -134,6 +134,11 @@ function buildFilter({ entry, protocol, istioFilters, regexRoutes }: Shape, acce
   return { name: 'envoy.filters.network.http_connection_manager', typed_config: manager };
 }
 
+/** For clients without a certificate: names of clients, as istiod configures them, would require one. */
+function buildDownstreamTls(certificates: Certificates): object {
+  return { '@type': v3('transport_sockets.tls.v3.DownstreamTlsContext'), common_tls_context: makeSecrets(certificates) };
+}
+
 interface ListenerOptions {
   readonly port: number;
   readonly shape: Shape;
@@ -145,8 +150,7 @@ function buildListener({ port, shape, certificates, accessLogPath }: ListenerOpt
   const transportSocket = certificates && {
     name: 'envoy.transport_sockets.tls',
     typed_config: {
-      ...readDownstreamTls(makeSecrets(certificates)),
-      require_client_certificate: shape.entry === 'mutual-tls',
+      ...(shape.entry === 'mutual-tls' ? readDownstreamTls(makeSecrets(certificates)) : buildDownstreamTls(certificates)),
     },
   };
   return {
