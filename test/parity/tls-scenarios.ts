@@ -19,6 +19,8 @@ export interface TlsSide {
   readonly crl?: string;
   readonly params?: object;
   readonly alpn?: readonly string[];
+  /** A server that asks for certificates without requiring them. */
+  readonly isOptional?: boolean;
 }
 
 export const names = {
@@ -47,6 +49,12 @@ export const scenarios: readonly Scenario[] = [
   { name: 'server revoked', server: { certificate: 'revoked' }, client: { crl: 'crl' } },
   { name: 'client without certificate', server: {}, client: { certificate: null } },
   { name: 'client without certificate, TLS 1.2', server: { params: only('TLSv1_2') }, client: { certificate: null } },
+  { name: 'client without a certificate that is optional', server: { isOptional: true }, client: { certificate: null } },
+  {
+    name: 'client without a certificate that is optional, but named',
+    server: { isOptional: true, names: [names.client] },
+    client: { certificate: null },
+  },
   { name: 'client of another CA', server: {}, client: { certificate: 'foreign' } },
   { name: 'client of another CA, TLS 1.2', server: { params: only('TLSv1_2') }, client: { certificate: 'foreign' } },
   { name: 'server without a revocation list', server: {}, client: { crl: 'foreign-crl' } },

@@ -47,7 +47,7 @@ const readLines = (path: string): string[] => readFileSync(path, 'utf8').trim().
 function serverListener(folder: string, kind: Kind, scenario: Scenario, port: number): object {
   const context = scenario.server && {
     common_tls_context: commonContext(folder, scenario.server, 'server'),
-    require_client_certificate: true,
+    require_client_certificate: scenario.server?.isOptional !== true,
   };
   return {
     name: key(scenario),

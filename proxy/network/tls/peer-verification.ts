@@ -52,6 +52,13 @@ const chainFailureTexts: { readonly [code: string]: string } = {
   UNABLE_TO_GET_CRL: 'certificate revocation check against provided CRLs failed: unable to get certificate CRL',
 };
 
+/** Names or hashes of peers mean that there must be a certificate, whatever else is configured. */
+export function expectsCertificate(validation: ValidationModel | null): boolean {
+  if (validation === null) return false;
+  const { subjectAltNames, certificateHashes, certificateSpkis } = validation;
+  return subjectAltNames.length + certificateHashes.length + certificateSpkis.length > 0;
+}
+
 /**
  * Compiles a validation. `requireCertificate` refuses peers without one; `expectedNames` replaces the configured names (any of
  * them suffices).

@@ -13,7 +13,7 @@ import { drainOptions } from '../socket-handle.ts';
 import { maxClientHelloBytes, parseClientHello } from './client-hello.ts';
 import { describeTlsError, tlsFailureReason } from './failure-reason.ts';
 import { concludeHandshake, encodeAlpn } from './handshake-outcome.ts';
-import { compilePeerVerifier, type PeerVerifier } from './peer-verification.ts';
+import { compilePeerVerifier, expectsCertificate, type PeerVerifier } from './peer-verification.ts';
 import type { SecretContexts, TlsContext, TlsContextSource } from './secret-contexts.ts';
 import type { SslStats } from './ssl-stats.ts';
 
@@ -63,10 +63,15 @@ export class ServerTls {
   #verify(context: TlsContext): PeerVerifier {
     if (this.#verifier === null || this.#verifierContext !== context) {
       this.#verifierContext = context;
-      this.#verifier = compilePeerVerifier(context.validation, context.verifiesChain, this.#model.requireClientCertificate, null);
+      const isRequired = requiresCertificate(this.#model, context);
+      this.#verifier = compilePeerVerifier(context.validation, context.verifiesChain, isRequired, null);
     }
     return this.#verifier;
   }
+}
+
+function requiresCertificate(model: DownstreamTlsModel, { validation }: TlsContext): boolean {
+  return model.requireClientCertificate || expectsCertificate(validation);
 }
 
 /**
@@ -154,7 +159,7 @@ class ServerHandshake implements ConnectionCallbacks {
       ...drainOptions,
       secureContext: this.#context.secureContext,
       requestCert: asksCertificate,
-      rejectUnauthorized: this.#model.requireClientCertificate,
+      rejectUnauthorized: requiresCertificate(this.#model, this.#context),
       ...(alpn === null ? {} : { ALPNProtocols: encodeAlpn([alpn]) as unknown as string[] }),
     });
     stream.on('error', (error: Error & { code?: string }) => this.#onTlsError(error));
