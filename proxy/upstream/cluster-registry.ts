@@ -270,12 +270,14 @@ export class ClusterRegistry {
 
   #setHosts(entry: Entry, assignment: LoadAssignmentModel): void {
     const slots = new Map<string, number>();
+    const { slowStart } = entry.model.loadBalancer;
     const addSlot = (host: HostModel): SlottedHostModel => {
       const key = formatAddress(host.address);
       let slot = slots.get(key) ?? entry.slots.get(key);
       if (slot === undefined) slot = this.#slots.take();
       slots.set(key, slot);
-      return { ...host, slot };
+      // A worker may make the host much later, with the first request.
+      return { ...host, slot, ...(slowStart !== null && { addedAtMs: this.#slots.takenAtMs(slot) }) };
     };
     const named = assignment.localities.map(locality => ({ ...locality, hosts: dedupe(locality.hosts).map(addSlot) }));
     const localities = entry.health.keepLeaving(canKeepHosts(entry.model) ? entry.set : null, named, slots);

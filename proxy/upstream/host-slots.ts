@@ -20,9 +20,13 @@ export class HostSlots {
   readonly #allocator: RowAllocator;
   /** What a slot's cumulative counters were when its present host got it. */
   readonly #baselines = new Map<number, HostCounterValues>();
+  readonly #takenAtMs = new Map<number, number>();
+  readonly #now: () => number;
 
-  constructor(counters: HostCounters, now?: () => number) {
+  /** `now` is the wall clock in milliseconds. */
+  constructor(counters: HostCounters, now: () => number = Date.now) {
     this.#counters = counters;
+    this.#now = now;
     const isIdle = (slot: number) =>
       counters.sum(slot, HostField.requestsActive) === 0 && counters.sum(slot, HostField.connectionsActive) === 0;
     this.#allocator = new RowAllocator(maxHostSlots, isIdle, now);
@@ -34,7 +38,13 @@ export class HostSlots {
     if (slot < 0) log.warn('more hosts than the shared table holds: their load is balanced per worker');
     this.#baselines.delete(slot);
     if (slot >= 0) this.#baselines.set(slot, this.read(slot));
+    this.#takenAtMs.set(slot, this.#now());
     return slot;
+  }
+
+  /** When the slot's present host joined, by the wall clock. */
+  takenAtMs(slot: number): number {
+    return this.#takenAtMs.get(slot) ?? this.#now();
   }
 
   give(slot: number): void {

@@ -60,7 +60,7 @@ export class WorkerHost implements Host, BalancedHost {
     this.hostname = model.hostname;
     this.slot = model.slot;
     this.transportSocket = selectTransportSocket(cluster.model, model.metadata);
-    this.healthySinceMs = timers.now();
+    this.healthySinceMs = timers.now() - readAgeMs(model);
     this.metadata = model.metadata;
     this.locality = placement.locality;
     this.priority = placement.priority;
@@ -208,6 +208,10 @@ export class WorkerHost implements Host, BalancedHost {
   get hasConnections(): boolean {
     return this.#cells[this.#start + HostField.connectionsActive] > 0;
   }
+}
+
+function readAgeMs({ addedAtMs }: SlottedHostModel): number {
+  return addedAtMs === undefined ? 0 : Math.max(0, Date.now() - addedAtMs);
 }
 
 function listAddresses({ model }: WorkerCluster, { address, additionalAddresses }: SlottedHostModel): readonly Address[] {

@@ -245,6 +245,8 @@ export interface HostSetModel {
 export interface SlottedHostModel extends HostModel {
   /** Index of the host's row in the shared host table; stable while the address stays in the cluster. */
   readonly slot: number;
+  /** Wall clock at which the host joined, for slow start; absent where there is none. */
+  readonly addedAtMs?: number;
   /** What active checks have found, bits of upstream/health/health-flags.ts; absent: it is not checked. */
   readonly healthFlags?: number;
   /** Discovery does not name it any more, but its checks succeed. */
