@@ -10,7 +10,15 @@ import {
 } from '../../../../proxy/upstream/shared-counters.ts';
 import { WorkerClusters } from '../../../../proxy/upstream/worker-clusters.ts';
 import type { MainToWorker } from '../../../../proxy/workers/messages.ts';
-import { makeCluster, makeContext, makeHost, makeOutlierDetection, makeStats, makeUpstream } from './upstream-fixture.ts';
+import {
+  makeCluster,
+  makeContext,
+  makeHost,
+  makeLoadBalancer,
+  makeOutlierDetection,
+  makeStats,
+  makeUpstream,
+} from './upstream-fixture.ts';
 
 function assign(...addresses: string[]): LoadAssignmentModel {
   const hosts = addresses.map(address => makeHost(address));
@@ -217,4 +225,18 @@ t.test('hosts that workers made for original destinations are those of their las
   registry.onDynamicHosts(0, 'app', []);
   t.same(registry.list()[0].dynamicHosts, ['10.0.0.2:80', '10.0.0.3:80']);
   registry.onDynamicHosts(0, 'gone', ['10.0.0.1:80']);
+});
+
+t.test('with slow start, workers hear when each host joined', async t => {
+  let now = 1000;
+  const { registry, hosts } = setUp({ now: () => now });
+  const slowStart = { windowMs: 60_000, aggression: 1, minWeightPercent: 10 };
+  registry.update(makeCluster({ loadBalancer: makeLoadBalancer({ slowStart }), discovery: { kind: 'eds', serviceName: 'app' } }));
+  registry.setLoadAssignment('app', assign('10.0.0.1'));
+  now = 5000;
+  registry.setLoadAssignment('app', assign('10.0.0.1', '10.0.0.2'));
+  t.same(
+    hosts().map(({ addedAtMs }) => addedAtMs),
+    [1000, 5000],
+  );
 });
