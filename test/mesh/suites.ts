@@ -25,6 +25,7 @@ export const suites: readonly Suite[] = [
   { name: 'k-statistics', modes: ['bare'], needsQuiet: true },
   { name: 'l-tproxy', modes: ['bare'] },
   { name: 'm-grpc', modes: ['default', 'bare'] },
+  { name: 'n-hbone', modes: ['bare'] },
   { name: 'o-routing', modes: ['bare'] },
   { name: 'p-policies', modes: ['bare'] },
   { name: 'q-inbound', modes: ['bare'] },

@@ -36,11 +36,14 @@ const settings = [
   'global.proxy.resources.requests.memory=32Mi',
 ];
 
-/** Installs istiod, or changes the mode of the one that is there, and waits until it serves. */
-export async function installIstio(mode: Mode, extra: readonly string[] = []): Promise<void> {
+/** Installs istiod, or changes the mode of the one that is there, and waits until it serves; with a revision, one beside it. */
+export async function installIstio(mode: Mode, options: { revision?: string; settings?: readonly string[] } = {}): Promise<void> {
+  const { revision: ownRevision = '', settings: ownSettings = [] } = options;
   importSupport();
-  const values = [...settings, ...(mode === 'bare' ? bareSettings : [])].flatMap(setting => ['--set', `values.${setting}`]);
-  const manifest = run('istioctl', ['manifest', 'generate', '--set', 'profile=minimal', ...values, ...extra]);
+  const all = [...settings, ...(mode === 'bare' ? bareSettings : []), ...ownSettings];
+  const values = all.flatMap(setting => ['--set', `values.${setting}`]);
+  const named = ownRevision === '' ? [] : ['--set', `revision=${ownRevision}`];
+  const manifest = run('istioctl', ['manifest', 'generate', '--set', 'profile=minimal', ...values, ...named]);
   writeFileSync(join(state, 'istio.yaml'), manifest);
   tryRun('kubectl', ['create', 'namespace', 'istio-system']);
   // The definitions come first in the file, but take a moment until objects of their kinds are accepted.
@@ -50,12 +53,16 @@ export async function installIstio(mode: Mode, extra: readonly string[] = []): P
     60_000,
     2000,
   );
-  run('kubectl', ['-n', 'istio-system', 'rollout', 'status', 'deployment/istiod', '--timeout=120s']);
+  run('kubectl', ['-n', 'istio-system', 'rollout', 'status', `deployment/${deploymentOf(ownRevision)}`, '--timeout=120s']);
+}
+
+function deploymentOf(ofRevision: string): string {
+  return ofRevision === '' ? 'istiod' : `istiod-${ofRevision}`;
 }
 
 /** The mode of the running istiod, or null if there is none. MESH_REVISION names one of several by its revision. */
 export function currentMode(): Mode | null {
-  const name = revision ? `istiod-${revision}` : 'istiod';
+  const name = deploymentOf(revision);
   if (tryRun('kubectl', ['-n', 'istio-system', 'get', 'deployment', name]).code !== 0) return null;
   const deployment = getObject('-n', 'istio-system', 'deployment', name);
   const variables: { name: string; value?: string }[] = deployment.spec.template.spec.containers[0].env;
