@@ -6,7 +6,7 @@ import t from 'tap';
 import { run, tryRun, waitFor } from '../cluster/command.ts';
 import { installIstio } from '../cluster/istio.ts';
 import { apply } from '../cluster/kubectl.ts';
-import { callEcho, deploy, namespaceOf, podIp } from '../fixtures/mesh.ts';
+import { callEcho, deploy, namespaceOf } from '../fixtures/mesh.ts';
 import { type App, service } from '../fixtures/pods.ts';
 import { adminPage } from '../fixtures/proxies.ts';
 import { subject } from '../fixtures/subject.ts';
