@@ -72,6 +72,26 @@ function lookUp(database: 'ahostsv4' | 'ahostsv6', name: string, options = 'atte
   return [...new Set(addresses)].toSorted();
 }
 
+/** What `dig` prints to an application. */
+function dig(...args: readonly string[]): string {
+  const asApplication = ['setpriv', '--reuid=1000', '--regid=1000', '--clear-groups'];
+  const { output } = run(
+    'ip',
+    'netns',
+    'exec',
+    namespace,
+    ...asApplication,
+    'dig',
+    `@${nameserver}`,
+    '+time=2',
+    '+tries=2',
+    ...args,
+  );
+  return output;
+}
+
+const skipDig = spawnSync('dig', ['-v']).error !== undefined && 'no dig (Debian: bind9-dnsutils)';
+
 t.test('captured DNS', { skip }, async t => {
   makePod(t);
   await startPeer(t, 'upstream', nameserver);
@@ -90,6 +110,18 @@ t.test('captured DNS', { skip }, async t => {
 
   await t.test('an answer that is too long for UDP comes whole over TCP', async t => {
     t.equal((lookUp('ahostsv4', 'headless') as readonly string[]).length, 60);
+  });
+
+  await t.test('dig gets answers by UDP, TCP and EDNS, cut where they do not fit', { skip: skipDig }, async t => {
+    t.equal(dig('+short', 'web.n.svc.cluster.local'), '10.0.0.1\n');
+    t.equal(dig('+short', '+tcp', 'web.n.svc.cluster.local', 'AAAA'), 'fd00::1\n');
+    t.match(dig('web.n.svc.cluster.local'), /;; flags: qr aa rd[^;]*; QUERY: 1, ANSWER: 1,/);
+    t.match(dig('web.n.svc.cluster.local', 'MX'), /status: NXDOMAIN/, 'other types are asked of the nameserver');
+    t.match(dig('nobody.n.svc.cluster.local'), /status: NXDOMAIN/);
+    const long = 'headless.n.svc.cluster.local';
+    t.match(dig('+noedns', '+ignore', long), /;; flags: qr aa tc/, 'cut for 512 bytes');
+    t.equal(dig('+short', '+noedns', long).trim().split('\n').length, 60, 'and whole by TCP');
+    t.match(dig('+bufsize=4096', '+ignore', long), /ANSWER: 60,/, 'EDNS has room for it');
   });
 
   await t.test('other names come from the nameserver that answers, and unknown ones are unknown', async t => {
