@@ -33,7 +33,7 @@ await installIstio('bare', {
 run('kubectl', ['delete', 'namespace', namespace, '--ignore-not-found', '--timeout=60s']);
 apply(objects);
 // The rollout is over a moment before the address of the injector works.
-await waitFor('pods to be injected', async () => {
+const isDeployed = (): boolean => {
   try {
     deploy(namespace, apps);
     return true;
@@ -41,16 +41,19 @@ await waitFor('pods to be injected', async () => {
     if (String(error).includes('failed calling webhook')) return false;
     throw error;
   }
-});
+};
+await waitFor('pods to be injected', isDeployed, 120_000, 2000);
 
 const clustersOf = (pod: string): string => adminPage(namespace, pod, 'clusters');
 
 t.test('HTTP, TCP and server-first TCP go by CONNECT', async t => {
   const tunnel = (port: number): string => `outbound|${port}||server.${namespace}.svc.cluster.local::envoy://connect_originate/`;
-  await waitFor('endpoints behind the tunnel', () => {
+  // A new istiod takes its time to know which pods take tunnels.
+  const areTunnelled = (): boolean => {
     const text = clustersOf('client');
     return [80, 9090, 9091].every(port => text.includes(tunnel(port)));
-  });
+  };
+  await waitFor('endpoints behind the tunnel', areTunnelled, 120_000, 1000);
   const [http] = callEcho(namespace, 'client', 'http://server/path', '-H', 'x-test: yes');
   t.equal(http?.status, 200, 'HTTP');
   t.equal(http?.fields.get('Hostname'), 'server');
