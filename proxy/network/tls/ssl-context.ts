@@ -9,6 +9,8 @@ import { freePemObject, readCertificates, readPrivateKey, readRevocationLists } 
 
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
+export const ticketKeyBytes = 80;
+
 export interface SslContextOptions {
   readonly role: 'server' | 'client';
   /** The chain in the order in which it is sent, leaf first, and the leaf's key: PEM. Null: none is presented. */
@@ -25,7 +27,7 @@ export interface SslContextOptions {
   readonly maxVersion: TlsVersion;
   /** On a server: sessions are resumed only where this is the same. At most 32 bytes. */
   readonly sessionIdContext: string;
-  /** On a server: 80 bytes (name 16, HMAC key 32, AES key 32). Whoever has them resumes the sessions; null: random ones. */
+  /** On a server: name (16 bytes), HMAC key (32), AES key (32). Whoever has them resumes the sessions; null: random ones. */
   readonly ticketKeys: Buffer | null;
   /** 0 for OpenSSL's own: two hours. */
   readonly sessionTimeoutSeconds: number;
