@@ -194,7 +194,8 @@ t.test('an encrypted key is read with its password only', async t => {
   const server = createServer({ certificate: { ...own, privateKey, password: 'secret' } });
   t.equal(shakeHands(server, createClient()).error, null);
   for (const password of ['wrong', null]) {
-    t.throws(() => createServer({ certificate: { ...own, privateKey, password } }), { message: 'TLS key: BAD_DECRYPT' });
+    // The padding of one in 256 wrong decryptions looks right: then the reason is another one.
+    t.throws(() => createServer({ certificate: { ...own, privateKey, password } }), { message: /^TLS key: [A-Z_]+$/ });
   }
 });
 
