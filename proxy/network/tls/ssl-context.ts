@@ -6,6 +6,7 @@
  */
 import { clearOpenSslErrors, loadOpenSsl, takeOpenSslError } from './openssl.ts';
 import { freePemObject, readCertificates, readPrivateKey, readRevocationLists } from './pem-objects.ts';
+import { installCallbacks } from './ssl-callbacks.ts';
 
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
@@ -54,7 +55,7 @@ const commands = {
 const modes = { acceptMovingWriteBuffer: 0x2, autoRetry: 0x4, noAutoChain: 0x8, releaseBuffers: 0x10 } as const;
 const options = { noCompression: 1 << 17, cipherServerPreference: 1 << 22, noRenegotiation: 1 << 30 } as const;
 const sessionCacheModes = { off: 0, client: 0x1, noInternal: 0x300 } as const;
-const storeFlags = { crlCheck: 0x4, crlCheckAll: 0x8 } as const;
+const storeFlags = { crlCheck: 0x4, crlCheckAll: 0x8, partialChain: 0x80000 } as const;
 
 interface ContextCalls {
   serverMethod(): number;
@@ -118,6 +119,7 @@ export class SslContext {
     try {
       requireSuccess(context !== 0, 'context');
       setProtocol(context, settings);
+      installCallbacks(context, settings.role);
       setSessions(context, settings);
       if (settings.certificate !== null) setCertificate(context, settings.certificate);
       if (settings.trustedCa !== null) setTrust(context, settings.trustedCa, settings.role);
@@ -186,6 +188,8 @@ function setTrust(context: number, trustedCa: string, role: 'server' | 'client')
   const trusted = readCertificates(trustedCa, 'CA');
   try {
     const store = calls.certificateStore(context);
+    // A trusted certificate ends a chain, whoever issued it, as in Envoy.
+    calls.setStoreFlags(store, storeFlags.partialChain);
     for (const certificate of trusted) {
       requireSuccess(calls.addTrusted(store, certificate) === 1, 'CA');
       if (role === 'server') requireSuccess(calls.addClientCa(context, certificate) === 1, 'CA');

@@ -162,6 +162,10 @@ t.test('every certificate of the trusted ones counts, and nobody else is trusted
   }
 });
 
+t.test('a chain ends at a trusted certificate, whoever issued that', async t => {
+  t.equal(shakeHands(createServer(), createClient({ trustedCa: issued.certificate })).verifyResult, 0);
+});
+
 async function issueCrl(from: CertificateAuthority, revoked: readonly IssuedCertificate[]): Promise<string> {
   const signing = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const key = createPrivateKey(await from.exportKey()).export({ type: 'pkcs8', format: 'der' });
