@@ -1,6 +1,7 @@
 /** The listeners of one worker: accepts on its descriptors, shares accepted sockets with less loaded workers, finds listeners. */
 import type net from 'node:net';
 import { Logger } from '../../common/log.ts';
+import { parseText, type SharedText } from '../../common/shared-text.ts';
 import { type Address, formatAddress } from '../config/model/address.ts';
 import type { ListenerModel } from '../config/model/listener.ts';
 import { ConnectionRecord } from '../network/connection-record.ts';
@@ -36,8 +37,8 @@ export class WorkerListeners {
   }
 
   /** `text` is JSON of a ListenerModel. */
-  update(name: string, text: string): void {
-    const model = JSON.parse(text) as ListenerModel;
+  update(name: string, text: string | SharedText): void {
+    const model = parseText<ListenerModel>(text);
     const entry = this.#entries.get(name);
     if (entry === undefined) this.#entries.set(name, { runtime: new ListenerRuntime(model, this.#shared), servers: [] });
     else if (entry.runtime.model.hash !== model.hash) this.#replace(entry, model);
@@ -114,6 +115,10 @@ export class WorkerListeners {
     }
     Atomics.add(counts, own, 1);
     this.#begin(runtime, handle);
+  }
+
+  has(name: string): boolean {
+    return this.#entries.has(name);
   }
 
   /** A socket that another worker accepted; it is counted here already. */

@@ -2,6 +2,7 @@
  * The route configurations that came by RDS, on one worker. A connection manager keeps the holder of the name it refers to and
  * reads its table once per request; the table is built when first read.
  */
+import { parseText, type SharedText } from '../../common/shared-text.ts';
 import type { RouteConfigModel } from '../config/model/route.ts';
 import { buildRouteTable } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
@@ -9,7 +10,7 @@ import type { RouteTable } from './route-table.ts';
 /** The place of one name; `current` is null until its configuration arrives and after it was removed. */
 export class RouteConfigHolder {
   readonly name: string;
-  #model: string | null = null;
+  #model: string | SharedText | null = null;
   #table: RouteTable | null = null;
 
   constructor(name: string) {
@@ -18,13 +19,13 @@ export class RouteConfigHolder {
 
   get current(): RouteTable | null {
     if (this.#table === null && this.#model !== null) {
-      this.#table = buildRouteTable(JSON.parse(this.#model) as RouteConfigModel);
+      this.#table = buildRouteTable(parseText<RouteConfigModel>(this.#model));
       this.#model = null;
     }
     return this.#table;
   }
 
-  replace(model: string | null): void {
+  replace(model: string | SharedText | null): void {
     this.#model = model;
     this.#table = null;
   }
@@ -44,7 +45,7 @@ export class RouteConfigs {
   }
 
   /** `model` is JSON of a RouteConfigModel. */
-  update(name: string, model: string): void {
+  update(name: string, model: string | SharedText): void {
     this.get(name).replace(model);
   }
 

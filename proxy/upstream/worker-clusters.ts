@@ -1,7 +1,8 @@
 /**
  * The clusters of one worker, as the main thread last sent them. Texts are parsed when a request first needs the cluster, so
- * that a push of a thousand clusters costs a worker nothing but memory.
+ * that a push of a thousand clusters costs a worker next to nothing.
  */
+import { parseText, type SharedText } from '../../common/shared-text.ts';
 import type { ClusterModel, HostSetModel } from '../config/model/cluster.ts';
 import type { CommonTlsModel } from '../config/model/tls.ts';
 import type { StatsStore } from '../telemetry/stats-store.ts';
@@ -17,8 +18,8 @@ export interface SharedUpstreamServices extends Omit<UpstreamServices, 'localClu
 interface Entry {
   readonly row: number;
   /** Null once parsed. */
-  model: string | null;
-  hosts: string | HostSetModel | null;
+  model: string | SharedText | null;
+  hosts: string | SharedText | HostSetModel | null;
   cluster: WorkerCluster | null;
   readonly ejected: Set<number>;
   /** By slot: what checks have found since the hosts came. */
@@ -32,7 +33,7 @@ export class WorkerClusters implements ClusterManager {
   readonly #localClusterName: string;
   readonly #entries = new Map<string, Entry>();
   /** Hosts that came before their cluster. */
-  readonly #earlyHosts = new Map<string, string>();
+  readonly #earlyHosts = new Map<string, string | SharedText>();
 
   constructor(services: SharedUpstreamServices) {
     this.#services = services;
@@ -49,7 +50,7 @@ export class WorkerClusters implements ClusterManager {
   }
 
   /** A new or changed cluster; `model` is JSON of a ClusterModel. Its hosts follow in a message of their own. */
-  onCluster(name: string, row: number, model: string, isChecked = false): void {
+  onCluster(name: string, row: number, model: string | SharedText, isChecked = false): void {
     const previous = this.#entries.get(name);
     previous?.cluster?.destroy();
     // Until the new ones come, the old hosts serve: a request between the two messages must not fail.
@@ -78,7 +79,7 @@ export class WorkerClusters implements ClusterManager {
   }
 
   /** `hosts` is JSON of a HostSetModel. */
-  onHosts(name: string, hosts: string): void {
+  onHosts(name: string, hosts: string | SharedText): void {
     const entry = this.#entries.get(name);
     entry?.health.clear();
     if (entry === undefined) this.#earlyHosts.set(name, hosts);
@@ -118,7 +119,7 @@ export class WorkerClusters implements ClusterManager {
     const localName = name === this.#localClusterName ? '' : this.#localClusterName;
     const localCluster = () => (localName === '' ? null : (this.#find(localName)?.firstPriority ?? null));
     const services = { ...this.#services, stats: entry.scope, localCluster };
-    const cluster = new WorkerCluster(JSON.parse(entry.model as string) as ClusterModel, entry.row, services);
+    const cluster = new WorkerCluster(parseText<ClusterModel>(entry.model as string | SharedText), entry.row, services);
     entry.cluster = cluster;
     entry.model = null;
     if (entry.hosts !== null) this.#applyHosts(entry, cluster, entry.hosts);
@@ -126,8 +127,8 @@ export class WorkerClusters implements ClusterManager {
     return cluster;
   }
 
-  #applyHosts(entry: Entry, cluster: WorkerCluster, hosts: string | HostSetModel): void {
-    cluster.setHosts(typeof hosts === 'string' ? (JSON.parse(hosts) as HostSetModel) : hosts);
+  #applyHosts(entry: Entry, cluster: WorkerCluster, hosts: string | SharedText | HostSetModel): void {
+    cluster.setHosts(typeof hosts === 'string' || hosts instanceof Uint8Array ? parseText<HostSetModel>(hosts) : hosts);
     for (const slot of entry.ejected) cluster.setEjected(slot, true);
     for (const [slot, flags] of entry.health) cluster.setHealth(slot, flags);
     if (this.#services.workerIndex === 0) cluster.checkHosts();

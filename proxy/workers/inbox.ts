@@ -1,51 +1,69 @@
 /**
- * The messages of the main thread, handled in order, but only for a few milliseconds at a time: between the slices of a push of
- * thousands of resources this worker's connections are served.
+ * The messages of the main thread, taken and handled in order, but only for a few milliseconds at a time: between the slices of a
+ * push of thousands of resources this worker's connections are served. Messages that are not taken yet lie outside of the heap.
  */
 
 /** A longer slice makes a push a little shorter, and every request during it wait. */
-const sliceMs = 5;
+const sliceMs = 3;
 
 export class Inbox<Message> {
+  readonly #receive: () => readonly Message[] | null;
   readonly #handle: (message: Message) => void;
   readonly #now: () => number;
   readonly #defer: (next: () => void) => void;
-  #waiting: Message[] = [];
-  /** Of `#waiting`: the first that was not handled yet. */
-  #first = 0;
-  /** When the slice of this turn of the event loop is over; 0: none has begun. */
-  #sliceEnd = 0;
+  /** What was taken last, and the first of it that was not handled yet. */
+  #batch: readonly Message[] = [];
+  #next = 0;
+  #isDeferred = false;
 
-  /** @param now in milliseconds. @param defer runs a function after the sockets had their turn. */
+  /**
+   * @param receive takes the next batch; null: there is none.
+   * @param now in milliseconds. @param defer runs a function after the sockets had their turn.
+   */
   constructor(
+    receive: () => readonly Message[] | null,
     handle: (message: Message) => void,
     now = performance.now.bind(performance),
     defer: (next: () => void) => void = setImmediate,
   ) {
+    this.#receive = receive;
     this.#handle = handle;
     this.#now = now;
     this.#defer = defer;
   }
 
-  /** Handles a message, at once if nothing waits before it. */
-  add(message: Message): void {
-    if (this.#sliceEnd === 0) this.#beginSlice();
-    if (this.#waiting.length === 0 && this.#now() < this.#sliceEnd) this.#handle(message);
-    else this.#waiting.push(message);
+  /** Nothing waits to be handled, as far as is known here. */
+  get isEmpty(): boolean {
+    return !this.#isDeferred;
   }
 
-  #beginSlice(): void {
-    this.#sliceEnd = this.#now() + sliceMs;
-    this.#defer(() => this.#continue());
+  /** There may be something to take. */
+  wake(): void {
+    if (!this.#isDeferred) this.#run();
   }
 
-  #continue(): void {
-    this.#sliceEnd = 0;
-    if (this.#waiting.length === 0) return;
-    this.#beginSlice();
-    while (this.#first < this.#waiting.length && this.#now() < this.#sliceEnd) this.#handle(this.#waiting[this.#first++]);
-    if (this.#first < this.#waiting.length) return;
-    this.#waiting = [];
-    this.#first = 0;
+  #run(): void {
+    const sliceEnd = this.#now() + sliceMs;
+    while (this.#next < this.#batch.length || this.#takeBatch()) {
+      if (this.#now() >= sliceEnd) {
+        this.#continueLater();
+        return;
+      }
+      this.#handle(this.#batch[this.#next++]);
+    }
+  }
+
+  #takeBatch(): boolean {
+    this.#batch = this.#receive() ?? [];
+    this.#next = 0;
+    return this.#batch.length > 0;
+  }
+
+  #continueLater(): void {
+    this.#isDeferred = true;
+    this.#defer(() => {
+      this.#isDeferred = false;
+      this.#run();
+    });
   }
 }

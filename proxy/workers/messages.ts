@@ -1,15 +1,18 @@
 /**
- * Everything that crosses between the main thread and a worker. Configuration travels as JSON text that the worker parses when
- * it needs it (models are plain data), secrets as their own messages, sockets as transferred handles.
+ * Everything that crosses between the main thread and a worker. Configuration travels as JSON text, in shared memory (outbox.ts),
+ * that the worker parses when it needs it (models are plain data), secrets as their own messages, sockets as transferred handles.
  */
+import type { SharedText } from '../../common/shared-text.ts';
 import type { HostSetModel } from '../config/model/cluster.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { NodeModel } from '../http/filter.ts';
 import type { StatFamilyName } from '../telemetry/stat-families.ts';
 import type { StatKind, StatRegistration } from '../telemetry/stats-store.ts';
+import type { InboxPort } from './outbox.ts';
 
 /** `workerData` of a new worker. */
 export interface WorkerStart {
+  readonly inbox: InboxPort;
   readonly workerIndex: number;
   readonly workerCount: number;
   readonly node: NodeModel;
@@ -40,33 +43,36 @@ export interface StatsMatcherModel {
   readonly patterns: readonly import('../config/model/matchers.ts').StringMatcher[];
 }
 
-export type MainToWorker =
+/** As the main thread makes it. */
+export type MainToWorker = ConfigMessage<string>;
+/** As it reaches a worker. */
+export type SharedMessage = ConfigMessage<SharedText>;
+
+export type ConfigMessage<Text> =
   /** JSON of a ClusterModel; `row` is its row in the shared cluster table. */
   | {
       readonly type: 'cluster';
       readonly name: string;
       readonly row: number;
-      readonly model: string;
+      readonly model: Text;
       /** It has an active health check, which runs without requests. */
       readonly isChecked?: boolean;
     }
   | { readonly type: 'cluster-removed'; readonly name: string }
   /** JSON of a HostSetModel. */
-  | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: string }
+  | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: Text }
   | { readonly type: 'secret'; readonly secret: SecretModel }
   /** JSON of a RouteConfigModel. */
-  | { readonly type: 'route-config'; readonly name: string; readonly model: string }
+  | { readonly type: 'route-config'; readonly name: string; readonly model: Text }
   | { readonly type: 'route-config-removed'; readonly name: string }
   /** JSON of a FilterModel or of null; absent: there is no configuration any more. */
-  | { readonly type: 'extension-config'; readonly category: string; readonly name: string; readonly model?: string }
+  | { readonly type: 'extension-config'; readonly category: string; readonly name: string; readonly model?: Text }
   /** JSON of a ListenerModel; the same name replaces, connections of unchanged filter chains stay. */
-  | { readonly type: 'listener'; readonly name: string; readonly model: string }
+  | { readonly type: 'listener'; readonly name: string; readonly model: Text }
   | { readonly type: 'listener-removed'; readonly name: string }
   /** Accept on a dup of the main thread's listening socket, which the worker then owns. */
   | { readonly type: 'listen'; readonly listener: string; readonly fd: number; readonly addressIndex: number }
   | { readonly type: 'stop-listening'; readonly listener: string }
-  /** An accepted socket from a busier worker. */
-  | { readonly type: 'adopt'; readonly listener: string; readonly socket: unknown }
   | { readonly type: 'drain'; readonly inboundOnly: boolean; readonly graceful: boolean; readonly drainTimeMs: number }
   | { readonly type: 'log-level'; readonly level: string; readonly components: { readonly [component: string]: string } }
   | { readonly type: 'runtime'; readonly values: { readonly [key: string]: string | number | boolean } }
@@ -78,6 +84,13 @@ export type MainToWorker =
   | { readonly type: 'shutdown' }
   /** Answered by `done` with the same id, after everything before it was handled. */
   | { readonly type: 'barrier'; readonly id: number };
+
+/** What a worker hears at once, whatever waits in its inbox. */
+export type UrgentMessage =
+  /** Its inbox may hold something. */
+  | { readonly type: 'wake' }
+  /** An accepted socket from a busier worker. */
+  | { readonly type: 'adopt'; readonly listener: string; readonly socket: unknown };
 
 export type WorkerToMain =
   | { readonly type: 'ready' }

@@ -1,12 +1,13 @@
 /** The worker threads, as the main thread sees them. A dead worker is the end of the proxy. */
 import type net from 'node:net';
-import { type ResourceLimits, Worker } from 'node:worker_threads';
+import { type ResourceLimits, type Transferable, Worker } from 'node:worker_threads';
 import { Logger } from '../../common/log.ts';
 import { allocateTokenBuckets } from '../network/shared-token-buckets.ts';
 import { exitProcess } from '../network/socket-options.ts';
 import type { StatSink } from '../telemetry/stats-store.ts';
 import { readMemoryLimit, workerResourceLimits } from './heap-limit.ts';
-import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
+import type { MainToWorker, UrgentMessage, WorkerStart, WorkerToMain } from './messages.ts';
+import { Outbox } from './outbox.ts';
 
 const log = new Logger('main');
 
@@ -15,7 +16,7 @@ export const crashExitCode = 134;
 
 export interface WorkerPoolOptions {
   /** What is the same for every worker. */
-  readonly start: Omit<WorkerStart, 'workerIndex' | 'workerCount' | 'connectionCounts' | 'tokenBuckets'>;
+  readonly start: Omit<WorkerStart, 'inbox' | 'workerIndex' | 'workerCount' | 'connectionCounts' | 'tokenBuckets'>;
   readonly workerCount: number;
   /** Metrics of one worker go to its own sink. */
   readonly createSink: (worker: number) => StatSink;
@@ -38,6 +39,7 @@ export class WorkerPool {
   readonly connectionCounts: Int32Array;
   readonly #options: WorkerPoolOptions;
   readonly #workers: Worker[] = [];
+  readonly #outbox = new Outbox();
   readonly #barriers = new Map<number, Barrier>();
   #nextBarrier = 1;
   #stopping = false;
@@ -57,14 +59,21 @@ export class WorkerPool {
     const tokenBuckets = allocateTokenBuckets();
     const ready: Promise<void>[] = [];
     for (let index = 0; index < workerCount; index++) {
+      const inbox = this.#outbox.connect(() => this.#tell(index, { type: 'wake' }));
       const workerData: WorkerStart = {
         ...this.#options.start,
+        inbox,
         workerIndex: index,
         workerCount,
         connectionCounts: this.connectionCounts.buffer as SharedArrayBuffer,
         tokenBuckets,
       };
-      const worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits, name: `wrk:worker_${index}` });
+      const worker = new Worker(new URL(file, import.meta.url), {
+        workerData,
+        transferList: [inbox.port],
+        resourceLimits,
+        name: `wrk:worker_${index}`,
+      });
       this.#workers.push(worker);
       ready.push(this.#watch(worker, index));
     }
@@ -104,7 +113,7 @@ export class WorkerPool {
         break;
       case 'hand-over': {
         const socket = message.socket as net.Socket;
-        this.#workers[message.to].postMessage({ type: 'adopt', listener: message.listener, socket }, [socket as never]);
+        this.#tell(message.to, { type: 'adopt', listener: message.listener, socket }, [socket as never]);
         break;
       }
       case 'fatal':
@@ -125,11 +134,15 @@ export class WorkerPool {
   }
 
   broadcast(message: MainToWorker): void {
-    for (const worker of this.#workers) worker.postMessage(message);
+    this.#outbox.broadcast(message);
   }
 
   post(worker: number, message: MainToWorker): void {
-    this.#workers[worker].postMessage(message);
+    this.#outbox.post(worker, message);
+  }
+
+  #tell(worker: number, message: UrgentMessage, transfer: Transferable[] = []): void {
+    this.#workers[worker].postMessage(message, transfer);
   }
 
   /** Resolves when every worker has handled everything that was sent before. */

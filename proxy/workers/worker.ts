@@ -2,7 +2,7 @@
  * Entry of a worker thread and its composition root: everything that lives on the path of a request is made here, once, and
  * configuration arrives as messages.
  */
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type net from 'node:net';
 import { configureLog, isLogLevel, Logger, reopenLogFile, setLogFile, setLogLevels } from '../../common/log.ts';
 import { TimerWheel } from '../../common/timer-wheel.ts';
@@ -27,7 +27,8 @@ import { ClusterCounters, HostCounters } from '../upstream/shared-counters.ts';
 import { WorkerClusters } from '../upstream/worker-clusters.ts';
 import { DrainController } from './drain-controller.ts';
 import { Inbox } from './inbox.ts';
-import type { MainToWorker, WorkerStart, WorkerToMain } from './messages.ts';
+import type { SharedMessage, UrgentMessage, WorkerStart, WorkerToMain } from './messages.ts';
+import type { InboxPort } from './outbox.ts';
 import { RuntimeValues } from './runtime-values.ts';
 import { createConnector } from './upstream-connector.ts';
 import { WorkerStatSink } from './worker-stats.ts';
@@ -123,7 +124,7 @@ function createParts(start: WorkerStart, post: (message: WorkerToMain, transfer?
 
 type Post = (message: WorkerToMain) => void;
 type Handlers = {
-  readonly [T in MainToWorker['type']]: (message: Extract<MainToWorker, { type: T }>, parts: WorkerParts, post: Post) => void;
+  readonly [T in SharedMessage['type']]: (message: Extract<SharedMessage, { type: T }>, parts: WorkerParts, post: Post) => void;
 };
 
 const handlers: Handlers = {
@@ -144,7 +145,6 @@ const handlers: Handlers = {
   'listener-removed': (message, { listeners }) => listeners.remove(message.name),
   listen: (message, { listeners }) => listeners.listen(message.listener, message.fd),
   'stop-listening': (message, { listeners }) => listeners.stopListening(message.listener),
-  adopt: (message, { listeners }) => listeners.adopt(message.listener, message.socket as net.Socket),
   drain: (message, { drain }) => drain.begin(message.inboundOnly),
   'log-level': ({ level, components }) => {
     if (isLogLevel(level)) setLogLevels(level, components);
@@ -165,8 +165,28 @@ const handlers: Handlers = {
   },
 };
 
-function handleMessage(message: MainToWorker, parts: WorkerParts, post: Post): void {
+function handleMessage(message: SharedMessage, parts: WorkerParts, post: Post): void {
   handlers[message.type](message as never, parts, post);
+}
+
+function receiveBatch({ port, isTold }: InboxPort): readonly SharedMessage[] | null {
+  let received = receiveMessageOnPort(port);
+  if (received === undefined) {
+    // Said before looking once more: what comes after that look is told.
+    Atomics.store(isTold, 0, 0);
+    received = receiveMessageOnPort(port);
+  }
+  return received?.message ?? null;
+}
+
+/** Overtakes what waits in the inbox, unless the listener itself does. */
+function adopt(
+  message: Extract<UrgentMessage, { type: 'adopt' }>,
+  listeners: WorkerListeners,
+  inbox: Inbox<SharedMessage>,
+): void {
+  if (listeners.has(message.listener) || inbox.isEmpty) listeners.adopt(message.listener, message.socket as net.Socket);
+  else setImmediate(() => adopt(message, listeners, inbox));
 }
 
 function runWorker(start: WorkerStart): void {
@@ -180,8 +200,14 @@ function runWorker(start: WorkerStart): void {
   setTimeout(loadSocketOptions, nativeCallsDelayMs).unref();
   const parts = createParts(start, post);
   process.on('exit', () => parts.accessLogs.flush());
-  const inbox = new Inbox<MainToWorker>(message => handleMessage(message, parts, post));
-  port.on('message', (message: MainToWorker) => inbox.add(message));
+  const inbox = new Inbox(
+    () => receiveBatch(start.inbox),
+    message => handleMessage(message, parts, post),
+  );
+  port.on('message', (message: UrgentMessage) => {
+    if (message.type === 'wake') inbox.wake();
+    else adopt(message, parts.listeners, inbox);
+  });
   checkDirectReads(supported => {
     if (!supported) log.warn('sockets do not read into own buffers on this Node; falling back to data events');
     post({ type: 'ready' });

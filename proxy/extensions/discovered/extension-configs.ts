@@ -1,4 +1,5 @@
 /** The filter configurations that came by ECDS, on one worker. Filters keep the holder of their name and look into it per use. */
+import { parseText, type SharedText } from '../../../common/shared-text.ts';
 import type { FilterModel } from '../../config/model/listener.ts';
 import type { ExtensionConfigHolder, ExtensionConfigSource } from '../../http/filter.ts';
 
@@ -20,7 +21,7 @@ export class ExtensionConfigs implements ExtensionConfigSource {
   }
 
   /** `model` is JSON of a FilterModel or null; undefined: there is no configuration any more. */
-  update(category: string, name: string, model: string | undefined): void {
-    this.get(category, name).current = model === undefined ? undefined : (JSON.parse(model) as FilterModel | null);
+  update(category: string, name: string, model: string | SharedText | undefined): void {
+    this.get(category, name).current = model === undefined ? undefined : parseText<FilterModel | null>(model);
   }
 }

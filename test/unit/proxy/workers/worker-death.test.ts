@@ -52,10 +52,10 @@ t.test('a throw in a worker ends the process like a crash', async t => {
 });
 
 t.test('a worker that runs out of memory ends the process like a crash', async t => {
-  // Each cluster is kept as text: they fill a heap of 24 MB.
+  // Each is kept, parsed: they fill a heap of 24 MB.
   const fill = `
-    const text = JSON.stringify({ text: 'x'.repeat(100_000) });
-    for (let i = 0; i < 800; i++) pool.post(0, { type: 'route-config', name: String(i), model: text });`;
+    const model = JSON.stringify({ text: 'x'.repeat(100_000) });
+    for (let i = 0; i < 800; i++) pool.post(0, { type: 'extension-config', category: 'http', name: String(i), model });`;
   const { code, tookMs, log } = await runUntilDeath(fill, { HEAP_MB: '24' });
   t.equal(code, crashExitCode);
   t.ok(tookMs < 3000, `${Math.round(tookMs)} ms, filling included`);
