@@ -37,6 +37,8 @@ interface Entry {
 export class ListenerManager {
   readonly #options: ListenerManagerOptions;
   readonly #entries = new Map<string, Entry>();
+  /** The listener that has an address. */
+  readonly #owners = new Map<string, string>();
   #active = false;
   #drainTimer: Timer | null = null;
   readonly #timers = new TimerWheel();
@@ -56,6 +58,8 @@ export class ListenerManager {
     const sockets = keeps ? entry.sockets : bind(model);
     const text = JSON.stringify(model);
     if (!keeps && entry !== undefined) this.#close(model.name, entry);
+    for (const address of entry === undefined ? [] : ownedAddresses(entry.model)) this.#owners.delete(address);
+    for (const address of ownedAddresses(model)) this.#owners.set(address, model.name);
     const next: Entry = { model, sockets, accepting: keeps && entry.accepting };
     this.#entries.set(model.name, next);
     this.#options.broadcast({ type: 'listener', name: model.name, model: text });
@@ -67,6 +71,7 @@ export class ListenerManager {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     this.#entries.delete(name);
+    for (const address of ownedAddresses(entry.model)) this.#owners.delete(address);
     this.#close(name, entry);
     this.#options.broadcast({ type: 'listener-removed', name });
     this.#options.stats?.remove(name);
@@ -130,17 +135,17 @@ export class ListenerManager {
   }
 
   #checkAddresses(model: ListenerModel): void {
-    const wanted = new Set(model.addresses.filter(address => address.kind !== 'socket' || address.port !== 0).map(formatAddress));
-    for (const { model: other } of this.#entries.values()) {
-      if (other.name === model.name) continue;
-      const duplicate = other.addresses.find(address => wanted.has(formatAddress(address)));
-      if (duplicate !== undefined) {
-        throw new Error(
-          `error adding listener: '${model.name}' has duplicate address '${formatAddress(duplicate)}' as existing listener, to check if the listener has duplicated addresses in other listeners or 'enable_reuse_port' is set to 'false' in one of listeners`,
-        );
-      }
-    }
+    const duplicate = ownedAddresses(model).find(address => (this.#owners.get(address) ?? model.name) !== model.name);
+    if (duplicate === undefined) return;
+    throw new Error(
+      `error adding listener: '${model.name}' has duplicate address '${duplicate}' as existing listener, to check if the listener has duplicated addresses in other listeners or 'enable_reuse_port' is set to 'false' in one of listeners`,
+    );
   }
+}
+
+/** Those that no other listener can have: any number of them take a port that is free. */
+function ownedAddresses({ addresses }: ListenerModel): string[] {
+  return addresses.filter(address => address.kind !== 'socket' || address.port !== 0).map(formatAddress);
 }
 
 /** What decides whether a socket can stay. */

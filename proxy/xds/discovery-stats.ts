@@ -55,7 +55,7 @@ export class SubscriptionStats {
     this.#success.inc();
     this.#attempt.inc();
     this.#time.set(Date.now());
-    this.#version.set(hashVersion(versionInfo));
+    this.#version.set(recallHash(versionInfo));
     this.#duration.record(durationMs);
     this.#versionText.set(versionInfo);
     this.versionInfo = versionInfo;
@@ -113,6 +113,15 @@ const rotate = (value: bigint, bits: bigint): bigint => ((value << bits) | (valu
 const multiply = (a: bigint, b: bigint): bigint => (a * b) & mask64;
 const round = (accumulator: bigint, lane: bigint): bigint =>
   multiply(rotate((accumulator + multiply(lane, primes[1])) & mask64, 31n), primes[0]);
+
+/** Of one push every endpoint has the same version. */
+let lastHashed = { text: '', hash: 0 };
+
+/** What `hashVersion` gives, which takes its time. */
+function recallHash(text: string): number {
+  if (lastHashed.text !== text || text === '') lastHashed = { text, hash: hashVersion(text) };
+  return lastHashed.hash;
+}
 
 /** xxHash64 with seed 0 of a version text, as the `version` gauge shows it; its low bits are lost in a double. */
 export function hashVersion(text: string): number {

@@ -114,6 +114,12 @@ t.test('two listeners cannot have one address, and the first stays', async t => 
     ['a'],
   );
   t.same(messages, ['listener']);
+  const moved = [{ kind: 'socket', address: '0.0.0.0', port: 81 }] as const;
+  manager.update(listenerModel({ name: 'a', addresses: moved, bindToPort: false }));
+  manager.update(listenerModel({ name: 'b', addresses: address, bindToPort: false }));
+  manager.remove('a');
+  manager.update(listenerModel({ name: 'c', addresses: moved, bindToPort: false }));
+  t.same(messages, ['listener', 'listener', 'listener', 'listener-removed', 'listener'], 'an address that was given up is free');
 });
 
 t.test('a bind failure names the address and changes nothing', async t => {
