@@ -63,7 +63,7 @@ const noOverrides: TlsOverrides = { alpnProtocols: null, serverName: null, subje
  * reached, `local-close` when the source could not be bound. Never calls back before it returns.
  */
 export function openConnection(options: ClientConnectionOptions): Connection {
-  const { address, transport } = options;
+  const { address } = options;
   const connection = new SocketConnection(new ConnectionRecord(unknownAddress, address), options.timers, 'connecting');
   connection.callbacks = options.callbacks;
   connection.setBufferLimit(options.bufferLimitBytes);
@@ -76,9 +76,9 @@ export function openConnection(options: ClientConnectionOptions): Connection {
     queueMicrotask(() => connection.fail('local-close', reason));
     return connection;
   }
-  const socket = connection.createSocket(transport === null, fd);
+  const socket = connection.createSocket(true, fd);
   socket.prependListener('error', (error: Error & { code?: string }) => {
-    if (connection.state !== 'connecting') return;
+    if (connection.state !== 'connecting' || connection.isTls) return;
     connection.fail(
       'remote-close',
       socket.connecting || connection.info.localAddress === unknownAddress ? connectFailure(error, address) : '',

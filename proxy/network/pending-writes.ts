@@ -1,5 +1,13 @@
 /** What is written to a connection during one event, until it goes to the socket: as few pieces as it takes. */
-import type { Writable } from 'node:stream';
+
+/** Where bytes go: a socket, or TLS above one. */
+export interface ByteSink {
+  cork(): void;
+  uncork(): void;
+  write(data: Buffer): unknown;
+  /** Text whose characters are bytes. */
+  write(text: string, encoding: 'latin1'): unknown;
+}
 
 /** Up to this many bytes behind text become text: one string is cheaper for Node than a list of buffers. */
 const maxInlineBytes = 1024;
@@ -41,24 +49,24 @@ export class PendingWrites {
     return this.#pieces;
   }
 
-  passTo(stream: Writable): void {
+  passTo(sink: ByteSink): void {
     this.bytes = 0;
     if (this.#pieces !== null) {
       const pieces = this.#list();
       this.#pieces = null;
-      stream.cork();
-      for (const piece of pieces) writePiece(stream, piece);
-      stream.uncork();
+      sink.cork();
+      for (const piece of pieces) writePiece(sink, piece);
+      sink.uncork();
       return;
     }
     const piece = this.#data ?? this.#text;
     this.#data = null;
     this.#text = '';
-    if (piece.length > 0) writePiece(stream, piece);
+    if (piece.length > 0) writePiece(sink, piece);
   }
 }
 
-function writePiece(stream: Writable, piece: Buffer | string): void {
-  if (typeof piece === 'string') stream.write(piece, 'latin1');
-  else stream.write(piece);
+function writePiece(sink: ByteSink, piece: Buffer | string): void {
+  if (typeof piece === 'string') sink.write(piece, 'latin1');
+  else sink.write(piece);
 }

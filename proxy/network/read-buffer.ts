@@ -22,8 +22,6 @@ const shared: Buffer = Buffer.allocUnsafeSlow(mediumBytes);
 
 /** The read buffer of one connection over its life. */
 export class ReadBuffer {
-  /** A record of TLS is the most that comes at once: in a larger buffer a waiting record would hold several times its size. */
-  limitToRecords = false;
   /** Where the next read goes. */
   #current: Buffer = shared;
   /** The own buffer, or the copy of what was read last; null between seldom reads. */
@@ -65,7 +63,7 @@ export class ReadBuffer {
   #nextSize(bytes: number, size: number): number {
     if (bytes === size) {
       this.#smallReads = 0;
-      return size === smallBytes || this.limitToRecords ? mediumBytes : largeBytes;
+      return size === smallBytes ? mediumBytes : largeBytes;
     }
     if (size === smallBytes || bytes > smallBytes / 2) {
       this.#smallReads = 0;

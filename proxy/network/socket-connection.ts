@@ -4,7 +4,6 @@
  * Reads arrive in the connection's own buffer (read-buffer.ts), writes leave once per event (socket-writer.ts).
  */
 import type net from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { AcceptedConnection, CloseEvent, CloseType, Connection, ConnectionCallbacks, TlsInfo } from './connection.ts';
 import type { ConnectionRecord } from './connection-record.ts';
@@ -15,7 +14,6 @@ import {
   createAcceptedSocket,
   createClientSocket,
   descriptorOf,
-  enableDirectReads,
   hasDirectReads,
   type ReadSink,
   resetSocket,
@@ -23,47 +21,47 @@ import {
   unsentBytes,
 } from './socket-handle.ts';
 import { SocketWriter, type WriterOwner } from './socket-writer.ts';
+import type { PlaintextSink, TlsStream } from './tls/tls-stream.ts';
 import { beginDispatch, type BufferHolder, endDispatch } from './write-coalescing.ts';
 
 const noBytes = Buffer.alloc(0);
 
 export const ignoreConnection: ConnectionCallbacks = { onData() {}, onClose() {} };
 
-/** Where a stream's events go; its listeners are shared by all connections. */
+/** Where a socket's events go; its listeners are shared by all connections. */
 const owner = Symbol('connection');
 
-type OwnedStream = net.Socket & { [owner]: SocketConnection };
+type OwnedSocket = net.Socket & { [owner]: SocketConnection };
 
-function handleError(this: OwnedStream, error: Error): void {
+function handleError(this: OwnedSocket, error: Error): void {
   this[owner].onTransportError(error);
 }
-function handleEnd(this: OwnedStream): void {
-  this[owner].onStreamEnd(this);
+function handleEnd(this: OwnedSocket): void {
+  this[owner].onSocketEnd();
 }
-function handleDrain(this: OwnedStream): void {
-  this[owner].onStreamDrain(this);
+function handleDrain(this: OwnedSocket): void {
+  this[owner].onSocketDrain();
 }
-function handleFinish(this: OwnedStream): void {
-  this[owner].onStreamFinish(this);
+function handleFinish(this: OwnedSocket): void {
+  this[owner].onSocketFinish();
 }
-function handleClose(this: OwnedStream): void {
+function handleClose(this: OwnedSocket): void {
   this[owner].onSocketClose();
 }
 
-export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwner, ClosingConnection {
+export class SocketConnection implements AcceptedConnection, ReadSink, PlaintextSink, WriterOwner, ClosingConnection {
   readonly info: ConnectionRecord;
   callbacks: ConnectionCallbacks = ignoreConnection;
   state: Connection['state'];
   bytesReceived = 0;
   readonly #timers: TimerWheel;
   #raw!: net.Socket;
-  #stream!: net.Socket;
-  #isTls = false;
+  #tls: TlsStream | null = null;
   /** There is no socket, and so no direct reads, below. */
   #isStream = false;
-  /** The TLS stream reads into our buffer. */
-  #readsDirectly = false;
   #buffer: ReadBuffer | null = null;
+  /** Of the decrypted bytes. */
+  #plaintextBuffer: ReadBuffer | null = null;
   #lastReadBytes = 0;
   #bufferHolder: BufferHolder | null = null;
   #readEnded = false;
@@ -113,45 +111,44 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
 
   #attach(socket: net.Socket): void {
     this.#raw = socket;
-    this.#stream = socket;
-    this.#writer.attach(socket, false);
-    this.#listen(socket);
+    this.#writer.attach(socket, null);
+    (socket as OwnedSocket)[owner] = this;
+    socket.on('error', handleError);
+    socket.on('end', handleEnd);
+    socket.on('drain', handleDrain);
+    socket.on('finish', handleFinish);
     socket.on('close', handleClose);
   }
 
-  #listen(stream: net.Socket): void {
-    (stream as OwnedStream)[owner] = this;
-    stream.on('error', handleError);
-    stream.on('end', handleEnd);
-    stream.on('drain', handleDrain);
-    stream.on('finish', handleFinish);
-  }
-
-  /** Moves to TLS: `stream` wraps the plain socket and does its handshake; nothing is delivered before `finishTls`. */
-  beginTls(stream: TLSSocket): void {
-    this.#stream = stream;
-    this.#isTls = true;
-    this.#writer.attach(stream, true);
+  /** Moves to TLS, whose handshake follows: nothing is delivered before its end. */
+  beginTls(stream: TlsStream): void {
+    this.#tls = stream;
+    this.#writer.attach(this.#raw, stream);
     this.#readDisabled = 0;
-    this.#readsDirectly = enableDirectReads(stream, this);
-    if (this.#buffer !== null) this.#buffer.limitToRecords = true;
-    this.#listen(stream);
+    this.#listenToData();
+    this.#raw.resume();
   }
 
   /** The handshake is over and the peer is who it should be. */
   finishTls(info: TlsInfo): void {
     this.info.tls = info;
-    if (!this.#readsDirectly) this.#stream.on('data', (data: Buffer) => this.#onChunk(data));
-    if (this.#readDisabled > 0) this.#stream.pause();
   }
 
-  /** Delivers plain bytes by 'data' events where direct reads are not supported. */
+  get isTls(): boolean {
+    return this.#tls !== null;
+  }
+
+  /** Plain bytes, or what TLS is to decrypt, come by 'data' events where direct reads are not supported. */
+  #listenToData(): void {
+    if ((!this.#isStream && hasDirectReads()) || this.#raw.listenerCount('data') > 0) return;
+    this.#raw.on('data', (data: Buffer) => {
+      if (this.#tls === null) this.#deliver(data);
+      else this.#tls.receive(data, data.length);
+    });
+  }
+
   startReading(): void {
-    if ((this.#isStream || !hasDirectReads()) && !this.#isTls && this.#raw.listenerCount('data') === 0) {
-      this.#raw.on('data', (data: Buffer) => {
-        if (!this.#isTls) this.#onChunk(data);
-      });
-    }
+    this.#listenToData();
     this.readDisable(false);
   }
 
@@ -167,12 +164,16 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
 
   /** The same for a client, whose socket reads from the start. */
   startClientReading(): void {
-    if (!hasDirectReads()) this.#raw.on('data', (data: Buffer) => this.#onChunk(data));
+    this.#listenToData();
   }
 
   // Reading
 
   nextBuffer(): Buffer {
+    if (this.#tls !== null) {
+      this.#releaseBuffer();
+      return this.#tls.readBuffer;
+    }
     if (this.#buffer === null) {
       this.#buffer = new ReadBuffer();
       return this.#buffer.current;
@@ -180,14 +181,24 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     return this.#buffer.advance(this.#lastReadBytes, this.#bufferHolder);
   }
 
-  onRead(bytes: number): boolean {
-    this.#lastReadBytes = bytes;
-    this.#bufferHolder = this.#deliver((this.#buffer as ReadBuffer).take(bytes));
+  onRead(bytes: number, buffer: Buffer): boolean {
+    if (this.#tls !== null) {
+      this.#tls.receive(buffer, bytes);
+    } else {
+      this.#lastReadBytes = bytes;
+      this.#bufferHolder = this.#deliver((this.#buffer as ReadBuffer).take(bytes));
+    }
     return this.#readDisabled === 0 || this.state === 'closed';
   }
 
-  #onChunk(data: Buffer): void {
-    this.#deliver(data);
+  nextPlaintextBuffer(): Buffer {
+    this.#plaintextBuffer ??= new ReadBuffer();
+    return this.#plaintextBuffer.current;
+  }
+
+  onPlaintext(bytes: number): void {
+    const buffer = this.#plaintextBuffer as ReadBuffer;
+    buffer.advance(bytes, this.#deliver(buffer.take(bytes)));
   }
 
   #deliver(data: Buffer): BufferHolder | null {
@@ -198,9 +209,14 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     return endDispatch();
   }
 
-  /** Of the plain stream nothing counts once TLS has it. */
-  onStreamEnd(stream: net.Socket): void {
-    if (stream !== this.#stream || this.#readEnded || this.state === 'closed') return;
+  onSocketEnd(): void {
+    if (this.#tls === null) this.onTlsEnd();
+    else this.#tls.onEnd();
+  }
+
+  /** The peer sends no more, with or without TLS. */
+  onTlsEnd(): void {
+    if (this.#readEnded || this.state === 'closed') return;
     this.#readEnded = true;
     if (this.#closing !== null || !this.#halfClose) {
       this.#destroy('remote-close');
@@ -216,9 +232,9 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
   readDisable(disable: boolean): void {
     if (this.state === 'closed') return;
     if (disable) {
-      if (this.#readDisabled++ === 0) this.#stream.pause();
+      if (this.#readDisabled++ === 0) (this.#tls ?? this.#raw).pause();
     } else if (--this.#readDisabled === 0) {
-      this.#stream.resume();
+      (this.#tls ?? this.#raw).resume();
     }
   }
 
@@ -244,8 +260,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     this.callbacks.onAboveWriteBufferHighWatermark?.();
   }
 
-  onStreamDrain(stream: net.Socket): void {
-    if (stream !== this.#stream) return;
+  onSocketDrain(): void {
     const isBelow = this.#writer.onDrain();
     if (this.#closing !== null) this.#continueClosing(this.#closing);
     else if (isBelow) {
@@ -255,8 +270,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
     }
   }
 
-  onStreamFinish(stream: net.Socket): void {
-    if (stream !== this.#stream) return;
+  onSocketFinish(): void {
     if (this.#closing !== null) this.#continueClosing(this.#closing);
     else if (this.#readEnded) this.#destroy('local-close');
   }
@@ -287,7 +301,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
       return;
     }
     // What still arrives is read and dropped, so that a reset does not overtake the response.
-    if (this.#readDisabled > 0) this.#stream.resume();
+    if (this.#readDisabled > 0) (this.#tls ?? this.#raw).resume();
     this.#readDisabled = 0;
     this.#closing = new DelayedClose(this, this.#timers, this.#delayedCloseTimeoutMs, wait);
     this.#continueClosing(this.#closing);
@@ -310,7 +324,8 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
   /** A failed connect, read or write. */
   onTransportError(error: Error & { code?: string }): void {
     if (this.state === 'closed') return;
-    this.#destroy(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'remote-reset' : 'remote-close');
+    if (this.#tls !== null) this.#tls.onSocketError(error);
+    else this.#destroy(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'remote-reset' : 'remote-close');
   }
 
   /** Ends the connection at once and reports why. */
@@ -321,35 +336,30 @@ export class SocketConnection implements AcceptedConnection, ReadSink, WriterOwn
   }
 
   #destroy(event: CloseEvent): void {
-    if (this.#isTls && event === 'local-close' && !this.#stream.destroyed && this.info.tls !== null) this.#closeTls();
-    else this.#stream.destroy();
-    if (this.#stream !== this.#raw && this.#stream.destroyed) this.#raw.destroy();
+    // Says so to the peer, as far as the socket takes it at once.
+    if (event === 'local-close' && this.info.tls !== null) this.#tls?.shutdown();
+    this.#raw.destroy();
     this.#finish(event);
   }
 
-  /** Sends close_notify, as far as the socket takes it at once. */
-  #closeTls(): void {
-    const stream = this.#stream;
-    const raw = this.#raw;
-    stream.end();
-    setImmediate(() => {
-      stream.destroy();
-      raw.destroy();
-    });
+  onSocketClose(): void {
+    this.#releaseBuffer();
+    this.#plaintextBuffer?.release();
+    this.#plaintextBuffer = null;
+    if (this.state !== 'closed') this.#finish('remote-close');
   }
 
-  onSocketClose(): void {
-    if (this.#buffer !== null && !this.#isTls) {
-      this.#buffer.release();
-      this.#buffer = null;
-    }
-    if (this.state !== 'closed') this.#finish('remote-close');
+  /** Nobody reads into it any more. */
+  #releaseBuffer(): void {
+    this.#buffer?.release();
+    this.#buffer = null;
   }
 
   #finish(event: CloseEvent): void {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.#closing?.cancel();
+    this.#tls?.free();
     beginDispatch();
     this.callbacks.onClose(event);
     endDispatch();

@@ -1,10 +1,9 @@
 /**
  * The only file that touches the private handle behind a net.Socket: sockets that read into a buffer of ours (`onread` has no
- * public form for accepted sockets), accepting without Node's wrapper, descriptors, and the verdict of OpenSSL.
+ * public form for accepted sockets), accepting without Node's wrapper, descriptors, and writing past Node's queue.
  */
 import net from 'node:net';
-import type { TLSSocket } from 'node:tls';
-import { setResetOnClose } from './socket-options.ts';
+import { sendBytes, setResetOnClose } from './socket-options.ts';
 
 /** An accepted connection that has no net.Socket yet. */
 export interface SocketHandle {
@@ -14,9 +13,7 @@ export interface SocketHandle {
 
 interface Handle extends SocketHandle {
   onconnection: unknown;
-  verifyError(): Error | null;
   writeQueueSize?: number;
-  useUserBuffer?(buffer: Buffer): void;
 }
 
 interface WithHandle {
@@ -111,39 +108,6 @@ export function listenOn(
   return server;
 }
 
-/** Where a net.Socket keeps what `onread` named; none if this Node keeps it elsewhere. */
-const readFields = findReadFields();
-
-interface ReadFields {
-  readonly buffer: symbol;
-  readonly generator: symbol;
-  readonly callback: symbol;
-}
-
-function findReadFields(): ReadFields | null {
-  const symbols = Object.getOwnPropertySymbols(new net.Socket());
-  const [buffer, generator, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map(name =>
-    symbols.find(symbol => symbol.description === name),
-  );
-  return buffer === undefined || generator === undefined || callback === undefined ? null : { buffer, generator, callback };
-}
-
-/**
- * Lets a TLS stream over a socket read into our buffers, for which there is no option; call it before the handshake. False
- * where that is not supported: then it delivers 'data' events.
- */
-export function enableDirectReads(stream: TLSSocket, sink: ReadSink): boolean {
-  const handle = (stream as unknown as WithHandle)._handle;
-  if (!directReads || readFields === null || handle?.useUserBuffer === undefined) return false;
-  const buffer = sink.nextBuffer();
-  const fields = stream as unknown as { [field: symbol]: unknown };
-  fields[readFields.buffer] = buffer;
-  fields[readFields.generator] = () => sink.nextBuffer();
-  fields[readFields.callback] = (bytes: number, from: Buffer) => sink.onRead(bytes, from);
-  handle.useUserBuffer(buffer);
-  return true;
-}
-
 /** -1 once it is closed. */
 export function descriptorOf(socket: net.Socket): number {
   return (socket as unknown as WithHandle)._handle?.fd ?? -1;
@@ -161,8 +125,11 @@ export function unsentBytes(socket: net.Socket): number {
   return (socket as unknown as WithHandle)._handle?.writeQueueSize ?? 0;
 }
 
-/** OpenSSL's verdict on the peer's certificate; null if it is trusted (or none was asked for). */
-export function verificationError(socket: TLSSocket): (Error & { code?: string }) | null {
-  const handle = (socket as unknown as WithHandle)._handle;
-  return handle === null ? new Error('closed') : handle.verifyError();
+/**
+ * Hands bytes to the kernel without Node's queue between, which must be empty. How many it took; of an error nothing is told here,
+ * but to the write of what it did not take.
+ */
+export function sendNow(socket: net.Socket, from: Buffer, bytes: number): number {
+  const fd = descriptorOf(socket);
+  return fd < 0 ? 0 : Math.max(0, sendBytes(fd, from, bytes));
 }

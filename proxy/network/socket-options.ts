@@ -44,10 +44,13 @@ const sockStream = 1;
 const sockNonblock = 0o4000;
 const sockCloexec = 0o2000000;
 const fDupfdCloexec = 1030;
+const msgDontwait = 0x40;
+const msgNosignal = 0x4000;
 
 interface NativeCalls {
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
+  send(fd: number, from: Uint8Array, bytes: number, flags: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
   getsockname(fd: number, address: Uint8Array, length: Uint32Array): number;
@@ -73,6 +76,7 @@ export function loadSocketOptions(): void {
     native = {
       getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, uint32_t *length)'),
       setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
+      send: libc.func('intptr_t send(int fd, const void *from, size_t bytes, int flags)'),
       socket: libc.func('int socket(int domain, int type, int protocol)'),
       getsockname: libc.func('int getsockname(int fd, void *address, uint32_t *length)'),
       bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
@@ -131,6 +135,11 @@ export function exitProcess(code: number): never {
     // Without the native calls there are no workers to wait for.
   }
   process.exit(code);
+}
+
+/** How many bytes the kernel took now; negative: none, for whatever reason. */
+export function sendBytes(fd: number, from: Uint8Array, bytes: number): number {
+  return calls().send(fd, from, bytes, msgNosignal | msgDontwait);
 }
 
 /** Makes closing the descriptor send a RST at once, whatever waits to be sent (SO_LINGER with no time). */

@@ -6,6 +6,7 @@ import type net from 'node:net';
 import { returnBuffer } from './buffer-pool.ts';
 import { PendingWrites } from './pending-writes.ts';
 import { requestDrain } from './socket-handle.ts';
+import type { TlsStream } from './tls/tls-stream.ts';
 import { type Flushable, scheduleFlush } from './write-coalescing.ts';
 
 /** What the owner of a writer is told. */
@@ -18,9 +19,9 @@ export interface WriterOwner {
 export class SocketWriter implements Flushable {
   readonly #owner: WriterOwner;
   readonly #pending = new PendingWrites();
-  #stream!: net.Socket;
-  /** The stream copies what it takes, as TLS does. */
-  #copies = false;
+  #socket!: net.Socket;
+  /** Between the writer and the socket; it copies what it takes. */
+  #tls: TlsStream | null = null;
   /** Buffers of others that bytes waiting here point into. */
   #kept: Buffer[] = [];
   #acceptedBytes = 0;
@@ -36,9 +37,9 @@ export class SocketWriter implements Flushable {
   }
 
   /** Where the bytes go from now on. */
-  attach(stream: net.Socket, copies: boolean): void {
-    this.#stream = stream;
-    this.#copies = copies;
+  attach(socket: net.Socket, tls: TlsStream | null): void {
+    this.#socket = socket;
+    this.#tls = tls;
   }
 
   write(data: Buffer, endStream: boolean): void {
@@ -66,29 +67,30 @@ export class SocketWriter implements Flushable {
   flush(): boolean {
     if (!this.#flushScheduled) return false;
     this.#flushScheduled = false;
-    const stream = this.#stream;
-    if (stream.destroyed) return false;
-    const waitedBefore = stream.writableLength > 0;
-    this.#pending.passTo(stream);
+    const socket = this.#socket;
+    const tls = this.#tls;
+    if (socket.destroyed) return false;
+    this.#pending.passTo(tls ?? socket);
     if (this.#endRequested && !this.#ended) {
       this.#ended = true;
       this.#owner.onWriteEnded();
-      stream.end();
+      tls?.shutdown();
+      socket.end();
     }
-    const waiting = stream.writableLength;
+    const waiting = socket.writableLength;
     if (this.limitBytes > 0 && waiting > this.limitBytes && !this.#aboveHighWatermark) {
       this.#aboveHighWatermark = true;
       this.#owner.onAboveHighWatermark();
     }
-    // A copy is safe, but what waits behind an earlier write is still the caller's memory.
-    const refersToCaller = this.#copies ? waitedBefore : waiting > 0;
-    if (refersToCaller || this.#aboveHighWatermark) requestDrain(stream);
+    // What waits is still the caller's memory.
+    const refersToCaller = tls === null && waiting > 0;
+    if (refersToCaller || this.#aboveHighWatermark) requestDrain(socket);
     return refersToCaller;
   }
 
   /** `onDrain` will be called for what waits now. */
   awaitDrain(): void {
-    requestDrain(this.#stream);
+    requestDrain(this.#socket);
   }
 
   keep(buffer: Buffer): void {
@@ -108,11 +110,11 @@ export class SocketWriter implements Flushable {
 
   /** Bytes that were handed on and not taken. */
   get waitingBytes(): number {
-    return this.#stream.writableLength;
+    return this.#socket.writableLength;
   }
 
   get bufferedBytes(): number {
-    return this.#pending.bytes + this.#stream.writableLength;
+    return this.#pending.bytes + this.#socket.writableLength;
   }
 
   get sentBytes(): number {
@@ -121,6 +123,6 @@ export class SocketWriter implements Flushable {
 
   /** A half close was sent, and everything before it. */
   get isFinished(): boolean {
-    return this.#ended && this.#stream.writableFinished;
+    return this.#ended && this.#socket.writableFinished;
   }
 }

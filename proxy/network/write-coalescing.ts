@@ -20,11 +20,12 @@ const severalHolders: BufferHolder = { keep() {} };
 const waiting: Flushable[] = [];
 let dispatchDepth = 0;
 let scheduled = false;
+let isFlushing = false;
 
 /** Notes a connection to be flushed at the end of the current event. The caller notes itself once. */
 export function scheduleFlush(connection: Flushable): void {
   waiting.push(connection);
-  if (dispatchDepth > 0 || scheduled) return;
+  if (dispatchDepth > 0 || scheduled || isFlushing) return;
   scheduled = true;
   queueMicrotask(flushScheduled);
 }
@@ -46,22 +47,25 @@ export function beginDispatch(): void {
 
 /** Ends a dispatch; tells who still refers to bytes written during it. */
 export function endDispatch(): BufferHolder | null {
-  if (--dispatchDepth > 0) return waiting.length > 0 ? severalHolders : null;
+  // An event within a flush (of an internal connection) leaves what it wrote to that flush.
+  if (--dispatchDepth > 0 || isFlushing) return waiting.length > 0 ? severalHolders : null;
   return flushAll();
 }
 
 function flushScheduled(): void {
   scheduled = false;
-  if (dispatchDepth === 0) flushAll();
+  if (dispatchDepth === 0 && !isFlushing) flushAll();
 }
 
 function flushAll(): BufferHolder | null {
   let holder: BufferHolder | null = null;
+  isFlushing = true;
   // Flushing may tell watermark observers, who may write again.
   for (let i = 0; i < waiting.length; i++) {
     const connection = waiting[i];
     if (connection.flush()) holder = holder === null || holder === connection ? connection : severalHolders;
   }
   waiting.length = 0;
+  isFlushing = false;
   return holder;
 }

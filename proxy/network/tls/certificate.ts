@@ -1,5 +1,5 @@
 /** What filters, logs and headers need to know of a certificate, read once per connection and lazily where it is dear. */
-import { createHash, type X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import type { CertificateInfo } from '../connection.ts';
 
 /** A subject alternative name by its type. */
@@ -47,10 +47,13 @@ export function formatDistinguishedName(lines: string): string {
 
 class LazyCertificateInfo implements CertificateInfo {
   readonly #certificate: X509Certificate;
+  /** What the peer sent beside it: DER, a character per byte. */
+  readonly #chain: readonly string[];
   readonly names: readonly SubjectAltName[];
   #sha256: string | null = null;
-  constructor(certificate: X509Certificate) {
+  constructor(certificate: X509Certificate, chain: readonly string[]) {
     this.#certificate = certificate;
+    this.#chain = chain;
     this.names = parseSubjectAltNames(certificate.subjectAltName);
   }
   get uriSans(): readonly string[] {
@@ -76,17 +79,8 @@ class LazyCertificateInfo implements CertificateInfo {
     return encodeURIComponent(this.#certificate.toString());
   }
   get pemChain(): string {
-    let chain = '';
-    for (
-      let certificate: X509Certificate | undefined = this.#certificate;
-      certificate;
-      certificate = certificate.issuerCertificate
-    ) {
-      chain += encodeURIComponent(certificate.toString());
-      // A self-signed certificate is its own issuer.
-      if (certificate.issuerCertificate?.fingerprint256 === certificate.fingerprint256) break;
-    }
-    return chain;
+    const others = this.#chain.map(der => new X509Certificate(Buffer.from(der, 'latin1')));
+    return [this.#certificate, ...others].map(certificate => encodeURIComponent(certificate.toString())).join('');
   }
   get validFromMs(): number {
     return Date.parse(this.#certificate.validFrom);
@@ -99,6 +93,7 @@ class LazyCertificateInfo implements CertificateInfo {
 /** Facts of a certificate, with its alternative names parsed. */
 export type ParsedCertificate = CertificateInfo & { readonly names: readonly SubjectAltName[] };
 
-export function describeCertificate(certificate: X509Certificate): ParsedCertificate {
-  return new LazyCertificateInfo(certificate);
+/** `chain` is what came along: DER, a character per byte. */
+export function describeCertificate(certificate: X509Certificate, chain: readonly string[] = []): ParsedCertificate {
+  return new LazyCertificateInfo(certificate, chain);
 }

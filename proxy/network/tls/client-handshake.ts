@@ -1,13 +1,15 @@
 /** The connecting side of TLS: one ClientTls per compiled transport socket, which also owns its sessions. */
-import tls from 'node:tls';
 import type { UpstreamTlsModel } from '../../config/model/tls.ts';
 import type { SocketConnection } from '../socket-connection.ts';
-import { drainOptions } from '../socket-handle.ts';
-import { describeTlsError } from './failure-reason.ts';
-import { concludeHandshake, encodeAlpn, type PeerCertificate, readPeerCertificate } from './handshake-outcome.ts';
+import { ClientSessions, freeSession } from './client-sessions.ts';
+import { describeSocketFailure, describeTlsFailure, tlsFailureReason } from './failure-reason.ts';
+import { concludeHandshake, describeRefusal, encodeAlpn, PeerJudge } from './handshake-outcome.ts';
+import type { OpenSslError } from './openssl.ts';
 import { compilePeerVerifier, type PeerVerifier } from './peer-verification.ts';
 import type { SecretContexts, TlsContext, TlsContextSource } from './secret-contexts.ts';
+import { SslSession } from './ssl-session.ts';
 import type { SslStats } from './ssl-stats.ts';
+import { type TlsEvents, TlsStream } from './tls-stream.ts';
 
 /** Per-connection replacements; null keeps what is configured. */
 export interface TlsOverrides {
@@ -18,29 +20,22 @@ export interface TlsOverrides {
   readonly subjectAltNames: readonly string[] | null;
 }
 
-interface KeptSession {
-  readonly session: Buffer;
-  readonly peer: PeerCertificate | null;
-}
-
 /** Verifiers of overridden names that are kept. */
 const maxVerifiers = 64;
-/** Server names whose sessions are kept. */
-const maxSessionNames = 64;
 
 export class ClientTls {
   readonly #model: UpstreamTlsModel;
   readonly #source: TlsContextSource;
   readonly #stats: SslStats;
   readonly #verifiers = new Map<string, PeerVerifier>();
-  /** Newest last; TLS 1.3 sessions are used once. */
-  readonly #sessions = new Map<string, KeptSession[]>();
+  readonly #sessions: ClientSessions;
   #context: TlsContext | null = null;
 
   constructor(model: UpstreamTlsModel, contexts: SecretContexts, stats: SslStats) {
     this.#model = model;
     this.#source = contexts.source(model.common, 'client');
     this.#stats = stats;
+    this.#sessions = new ClientSessions(model.maxSessionKeys);
   }
 
   /** False while a secret is missing: connections fail at once. */
@@ -69,43 +64,29 @@ export class ClientTls {
     const serverName = overrides.serverName ?? this.#model.sni;
     const configured = overrides.alpnProtocols ?? this.#model.common.alpnProtocols;
     const alpn = configured.length === 0 ? (overrides.alpnFallback ?? configured) : configured;
-    const kept = this.#takeSession(serverName);
-    const stream = tls.connect({
-      socket: connection.socket,
-      secureContext: context.secureContext,
-      ...{ allowHalfOpen: true, ...drainOptions },
-      rejectUnauthorized: false,
-      // Names are matched for resumed sessions too, which Node would not do.
-      checkServerIdentity: () => undefined,
-      ...(serverName === '' ? {} : { servername: serverName }),
-      ...(alpn.length === 0 ? {} : { ALPNProtocols: encodeAlpn(alpn) as unknown as string[] }),
-      ...(kept === null ? {} : { session: kept.session }),
-    } as tls.ConnectionOptions);
     const verify = this.#verifier(context, overrides.subjectAltNames);
-    stream.on('session', (session: Buffer) => {
-      const peer = readPeerCertificate(stream) ?? kept?.peer ?? null;
-      this.#keepSession(serverName, { session, peer }, context);
+    const keepSession = (session: number): boolean => context === this.#context && this.#sessions.keep(serverName, session);
+    const offered = this.#sessions.take(serverName);
+    const judge = new PeerJudge(context, verify, [], keepSession);
+    const session = new SslSession({
+      ...{ role: 'client', context: context.sslContext.pointer, delegate: judge, peerCertificate: 'asked' },
+      ...{ serverName, alpnOffer: encodeAlpn(alpn), session: offered },
     });
-    stream.on('error', (error: Error & { code?: string }) => {
-      if (connection.state === 'closed') return;
-      this.#stats.connectionError.inc();
-      // An alert that follows the handshake (a certificate refused in TLS 1.3) ends a connection that was made.
-      const failed = connection.state === 'connecting';
-      connection.fail('remote-close', failed ? describeTlsError(error, 'client', stream.getCipher()?.name !== undefined) : '');
+    freeSession(offered);
+    const refused = (): void => this.#sessions.drop(serverName);
+    const handshake = new ClientHandshake({
+      connection,
+      session,
+      judge,
+      context,
+      stats: this.#stats,
+      serverName,
+      opened,
+      refused,
     });
-    stream.on('secure', () => {
-      if (connection.state === 'closed') return;
-      const outcome = concludeHandshake(stream, context, verify, this.#stats, serverName, kept?.peer ?? null);
-      if (outcome.kind === 'refused') {
-        this.#sessions.delete(serverName);
-        connection.fail('remote-close', outcome.reason);
-        return;
-      }
-      connection.info.requestedServerName = serverName;
-      connection.finishTls(outcome.info);
-      opened();
-    });
+    const stream = new TlsStream(connection.socket, session, connection, handshake);
     connection.beginTls(stream);
+    stream.start();
   }
 
   #verifier(context: TlsContext, names: readonly string[] | null): PeerVerifier {
@@ -118,22 +99,61 @@ export class ClientTls {
     }
     return verifier;
   }
+}
 
-  #takeSession(serverName: string): KeptSession | null {
-    const sessions = this.#sessions.get(serverName);
-    if (sessions === undefined || sessions.length === 0) return null;
-    return sessions.length > 1 ? (sessions.pop() as KeptSession) : sessions[0];
+interface ClientHandshakeParts {
+  readonly connection: SocketConnection;
+  readonly session: SslSession;
+  readonly judge: PeerJudge;
+  readonly context: TlsContext;
+  readonly stats: SslStats;
+  readonly serverName: string;
+  readonly opened: () => void;
+  /** The server is not who it should be. */
+  readonly refused: () => void;
+}
+
+class ClientHandshake implements TlsEvents {
+  readonly #parts: ClientHandshakeParts;
+
+  constructor(parts: ClientHandshakeParts) {
+    this.#parts = parts;
   }
 
-  #keepSession(serverName: string, session: KeptSession, context: TlsContext): void {
-    if (this.#model.maxSessionKeys === 0 || context !== this.#context) return;
-    let sessions = this.#sessions.get(serverName);
-    if (sessions === undefined) {
-      if (this.#sessions.size >= maxSessionNames) this.#sessions.clear();
-      sessions = [];
-      this.#sessions.set(serverName, sessions);
+  onHandshakeDone(): void {
+    const { connection, session, judge, context, stats, serverName, opened } = this.#parts;
+    const info = concludeHandshake(session, context, judge, stats, serverName);
+    if (info === null) {
+      this.#refuse();
+      return;
     }
-    sessions.push(session);
-    if (sessions.length > this.#model.maxSessionKeys) sessions.shift();
+    connection.info.requestedServerName = serverName;
+    connection.finishTls(info);
+    opened();
+  }
+
+  #refuse(): void {
+    const { connection, judge, refused } = this.#parts;
+    refused();
+    connection.fail('remote-close', judge.refusal === null ? '' : describeRefusal(judge.refusal));
+  }
+
+  onTlsFailure(failure: OpenSslError | null): void {
+    const { connection, session, judge, stats } = this.#parts;
+    if (judge.refusal !== null && tlsFailureReason(failure) === 'CERTIFICATE_VERIFY_FAILED') {
+      stats.countVerification(judge.refusal.stat);
+      this.#refuse();
+      return;
+    }
+    stats.connectionError.inc();
+    // An alert that follows the handshake (a certificate refused in TLS 1.3) ends a connection that was made.
+    const failed = connection.state === 'connecting';
+    connection.fail('remote-close', failed ? describeTlsFailure(failure, 'client', session.cipher !== '') : '');
+  }
+
+  onSocketError(error: Error & { code?: string }): void {
+    const { connection, stats } = this.#parts;
+    stats.connectionError.inc();
+    connection.fail('remote-close', connection.state === 'connecting' ? describeSocketFailure(error) : '');
   }
 }

@@ -2,6 +2,7 @@
  * TLS failures in the words of BoringSSL and Envoy, which tools and users search for. OpenSSL's reasons are mapped by name; the
  * number is BoringSSL's packed error (library 16, reason).
  */
+import type { OpenSslError } from './openssl.ts';
 
 const sslLibrary = 0x10000000;
 
@@ -60,13 +61,13 @@ export function formatTlsFailure(reason: string, details = ''): string {
   return `TLS_error:|${number}:SSL routines:OPENSSL_internal:${reason}${suffix}:TLS_error_end`;
 }
 
-/** The reason of an OpenSSL error as BoringSSL names it; null if the error is not one of TLS (a reset, for example). */
-export function tlsFailureReason(error: Error & { code?: string }): string | null {
-  const code = error.code ?? '';
-  if (!code.startsWith('ERR_SSL_')) return null;
-  let name = code.slice('ERR_SSL_'.length).replace(/^SSL\/TLS_ALERT_/, 'SSLV3_ALERT_');
-  name = renamed[name] ?? name;
-  return name;
+const librarySsl = 20;
+
+/** The reason of an OpenSSL error as BoringSSL names it; null if it is not one of TLS. */
+export function tlsFailureReason(failure: OpenSslError | null): string | null {
+  if (failure === null || failure.library !== librarySsl) return null;
+  const name = failure.reason.replace(/^SSL\/TLS_ALERT_/, 'SSLV3_ALERT_');
+  return renamed[name] ?? name;
 }
 
 /** What a client adds when the server refused its hello. */
@@ -77,17 +78,17 @@ const details: { readonly [reason: string]: string } = {
   PEER_DID_NOT_RETURN_A_CERTIFICATE: 'peer did not provide required client certificate',
 };
 
-/**
- * The text for a failed handshake or record; empty for a connection that was just closed. `answered`: the server's hello had
- * come.
- */
-export function describeTlsError(error: Error & { code?: string }, role: 'client' | 'server', answered = false): string {
-  if (error.code === 'ECONNRESET' && error.message.includes('read ECONNRESET')) {
-    return 'TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end';
-  }
-  const reason = tlsFailureReason(error);
+/** The text for a failed handshake or record; empty if the connection just ended. `answered`: the server's hello had come. */
+export function describeTlsFailure(failure: OpenSslError | null, role: 'client' | 'server', answered = false): string {
+  const reason = tlsFailureReason(failure);
   if (reason === null) return '';
   const text = formatTlsFailure(reason, details[reason]);
   if (role === 'server' || answered || reason !== 'SSLV3_ALERT_HANDSHAKE_FAILURE') return text;
   return text.replace(':TLS_error_end', `${refusedHello}:TLS_error_end`);
+}
+
+/** The same for an error of the socket below TLS. */
+export function describeSocketFailure(error: Error & { code?: string }): string {
+  const isReset = error.code === 'ECONNRESET' && error.message.includes('read ECONNRESET');
+  return isReset ? 'TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end' : '';
 }

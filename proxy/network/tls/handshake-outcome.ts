@@ -1,90 +1,92 @@
-/** What both sides do when OpenSSL says the handshake is done: verify the peer, and describe the session. */
+/** What both sides do in a handshake and after it: judge the peer, and describe what was agreed on. */
 import { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import type { TlsInfo } from '../connection.ts';
-import { verificationError } from '../socket-handle.ts';
 import { describeCertificate, type ParsedCertificate } from './certificate.ts';
 import { formatTlsFailure } from './failure-reason.ts';
-import type { PeerVerifier } from './peer-verification.ts';
+import type { PeerCertificate } from './peer-certificate.ts';
+import { certificateHasExpired, type PeerVerifier, type VerificationFailure } from './peer-verification.ts';
 import type { TlsContext } from './secret-contexts.ts';
+import type { SslDelegate } from './ssl-callbacks.ts';
+import type { SslSession } from './ssl-session.ts';
 import type { SslStats } from './ssl-stats.ts';
 
-export type HandshakeOutcome =
-  | { readonly kind: 'accepted'; readonly info: TlsInfo }
-  | { readonly kind: 'refused'; readonly reason: string; readonly alert: number };
+/** Answers OpenSSL for one connection, and remembers why a peer was refused. */
+export class PeerJudge implements SslDelegate {
+  readonly #context: TlsContext;
+  readonly #verify: PeerVerifier;
+  readonly alpnProtocols: readonly string[];
+  readonly keepSession: (session: number) => boolean;
+  refusal: VerificationFailure | null = null;
 
-const ownCertificates = new WeakMap<TlsContext, ParsedCertificate | null>();
+  /** `alpnProtocols` are a server's; `keepSession` is a client's. */
+  constructor(
+    context: TlsContext,
+    verify: PeerVerifier,
+    alpnProtocols: readonly string[],
+    keepSession: (session: number) => boolean = () => false,
+  ) {
+    this.#context = context;
+    this.#verify = verify;
+    this.alpnProtocols = alpnProtocols;
+    this.keepSession = keepSession;
+  }
 
-/** A peer's certificate, kept with a client session: Node does not tell it for resumed ones. */
-export interface PeerCertificate {
-  readonly certificate: X509Certificate;
-  readonly parsed: ParsedCertificate;
+  get verifiesChain(): boolean {
+    return this.#context.verifiesChain;
+  }
+
+  verifyPeer({ certificate, parsed }: PeerCertificate, chainError: number): number | null {
+    this.refusal = this.#verify(certificate, parsed, chainError);
+    return this.refusal === null ? null : this.refusal.alert;
+  }
+
+  /** A session is judged again: it may have outlived the certificate that was shown at its beginning. */
+  verifyResumed(session: SslSession, peer: PeerCertificate | null): void {
+    const isOver = peer !== null && peer.parsed.validToMs < Date.now();
+    const chainError = peer === null ? 0 : session.verifyResult || (isOver ? certificateHasExpired : 0);
+    this.refusal = this.#verify(peer?.certificate, peer?.parsed ?? null, chainError);
+  }
 }
 
-export function readPeerCertificate(stream: TLSSocket): PeerCertificate | null {
-  const certificate = stream.getPeerX509Certificate();
-  return certificate === undefined ? null : { certificate, parsed: describeCertificate(certificate) };
+/** Why a handshake failed that OpenSSL ended because of a verdict of ours. */
+export function describeRefusal(refusal: VerificationFailure): string {
+  const name = refusal.stat === 'fail_verify_no_cert' ? 'PEER_DID_NOT_RETURN_A_CERTIFICATE' : 'CERTIFICATE_VERIFY_FAILED';
+  return formatTlsFailure(name, refusal.details);
 }
 
-/** Sessions are renewed by use, and could outlive what their peer showed once. */
-function expiryOf(peer: PeerCertificate | null): (Error & { code?: string }) | null {
-  if (peer === null || peer.parsed.validToMs >= Date.now()) return null;
-  return Object.assign(new Error('certificate has expired'), { code: 'CERT_HAS_EXPIRED' });
-}
-
-/** `remembered` is the peer of the session that was offered; it counts if the session was resumed. */
+/** Judges what was not judged yet and counts; null: the peer is refused, `judge` knows why. */
 export function concludeHandshake(
-  stream: TLSSocket,
+  session: SslSession,
   context: TlsContext,
-  verify: PeerVerifier,
+  judge: PeerJudge,
   stats: SslStats,
   serverName: string,
-  remembered: PeerCertificate | null = null,
-): HandshakeOutcome {
-  const resumed = stream.isSessionReused();
-  const peer = readPeerCertificate(stream) ?? (resumed ? remembered : null);
-  const certificate = peer?.certificate;
-  const parsed = peer?.parsed ?? null;
-  // OpenSSL's verdict is "unspecified" where no certificate came.
-  const chainError = certificate === undefined ? null : (verificationError(stream) ?? (resumed ? expiryOf(peer) : null));
-  const failure = verify(certificate, parsed, chainError);
-  if (failure !== null) {
-    stats.countVerification(failure.stat);
-    const name = failure.stat === 'fail_verify_no_cert' ? 'PEER_DID_NOT_RETURN_A_CERTIFICATE' : 'CERTIFICATE_VERIFY_FAILED';
-    return { kind: 'refused', reason: formatTlsFailure(name, failure.details), alert: failure.alert };
+): TlsInfo | null {
+  const resumed = session.isResumed;
+  const peer = session.peerCertificate;
+  if (resumed || peer === null) judge.verifyResumed(session, peer);
+  if (judge.refusal !== null) {
+    stats.countVerification(judge.refusal.stat);
+    return null;
   }
-  const version = stream.getProtocol() ?? '';
-  const cipher = stream.getCipher()?.name ?? '';
-  if (certificate === undefined) stats.noCertificate.inc();
-  stats.countHandshake(version, cipher, keyExchangeGroup(stream), resumed);
-  const info: TlsInfo = {
+  const { version, cipher } = session;
+  if (peer === null) stats.noCertificate.inc();
+  stats.countHandshake(version, cipher, session.group, resumed);
+  return {
     version,
     cipher,
-    alpn: typeof stream.alpnProtocol === 'string' ? stream.alpnProtocol : '',
+    alpn: session.alpnProtocol,
     serverName,
     resumed,
     sessionId: '',
-    peerCertificatePresented: certificate !== undefined,
-    peerCertificateValidated: certificate !== undefined && context.verifiesChain,
-    peer: parsed,
+    peerCertificatePresented: peer !== null,
+    peerCertificateValidated: peer !== null && context.verifiesChain,
+    peer: peer?.parsed ?? null,
     local: describeOwnCertificate(context),
   };
-  return { kind: 'accepted', info };
 }
 
-/** BoringSSL's names of OpenSSL's groups, where they differ. */
-const groupNames: { readonly [name: string]: string | undefined } = {
-  prime256v1: 'P-256',
-  secp384r1: 'P-384',
-  secp521r1: 'P-521',
-};
-
-/** Empty on the accepting side, where Node does not tell. */
-function keyExchangeGroup(stream: TLSSocket): string {
-  const info = stream.getEphemeralKeyInfo() as { readonly name?: string } | null;
-  const name = info?.name ?? '';
-  return groupNames[name] ?? name;
-}
+const ownCertificates = new WeakMap<TlsContext, ParsedCertificate | null>();
 
 function describeOwnCertificate(context: TlsContext): ParsedCertificate | null {
   let own = ownCertificates.get(context);
@@ -97,7 +99,7 @@ function describeOwnCertificate(context: TlsContext): ParsedCertificate | null {
 
 const encodedProtocols = new Map<string, Buffer>();
 
-/** An ALPN list in wire form, which Node takes as it is; cached, the lists are few. */
+/** An ALPN list in wire form (RFC 7301 3.1); cached, the lists are few. */
 export function encodeAlpn(protocols: readonly string[]): Buffer {
   const key = protocols.join();
   let encoded = encodedProtocols.get(key);

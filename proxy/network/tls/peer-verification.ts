@@ -1,6 +1,6 @@
 /**
- * Whether a peer is who the configuration wants: chain, names, pinned hashes. Node enforces none of this on raw sockets, and
- * nothing at all for resumed sessions, so every handshake passes here before its first byte reaches a filter.
+ * Whether a peer is who the configuration wants: chain, names, pinned hashes. Asked in the midst of a handshake, so that the peer is
+ * refused with an alert, and again after one that resumed a session, before its first byte reaches a filter.
  *
  * Source: Envoy's default certificate validator.
  */
@@ -8,6 +8,7 @@ import { createHash, type X509Certificate } from 'node:crypto';
 import type { SubjectAltNameMatcher, ValidationModel } from '../../config/model/tls.ts';
 import { compileStringMatcher } from '../../matching/string-matcher.ts';
 import type { ParsedCertificate, SubjectAltName } from './certificate.ts';
+import { loadOpenSsl } from './openssl.ts';
 
 /** Why a peer was refused; `stat` is the counter below `ssl.` that Envoy raises. */
 export interface VerificationFailure {
@@ -24,33 +25,36 @@ const alerts = {
   certificateUnknown: 46,
   unknownCa: 48,
 } as const;
-const chainFailureAlerts: { readonly [code: string]: number } = {
-  CERT_HAS_EXPIRED: alerts.certificateExpired,
-  CERT_NOT_YET_VALID: alerts.certificateExpired,
-  CERT_REVOKED: alerts.certificateRevoked,
-  UNABLE_TO_GET_CRL: alerts.certificateUnknown,
+/** Verdicts of X509_verify_cert (x509_vfy.h) that are told in other words than OpenSSL's, or with other alerts. */
+export const certificateHasExpired = 10;
+const chainFailureAlerts: { readonly [code: number]: number | undefined } = {
+  3: alerts.certificateUnknown,
+  9: alerts.certificateExpired,
+  [certificateHasExpired]: alerts.certificateExpired,
+  23: alerts.certificateRevoked,
 };
 
+/** `chainError` is X509_V_ERR_*; 0: the chain is trusted. */
 export type PeerVerifier = (
   certificate: X509Certificate | undefined,
   parsed: ParsedCertificate | null,
-  chainError: (Error & { code?: string }) | null,
+  chainError: number,
 ) => VerificationFailure | null;
 
-const chainFailureTexts: { readonly [code: string]: string } = {
-  UNABLE_TO_GET_ISSUER_CERT: 'unable to get issuer certificate',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unable to get local issuer certificate',
+/** BoringSSL's words where OpenSSL has others. */
+const chainFailureTexts: { readonly [code: number]: string | undefined } = {
+  3: 'certificate revocation check against provided CRLs failed: unable to get certificate CRL',
+  18: 'self signed certificate',
+  19: 'self signed certificate in certificate chain',
   // BoringSSL stops at the first error, OpenSSL reports the one that follows from it.
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unable to get local issuer certificate',
-  SELF_SIGNED_CERT_IN_CHAIN: 'self signed certificate in certificate chain',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'self signed certificate',
-  CERT_HAS_EXPIRED: 'certificate has expired',
-  CERT_NOT_YET_VALID: 'certificate is not yet valid',
-  CERT_REVOKED: 'certificate revocation check against provided CRLs failed: certificate revoked',
-  CERT_SIGNATURE_FAILURE: 'certificate signature failure',
-  INVALID_PURPOSE: 'unsupported certificate purpose',
-  UNABLE_TO_GET_CRL: 'certificate revocation check against provided CRLs failed: unable to get certificate CRL',
+  21: 'unable to get local issuer certificate',
+  23: 'certificate revocation check against provided CRLs failed: certificate revoked',
+  26: 'unsupported certificate purpose',
 };
+
+const calls = loadOpenSsl<{ errorText(code: number): string }>({
+  errorText: 'const char *X509_verify_cert_error_string(long code)',
+});
 
 /** Names or hashes of peers mean that there must be a certificate, whatever else is configured. */
 export function expectsCertificate(validation: ValidationModel | null): boolean {
@@ -82,12 +86,12 @@ export function compilePeerVerifier(
       const details = 'peer did not provide required client certificate';
       return { stat: 'fail_verify_no_cert', details, alert: alerts.handshakeFailure };
     }
-    if (verifiesChain && chainError !== null) {
-      const text = chainFailureTexts[chainError.code ?? ''] ?? chainError.message;
+    if (verifiesChain && chainError !== 0) {
+      const text = chainFailureTexts[chainError] ?? calls.errorText(chainError);
       return {
         stat: 'fail_verify_error',
         details: `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${text}`,
-        alert: chainFailureAlerts[chainError.code ?? ''] ?? alerts.unknownCa,
+        alert: chainFailureAlerts[chainError] ?? alerts.unknownCa,
       };
     }
     if (matchers.length > 0 && !parsed.names.some(matchName)) {

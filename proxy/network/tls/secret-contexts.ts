@@ -1,27 +1,24 @@
 /**
- * The secrets of one worker and the secure contexts made of them: one context per (certificate, trust, parameters), shared by
+ * The secrets of one worker and the contexts made of them: one context per (certificate, trust, parameters), shared by
  * every listener and cluster that uses the same, made at first use and again only after a rotation.
  */
-import { createHash } from 'node:crypto';
-import tls from 'node:tls';
-import { renewUsedTickets } from './session-tickets.ts';
+import { createHash, hkdfSync } from 'node:crypto';
+import { Logger } from '../../../common/log.ts';
 import type { CommonTlsModel, SecretModel, ValidationModel } from '../../config/model/tls.ts';
+import { SslContext, ticketKeyBytes } from './ssl-context.ts';
+
+const log = new Logger('connection');
 
 /** Envoy's suites for TLS 1.2 where the configuration names none. */
-const defaultCiphers = {
-  server:
-    'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384',
-  client:
-    'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384',
-} as const;
-/** Node turns TLS 1.3 off unless the list names a suite of it. */
-const tls13Ciphers = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+const defaultCiphers =
+  'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384';
 /** Keeps client and server hellos within one segment; OpenSSL's default group costs more and is longer. */
 const defaultGroups = 'X25519:P-256';
+const sessionIdContextBytes = 32;
 
-/** A secure context and what it was made of. */
+/** OpenSSL's context and what it was made of. */
 export interface TlsContext {
-  readonly secureContext: tls.SecureContext;
+  readonly sslContext: SslContext;
   readonly validation: ValidationModel | null;
   /** Chains must lead to a trusted certificate. */
   readonly verifiesChain: boolean;
@@ -33,7 +30,7 @@ export interface TlsContext {
 
 /** One use of TLS in the configuration. Its context follows the secrets. */
 export interface TlsContextSource {
-  /** Null while a secret it needs is missing: no connection can be made or accepted. */
+  /** Null while a secret it needs is missing, or if OpenSSL refuses one: no connection can be made or accepted. */
   current(): TlsContext | null;
 }
 
@@ -44,6 +41,8 @@ interface CachedContext {
   readonly serverNames: readonly string[];
   readonly sessionTimeoutMs: number;
   context: TlsContext | null;
+  /** OpenSSL refused it: nothing is tried again before a secret changes. */
+  refused: boolean;
 }
 
 export class SecretContexts {
@@ -55,7 +54,10 @@ export class SecretContexts {
     this.#secrets.set(secret.key, secret);
     for (const cached of this.#contexts.values()) {
       const { certificateSecret, validationSecret } = cached.model;
-      if (certificateSecret === secret.key || validationSecret === secret.key) cached.context = null;
+      if (certificateSecret === secret.key || validationSecret === secret.key) {
+        cached.context = null;
+        cached.refused = false;
+      }
     }
   }
 
@@ -73,13 +75,13 @@ export class SecretContexts {
     const key = JSON.stringify([role, { ...model, alpnProtocols: null }, serverNames, sessionTimeoutMs]);
     let cached = this.#contexts.get(key);
     if (cached === undefined) {
-      cached = { key, model, role, serverNames, sessionTimeoutMs, context: null };
+      cached = { key, model, role, serverNames, sessionTimeoutMs, context: null, refused: false };
       this.#contexts.set(key, cached);
     }
     const entry = cached;
     return {
       current: () => {
-        entry.context ??= this.#create(entry);
+        if (!entry.refused) entry.context ??= this.#create(entry);
         return entry.context;
       },
     };
@@ -93,37 +95,54 @@ export class SecretContexts {
     if (model.validationSecret !== null && !trust?.validation) return null;
     if (role === 'server' && !certificate?.certificate) return null;
     const validation = mergeValidation(model.validation, trust?.validation ?? null);
-    const trustId = digest('sha256', [validation, cached.serverNames]).toString('hex').slice(0, 32);
+    const trustId = digest([validation, cached.serverNames]).toString('hex').slice(0, sessionIdContextBytes);
     const ca = validation?.trustedCa ?? null;
     const chain = certificate?.certificate ?? null;
-    const ticketKeys = digest('sha384', [
-      certificate?.ticketKeys ?? '',
-      trust?.ticketKeys ?? '',
-      trustId,
-      chain?.privateKey ?? '',
-    ]);
-    const secureContext = tls.createSecureContext({
-      ...(chain === null ? {} : { cert: chain.chain, key: chain.privateKey, passphrase: chain.password ?? undefined }),
-      // An empty list would mean Node's own roots.
-      ca: ca ?? [],
-      ...(validation?.crl ? { crl: validation.crl } : {}),
-      ciphers: `${tls13Ciphers}:${model.ciphers === '' ? defaultCiphers[role] : model.ciphers}`,
-      ecdhCurve: model.groups === '' ? defaultGroups : model.groups,
+    const ticketKeys = [certificate?.ticketKeys ?? '', trust?.ticketKeys ?? '', trustId, chain?.privateKey ?? ''];
+    const sslContext = createSslContext(cached, chain, validation, trustId, ticketKeys);
+    if (sslContext === null) {
+      cached.refused = true;
+      return null;
+    }
+    const verifiesChain = ca !== null && validation?.acceptUntrusted !== true;
+    return { sslContext, validation, verifiesChain, certificate: chain?.chain ?? null, trustId };
+  }
+}
+
+/**
+ * Null if OpenSSL refuses a part, though the configuration was accepted: what is logged is all that remains to be done.
+ * Workers whose `keySources` are the same resume each other's sessions.
+ */
+function createSslContext(
+  { role, model, sessionTimeoutMs }: CachedContext,
+  certificate: SecretModel['certificate'],
+  validation: ValidationModel | null,
+  trustId: string,
+  keySources: readonly string[],
+): SslContext | null {
+  try {
+    return new SslContext({
+      role,
+      certificate,
+      trustedCa: validation?.trustedCa ?? null,
+      crl: validation?.crl || null,
+      ciphers: model.ciphers === '' ? defaultCiphers : model.ciphers,
+      groups: model.groups === '' ? defaultGroups : model.groups,
       minVersion: model.minVersion,
       maxVersion: model.maxVersion,
-      honorCipherOrder: role === 'server',
-      ...(role === 'server'
-        ? {
-            sessionIdContext: trustId,
-            ticketKeys,
-            ...(cached.sessionTimeoutMs > 0 ? { sessionTimeout: Math.ceil(cached.sessionTimeoutMs / 1000) } : {}),
-          }
-        : {}),
+      sessionIdContext: trustId,
+      ticketKeys: role === 'server' ? deriveTicketKeys(keySources) : null,
+      sessionTimeoutSeconds: Math.ceil(sessionTimeoutMs / 1000),
     });
-    if (role === 'server') renewUsedTickets(secureContext, ticketKeys);
-    const verifiesChain = ca !== null && validation?.acceptUntrusted !== true;
-    return { secureContext, validation, verifiesChain, certificate: chain?.chain ?? null, trustId };
+  } catch (error) {
+    const secrets = [model.certificateSecret, model.validationSecret].filter(name => name !== null).join(' and ');
+    log.error(`no ${role} can use the secrets ${secrets || '(none)'}: ${(error as Error).message}`);
+    return null;
   }
+}
+
+function deriveTicketKeys(sources: readonly string[]): Buffer {
+  return Buffer.from(hkdfSync('sha512', digest(sources), '', 'session ticket keys', ticketKeyBytes));
 }
 
 /** A secret brings CA and CRL, the inline part the names (Envoy merges messages: what the secret sets wins). */
@@ -139,6 +158,6 @@ function mergeValidation(inline: ValidationModel | null, secret: ValidationModel
   };
 }
 
-function digest(algorithm: string, parts: readonly unknown[]): Buffer {
-  return createHash(algorithm).update(JSON.stringify(parts)).digest();
+function digest(parts: readonly unknown[]): Buffer {
+  return createHash('sha256').update(JSON.stringify(parts)).digest();
 }

@@ -1,21 +1,17 @@
-/**
- * The accept side of TLS, whole: the hello is read before OpenSSL sees it, so that context and ALPN fit the client (BoringSSL
- * goes on without ALPN where nothing overlaps, Node would end the handshake); then the peer is verified, and only then does
- * the connection carry bytes.
- */
-import { TLSSocket } from 'node:tls';
+/** The accept side of TLS: the peer is verified within the handshake, and only then does the connection carry bytes. */
 import { Timer, type TimerWheel } from '../../../common/timer-wheel.ts';
 import type { DownstreamTlsModel } from '../../config/model/tls.ts';
 import type { Counter } from '../../telemetry/stats-store.ts';
 import type { CloseEvent, ConnectionCallbacks } from '../connection.ts';
 import type { SocketConnection } from '../socket-connection.ts';
-import { drainOptions } from '../socket-handle.ts';
-import { maxClientHelloBytes, parseClientHello } from './client-hello.ts';
-import { describeTlsError, tlsFailureReason } from './failure-reason.ts';
-import { concludeHandshake, encodeAlpn } from './handshake-outcome.ts';
+import { describeSocketFailure, describeTlsFailure, tlsFailureReason } from './failure-reason.ts';
+import { concludeHandshake, describeRefusal, PeerJudge } from './handshake-outcome.ts';
+import type { OpenSslError } from './openssl.ts';
 import { compilePeerVerifier, expectsCertificate, type PeerVerifier } from './peer-verification.ts';
 import type { SecretContexts, TlsContext, TlsContextSource } from './secret-contexts.ts';
+import { SslSession } from './ssl-session.ts';
 import type { SslStats } from './ssl-stats.ts';
+import { type TlsEvents, TlsStream } from './tls-stream.ts';
 
 export interface ServerTlsServices {
   readonly contexts: SecretContexts;
@@ -74,26 +70,14 @@ function requiresCertificate(model: DownstreamTlsModel, { validation }: TlsConte
   return model.requireClientCertificate || expectsCertificate(validation);
 }
 
-/**
- * A fatal alert in a plain record.
- *
- * Differs from Envoy: a refused client of TLS 1.3 sees the connection close; its alert would have to be encrypted, which Node
- * does not offer.
- */
-function encodeAlert(description: number): Buffer {
-  return Buffer.from([21, 3, 3, 0, 2, 2, description]);
-}
-
-class ServerHandshake implements ConnectionCallbacks {
+class ServerHandshake implements ConnectionCallbacks, TlsEvents {
   readonly #connection: SocketConnection;
-  readonly #model: DownstreamTlsModel;
   readonly #context: TlsContext;
-  readonly #verify: PeerVerifier;
   readonly #services: ServerTlsServices;
   readonly #done: (accepted: boolean) => void;
+  readonly #judge: PeerJudge;
+  readonly #session: SslSession;
   readonly #timer: Timer;
-  #peeked: Buffer = Buffer.alloc(0);
-  #started = false;
 
   constructor(
     connection: SocketConnection,
@@ -104,11 +88,16 @@ class ServerHandshake implements ConnectionCallbacks {
     done: (accepted: boolean) => void,
   ) {
     this.#connection = connection;
-    this.#model = model;
     this.#context = context;
-    this.#verify = verify;
     this.#services = services;
     this.#done = done;
+    this.#judge = new PeerJudge(context, verify, model.common.alpnProtocols);
+    this.#session = new SslSession({
+      role: 'server',
+      context: context.sslContext.pointer,
+      delegate: this.#judge,
+      peerCertificate: requiresCertificate(model, context) ? 'required' : context.validation === null ? 'none' : 'asked',
+    });
     this.#timer = new Timer(() => {
       services.handshakeTimeout.inc();
       connection.fail('local-close', 'connection establishment timed out');
@@ -116,75 +105,55 @@ class ServerHandshake implements ConnectionCallbacks {
   }
 
   start(peeked: Buffer, timeoutMs: number): void {
-    this.#connection.callbacks = this;
+    const connection = this.#connection;
+    connection.callbacks = this;
     if (timeoutMs > 0) this.#services.timers.arm(this.#timer, timeoutMs);
-    this.#peeked = peeked;
-    this.#tryHello();
-    if (!this.#started) this.#connection.startReading();
+    const stream = new TlsStream(connection.socket, this.#session, connection, this);
+    connection.beginTls(stream);
+    stream.receive(peeked, peeked.length);
   }
 
-  onData(data: Buffer): void {
-    this.#peeked = Buffer.concat([this.#peeked, data]);
-    this.#tryHello();
-  }
+  onData(): void {}
 
   onClose(_event: CloseEvent): void {
     this.#services.timers.cancel(this.#timer);
     this.#done(false);
   }
 
-  #tryHello(): void {
-    if (this.#started) return;
-    const hello = parseClientHello(this.#peeked);
-    if (hello.kind === 'incomplete' && this.#peeked.length < maxClientHelloBytes) return;
-    this.#started = true;
-    if (hello.kind !== 'hello') {
-      this.#startTls(null, '');
+  onTlsFailure(failure: OpenSslError | null): void {
+    const { stats } = this.#services;
+    const reason = tlsFailureReason(failure);
+    this.#noteServerName();
+    if (reason === 'CERTIFICATE_VERIFY_FAILED' && this.#judge.refusal !== null) {
+      stats.countVerification(this.#judge.refusal.stat);
+      this.#connection.fail('local-close', describeRefusal(this.#judge.refusal));
       return;
     }
-    if (hello.serverName !== '') this.#connection.info.requestedServerName = hello.serverName;
-    const offered = hello.alpnProtocols;
-    this.#startTls(this.#model.common.alpnProtocols.find(name => offered.includes(name)) ?? null, hello.serverName);
+    if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') stats.verifyNoCert.inc();
+    else if (reason !== null) stats.connectionError.inc();
+    this.#connection.fail('remote-close', describeTlsFailure(failure, 'server'));
   }
 
-  /** Without a hello OpenSSL gets the bytes all the same: it knows the right alert. */
-  #startTls(alpn: string | null, serverName: string): void {
-    const connection = this.#connection;
-    const raw = connection.socket;
-    raw.pause();
-    raw.unshift(this.#peeked);
-    const asksCertificate = this.#model.requireClientCertificate || this.#context.validation !== null;
-    const stream = new TLSSocket(raw, {
-      isServer: true,
-      ...drainOptions,
-      secureContext: this.#context.secureContext,
-      requestCert: asksCertificate,
-      rejectUnauthorized: requiresCertificate(this.#model, this.#context),
-      ...(alpn === null ? {} : { ALPNProtocols: encodeAlpn([alpn]) as unknown as string[] }),
-    });
-    stream.on('error', (error: Error & { code?: string }) => this.#onTlsError(error));
-    stream.on('secure', () => this.#onSecure(stream, serverName));
-    connection.beginTls(stream);
+  onSocketError(error: Error & { code?: string }): void {
+    this.#connection.fail('remote-close', describeSocketFailure(error));
   }
 
-  #onTlsError(error: Error & { code?: string }): void {
-    const reason = tlsFailureReason(error);
-    if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#services.stats.verifyNoCert.inc();
-    else if (reason !== null && reason !== 'CERTIFICATE_VERIFY_FAILED') this.#services.stats.connectionError.inc();
-    this.#connection.fail('remote-close', describeTlsError(error, 'server'));
-  }
-
-  #onSecure(stream: TLSSocket, serverName: string): void {
-    if (this.#connection.state === 'closed') return;
+  onHandshakeDone(): void {
     this.#services.timers.cancel(this.#timer);
-    const outcome = concludeHandshake(stream, this.#context, this.#verify, this.#services.stats, serverName);
-    if (outcome.kind === 'refused') {
-      // Our last message is not sent yet, so that in TLS 1.2 the client still takes plain records.
-      if (stream.getProtocol() === 'TLSv1.2') this.#connection.socket.write(encodeAlert(outcome.alert));
-      this.#connection.fail('local-close', outcome.reason);
+    const serverName = this.#noteServerName();
+    const info = concludeHandshake(this.#session, this.#context, this.#judge, this.#services.stats, serverName);
+    if (info === null) {
+      const { refusal } = this.#judge;
+      this.#connection.fail('local-close', refusal === null ? '' : describeRefusal(refusal));
       return;
     }
-    this.#connection.finishTls(outcome.info);
+    this.#connection.finishTls(info);
     this.#done(true);
+  }
+
+  #noteServerName(): string {
+    const { serverName } = this.#session;
+    if (serverName !== '') this.#connection.info.requestedServerName = serverName;
+    return serverName;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { clearOpenSslErrors, loadOpenSsl, takeOpenSslError } from './openssl.ts';
 import { freePemObject, readCertificates, readPrivateKey, readRevocationLists } from './pem-objects.ts';
+import { installCallbacks } from './ssl-callbacks.ts';
 
 export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 
@@ -118,6 +119,7 @@ export class SslContext {
     try {
       requireSuccess(context !== 0, 'context');
       setProtocol(context, settings);
+      installCallbacks(context, settings.role);
       setSessions(context, settings);
       if (settings.certificate !== null) setCertificate(context, settings.certificate);
       if (settings.trustedCa !== null) setTrust(context, settings.trustedCa, settings.role);

@@ -68,12 +68,3 @@ t.test('reads that fill the buffer let it grow, small ones shrink it again', asy
   read(buffer, 'few');
   t.equal(buffer.advance(3, null, 1001).length, small);
 });
-
-t.test('records of TLS never need the large buffer', async t => {
-  const buffer = new ReadBuffer();
-  buffer.limitToRecords = true;
-  for (let i = 0; i < 3; i++) {
-    const data = fill(buffer);
-    t.equal(buffer.advance(data.length, null, 1000).length, medium);
-  }
-});
