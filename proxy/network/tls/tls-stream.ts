@@ -6,7 +6,8 @@ import type net from 'node:net';
 import { sendNow } from '../socket-handle.ts';
 import { beginDispatch, endDispatch } from '../write-coalescing.ts';
 import type { OpenSslError } from './openssl.ts';
-import { sslClosed, sslFailed, type SslSession, sslWaiting } from './ssl-session.ts';
+import { RecordCounter } from './record-counter.ts';
+import { sslClosed, sslFailed, type SslSession } from './ssl-session.ts';
 
 /** Above TLS: where plain bytes go. */
 export interface PlaintextSink {
@@ -55,6 +56,9 @@ export class TlsStream {
   /** Where decrypted bytes wait to be delivered, and how many there are. */
   #target: Buffer | null = null;
   #filled = 0;
+  readonly #records = new RecordCounter();
+  /** Complete, and not read yet; some of them bring no bytes. */
+  #waitingRecords = 0;
   #isCorked = false;
   #joinedBytes = 0;
   #sendingBytes = 0;
@@ -80,6 +84,7 @@ export class TlsStream {
   receive(from: Buffer, bytes: number): void {
     for (let offset = 0; offset < bytes && !this.#isEnded; offset += feedBytes) {
       const end = Math.min(offset + feedBytes, bytes);
+      this.#waitingRecords += this.#records.count(from, offset, end);
       this.#session.feed(offset === 0 ? from : from.subarray(offset, end), end - offset);
       this.#advance(end < bytes);
     }
@@ -134,17 +139,27 @@ export class TlsStream {
       this.#target ??= this.#sink.nextPlaintextBuffer();
       const target = this.#target;
       const filled = this.#filled;
-      const result = this.#session.read(filled === 0 ? target : target.subarray(filled), target.length - filled);
+      const room = target.length - filled;
+      const result = this.#session.read(filled === 0 ? target : target.subarray(filled), room);
       if (result > 0) {
         this.#filled += result;
-        if (this.#filled === target.length) this.#deliver();
-        continue;
+        if (result === room) {
+          this.#deliver();
+          continue;
+        }
+        if (--this.#waitingRecords > 0) continue;
       }
-      if (result === sslWaiting && moreFollows) return;
+      if (result < 0) {
+        this.#deliver();
+        if (result === sslFailed && !this.#isEnded) this.#fail();
+        // Else it says so again when reading goes on.
+        else if (!this.#isPaused) this.onEnd();
+        return;
+      }
+      this.#waitingRecords = 0;
+      if (moreFollows) return;
       this.#deliver();
-      if (result === sslWaiting || this.#isEnded) return;
-      if (result === sslFailed) this.#fail();
-      else this.onEnd();
+      if (this.#waitingRecords === 0) return;
     }
   }
 
