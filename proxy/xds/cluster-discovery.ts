@@ -11,6 +11,7 @@ import type { SecretModel } from '../config/model/tls.ts';
 import type { ClusterManagerStats } from './manager-stats.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
 import type { EndpointDiscovery } from './endpoint-discovery.ts';
+import type { Gradual } from './gradual.ts';
 import type { InitManager } from './init-manager.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type { SecretStore } from './secret-store.ts';
@@ -89,8 +90,8 @@ export class ClusterDiscovery extends WarmingDiscovery<CompiledCluster> {
     return { model: compiled.model, usesEds: compiled.edsServiceName !== null, accept };
   }
 
-  override onUpdate(update: DiscoveryUpdate): UpdateOutcome {
-    const outcome = super.onUpdate(update);
+  override *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
+    const outcome = yield* super.onUpdate(update);
     if (outcome.error === null) this.#options.stats.countReload();
     return outcome;
   }

@@ -4,6 +4,7 @@
  * Source: the xDS protocol, and Envoy's DeltaSubscriptionState.
  */
 import type { DeltaRequest, ReceivedDeltaResponse } from './discovery-services.ts';
+import type { Gradual } from './gradual.ts';
 import { type DiscoveredResource, type DiscoveryHandler, rejectAll, type UpdateOutcome } from './subscription.ts';
 import { findForeignType, findDuplicate, nack, type TypeState } from './type-state.ts';
 
@@ -68,12 +69,12 @@ export class DeltaState implements TypeState<DeltaRequest, ReceivedDeltaResponse
     return request;
   }
 
-  onResponse(response: ReceivedDeltaResponse): DeltaRequest {
-    const outcome = this.#apply(response);
+  *onResponse(response: ReceivedDeltaResponse): Gradual<DeltaRequest> {
+    const outcome = yield* this.#apply(response);
     return { type_url: this.typeUrl, response_nonce: response.nonce, error_detail: nack(outcome) };
   }
 
-  #apply(response: ReceivedDeltaResponse): UpdateOutcome {
+  *#apply(response: ReceivedDeltaResponse): Gradual<UpdateOutcome> {
     const resources: DiscoveredResource[] = [];
     for (const { name, version, resource } of response.resources) {
       // A name without a resource tells that there is none (a heartbeat, or a subscription to nothing).
@@ -82,9 +83,10 @@ export class DeltaState implements TypeState<DeltaRequest, ReceivedDeltaResponse
       resources.push({ name, version, typeUrl: resource.type_url, bytes: Buffer.from(resource.value) });
     }
     const update = { resources, removed: response.removed_resources, versionInfo: response.system_version_info };
-    const outcome = this.#validate(update.resources) ?? this.handler.onUpdate(update);
+    const outcome = this.#validate(update.resources) ?? (yield* this.handler.onUpdate(update));
     for (const { name, version } of resources) {
-      if (!outcome.rejected.has(name)) this.#versions.set(name, version);
+      const isWanted = this.#wildcard || this.#names.has(name);
+      if (isWanted && !outcome.rejected.has(name)) this.#versions.set(name, version);
     }
     for (const name of response.removed_resources) this.#versions.delete(name);
     return outcome;

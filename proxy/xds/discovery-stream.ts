@@ -20,6 +20,8 @@ import {
 import type { ControlPlaneStats } from './discovery-stats.ts';
 import type { ControlPlaneConnectionStats, GrpcClusterStats } from './grpc-cluster-stats.ts';
 import type { GrpcTarget } from './grpc-target.ts';
+import type { Gradual } from './gradual.ts';
+import { ResponseQueue } from './response-queue.ts';
 import { SotwState } from './sotw-state.ts';
 import type { DiscoverySource, Subscription, SubscriptionRequest } from './subscription.ts';
 import type { TypeState } from './type-state.ts';
@@ -54,6 +56,7 @@ export class DiscoveryStream implements DiscoverySource {
   readonly #states = new Map<string, State>();
   #client: Client | null = null;
   #stream: ClientDuplexStream<Request, Response> | null = null;
+  #responses: ResponseQueue<Response, Request> | null = null;
   #connection: ControlPlaneConnectionStats | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
   #nodeSent = false;
@@ -107,7 +110,7 @@ export class DiscoveryStream implements DiscoverySource {
   }
 
   #flush(): void {
-    if (this.#stream === null) return;
+    if (this.#stream === null || this.#responses?.isApplying) return;
     for (const state of this.#states.values()) {
       const request = state.takeRequest();
       if (request === null) continue;
@@ -151,14 +154,22 @@ export class DiscoveryStream implements DiscoverySource {
       stats?.connected.set(1);
       connection?.onConnected();
     });
-    stream.on('data', response => this.#onResponse(response));
+    const responses = new ResponseQueue<Response, Request>({
+      apply: response => this.#apply(response),
+      answer: answer => this.#answer(answer),
+    });
+    this.#responses = responses;
+    stream.on('data', response => {
+      this.#noteResponse(response);
+      responses.add(response);
+    });
     stream.on('error', error => onEnd(error.message));
     stream.on('status', status => onEnd(`${status.code} ${status.details}`));
     for (const state of this.#states.values()) state.onStreamOpened();
     this.#flush();
   }
 
-  #onResponse(response: Response): void {
+  #noteResponse(response: Response): void {
     const { stats } = this.#options;
     if (!this.#answered) {
       this.#answered = true;
@@ -167,19 +178,25 @@ export class DiscoveryStream implements DiscoverySource {
       stats?.connected.set(1);
     }
     if (response.control_plane?.identifier && stats !== null) stats.identifier = response.control_plane.identifier;
+  }
+
+  #apply(response: Response): Gradual<Request> | null {
     const state = this.#states.get(response.type_url);
-    if (state === undefined) {
-      log.warn(`Ignoring the message for type URL ${response.type_url} as it has no current subscribers.`);
-      return;
-    }
-    const answer = state.onResponse(response);
-    if (answer.error_detail) log.warn(`gRPC config for ${response.type_url} rejected: ${answer.error_detail.message}`);
+    if (state !== undefined) return state.onResponse(response);
+    log.warn(`Ignoring the message for type URL ${response.type_url} as it has no current subscribers.`);
+    return null;
+  }
+
+  #answer(answer: Request): void {
+    if (answer.error_detail) log.warn(`gRPC config for ${answer.type_url} rejected: ${answer.error_detail.message}`);
     this.#send(answer);
     this.#flush();
   }
 
   #onStreamEnded(reason: string): void {
     const { stats, target } = this.#options;
+    this.#responses?.end();
+    this.#responses = null;
     this.#connection?.onEnded(false);
     this.#connection = null;
     stats?.connected.set(0);

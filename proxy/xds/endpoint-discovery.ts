@@ -2,6 +2,7 @@
 import type { LoadAssignmentModel } from '../config/model/cluster.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
+import type { Gradual } from './gradual.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type {
   DiscoveredResource,
@@ -69,9 +70,9 @@ export class EndpointDiscovery implements DiscoveryHandler {
     this.#subscription.updateNames([], [watch.serviceName]);
   }
 
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+  *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
     for (const name of update.removed) this.#tellNothing(name);
-    return applyEach(
+    return yield* applyEach(
       update,
       problems => `Error adding/updating endpoints ${problems.join(', ')}`,
       resource => this.#apply(resource, update.versionInfo),

@@ -8,6 +8,7 @@ import type { FilterModel } from '../config/model/listener.ts';
 import type { Counter, StatsStore } from '../telemetry/stats-store.ts';
 import { SubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
+import type { Gradual } from './gradual.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type {
   DiscoveredResource,
@@ -116,9 +117,9 @@ export class ExtensionDiscovery implements DiscoveryHandler {
     resources.delete('extension', name);
   }
 
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+  *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
     for (const name of update.removed) this.#remove(name);
-    return applyEach(
+    return yield* applyEach(
       update,
       problems => `Error adding/updating extension config(s) ${problems.join(', ')}`,
       resource => this.#apply(resource, update.versionInfo),

@@ -9,6 +9,7 @@ import { basename, dirname } from 'node:path';
 import { Logger } from '../../common/log.ts';
 import type { ReceivedSotwResponse } from './discovery-services.ts';
 import { watchDirectories } from './file-watch.ts';
+import { finish } from './gradual.ts';
 import { SotwState } from './sotw-state.ts';
 import type { DiscoverySource, Subscription, SubscriptionRequest } from './subscription.ts';
 
@@ -41,7 +42,7 @@ export class FileSource implements DiscoverySource {
     const read = async (): Promise<void> => {
       try {
         const { path, decode } = this.#options;
-        const answer = state.onResponse(await decode(path, readFileSync(path)));
+        const answer = finish(state.onResponse(await decode(path, readFileSync(path))));
         if (answer.error_detail) log.warn(`Filesystem config update rejected: ${answer.error_detail.message}`);
       } catch (error) {
         log.warn(`Filesystem config update failure: ${(error as Error).message}`);

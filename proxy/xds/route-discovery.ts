@@ -2,6 +2,7 @@
 import type { RouteConfigModel } from '../config/model/route.ts';
 import type { RouteSubscriptionStats } from './discovery-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
+import type { Gradual } from './gradual.ts';
 import type { ResourceStore } from './resource-store.ts';
 import type {
   DiscoveredResource,
@@ -80,9 +81,9 @@ export class RouteDiscovery implements DiscoveryHandler {
     this.#options.routes.remove(name);
   }
 
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+  *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
     // A removal is not acted upon, as in Envoy: the listeners that use the routes say when they are done with.
-    return applyEach(
+    return yield* applyEach(
       update,
       problems => `Error adding/updating route configuration(s) ${problems.join(', ')}`,
       resource => this.#apply(resource, update.versionInfo),

@@ -8,6 +8,7 @@ import type { SecretReference } from '../config/compile/scope.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { KnownSecret } from '../network/tls/secret-stats.ts';
 import { discoveryTypeUrls } from './discovery-types.ts';
+import type { Gradual } from './gradual.ts';
 import type { ResourceStore } from './resource-store.ts';
 import {
   type DiscoveredResource,
@@ -166,12 +167,12 @@ export class SecretStore {
     };
   }
 
-  #onUpdate(update: DiscoveryUpdate, keysOf: (name: string) => string[]): UpdateOutcome {
+  *#onUpdate(update: DiscoveryUpdate, keysOf: (name: string) => string[]): Gradual<UpdateOutcome> {
     if (update.resources.length === 0) {
       for (const name of update.removed) this.#release(keysOf(name));
       return rejectAll(update, 'Missing SDS resources in onConfigUpdate()');
     }
-    return applyEach(
+    return yield* applyEach(
       update,
       problems => `Error adding/updating secret(s) ${problems.join(', ')}`,
       resource => {

@@ -6,6 +6,7 @@
 import { decodeMessage } from '../../protos/messages.ts';
 import type { ReceivedSotwResponse, SotwRequest } from './discovery-services.ts';
 import { readResourceName, resourceTypeUrl } from './discovery-types.ts';
+import type { Gradual } from './gradual.ts';
 import { type DiscoveredResource, type DiscoveryHandler, rejectAll, type UpdateOutcome } from './subscription.ts';
 import { findForeignType, findDuplicate, nack, type TypeState } from './type-state.ts';
 
@@ -51,8 +52,8 @@ export class SotwState implements TypeState<SotwRequest, ReceivedSotwResponse> {
     return this.#request();
   }
 
-  onResponse(response: ReceivedSotwResponse): SotwRequest {
-    const outcome = this.#apply(response);
+  *onResponse(response: ReceivedSotwResponse): Gradual<SotwRequest> {
+    const outcome = yield* this.#apply(response);
     this.#nonce = response.nonce;
     if (outcome.error === null) this.#version = response.version_info;
     this.#changed = false;
@@ -68,7 +69,7 @@ export class SotwState implements TypeState<SotwRequest, ReceivedSotwResponse> {
     };
   }
 
-  #apply(response: ReceivedSotwResponse): UpdateOutcome {
+  *#apply(response: ReceivedSotwResponse): Gradual<UpdateOutcome> {
     const resources: DiscoveredResource[] = [];
     try {
       for (const any of response.resources) {
@@ -84,7 +85,7 @@ export class SotwState implements TypeState<SotwRequest, ReceivedSotwResponse> {
     // Only the absence from a list that claims to be complete is a removal.
     const removed = this.#wildcard ? [...this.#present].filter(name => !present.has(name)) : [];
     this.#present = present;
-    return this.handler.onUpdate({ resources, removed, versionInfo: response.version_info });
+    return yield* this.handler.onUpdate({ resources, removed, versionInfo: response.version_info });
   }
 }
 

@@ -3,6 +3,8 @@
  * its own, or from a file.
  */
 
+import type { Gradual } from './gradual.ts';
+
 /** One resource of a response. */
 export interface DiscoveredResource {
   readonly name: string;
@@ -32,8 +34,8 @@ export const accepted: UpdateOutcome = { rejected: new Set(), error: null };
 
 /** The consumer's side. */
 export interface DiscoveryHandler {
-  /** Validates and applies; what it returns decides between ACK and NACK. */
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome;
+  /** Validates and applies, resource by resource; what it returns decides between ACK and NACK. */
+  onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome>;
   /** The connection was lost or refused. */
   onConnectionFailure(): void;
 }

@@ -1,4 +1,5 @@
 /** What the two protocol variants have in common: one object per resource type of a stream. */
+import type { Gradual } from './gradual.ts';
 import type { DiscoveredResource, DiscoveryHandler, UpdateOutcome } from './subscription.ts';
 
 export interface TypeState<Request, Response> {
@@ -10,7 +11,7 @@ export interface TypeState<Request, Response> {
   /** The request that tells the server of changed names, or null if it knows them all. */
   takeRequest(): Request | null;
   /** Applies a response; returns the ACK or NACK. */
-  onResponse(response: Response): Request;
+  onResponse(response: Response): Gradual<Request>;
 }
 
 /** google.rpc.Code INTERNAL, which Envoy gives in every NACK. */

@@ -6,6 +6,7 @@ import type { Logger } from '../../common/log.ts';
 import type { SecretReference } from '../config/compile/scope.ts';
 import type { SecretModel } from '../config/model/tls.ts';
 import type { SubscriptionStats } from './discovery-stats.ts';
+import type { Gradual } from './gradual.ts';
 import { InitManager } from './init-manager.ts';
 import type { ResourceStore, ResourceVersion } from './resource-store.ts';
 import type { SecretStore } from './secret-store.ts';
@@ -125,14 +126,14 @@ export abstract class WarmingDiscovery<C extends CompiledResource> implements Di
     this.#options.subscriptionStats.countFailure();
   }
 
-  onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+  *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
     const startMs = performance.now();
     const { resources, subscriptionStats } = this.#options;
     const { kind, removesFirst, describeProblems, describeUpdate, log } = this.#kind;
     const first = this.#initialized || this.#firstUpdate !== null ? null : new InitManager(() => this.#finishInitialization());
     this.#firstUpdate ??= first;
     if (removesFirst) for (const name of update.removed) this.#remove(name);
-    const outcome = applyEach(
+    const outcome = yield* applyEach(
       update,
       describeProblems,
       resource => this.#apply(resource, update.versionInfo, first),

@@ -1,5 +1,6 @@
 /** A resource that was accepted and waits for what it refers to, and the bookkeeping that clusters and listeners share. */
 import type { InitManager } from './init-manager.ts';
+import type { Gradual } from './gradual.ts';
 import type { ResourceEntry, ResourceKind, ResourceStore, ResourceVersion } from './resource-store.ts';
 import type { DiscoveredResource, DiscoveryUpdate, UpdateOutcome } from './subscription.ts';
 
@@ -54,12 +55,12 @@ export function noteFailure(
  * @param describe makes the NACK's text from `name: message` entries.
  * @param apply throws for a resource that is refused.
  */
-export function applyEach(
+export function* applyEach(
   update: DiscoveryUpdate,
   describe: (problems: readonly string[]) => string,
   apply: (resource: DiscoveredResource) => void,
   onRejected: (resource: DiscoveredResource, details: string) => void,
-): UpdateOutcome {
+): Gradual<UpdateOutcome> {
   const rejected = new Set<string>();
   const problems: string[] = [];
   for (const resource of update.resources) {
@@ -71,6 +72,7 @@ export function applyEach(
       problems.push(`${resource.name}: ${details}`);
       onRejected(resource, details);
     }
+    yield;
   }
   return { rejected, error: problems.length === 0 ? null : describe(problems) };
 }

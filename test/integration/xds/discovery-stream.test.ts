@@ -9,6 +9,7 @@ import { discoveryServices } from '../../../proxy/xds/discovery-services.ts';
 import { DiscoveryStream } from '../../../proxy/xds/discovery-stream.ts';
 import { discoveryTypeUrls } from '../../../proxy/xds/discovery-types.ts';
 import { createGrpcTarget } from '../../../proxy/xds/grpc-target.ts';
+import type { Gradual } from '../../../proxy/xds/gradual.ts';
 import { accepted, type DiscoveryUpdate, type UpdateOutcome } from '../../../proxy/xds/subscription.ts';
 import { ControlPlane } from '../control-plane.ts';
 import { waitFor } from '../wait.ts';
@@ -54,7 +55,8 @@ function makeHandler(rejects: (name: string) => string | null = () => null) {
     onConnectionFailure() {
       this.failures++;
     },
-    onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+    *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
+      yield;
       updates.push(update);
       const problems = update.resources.flatMap(({ name }) => rejects(name) ?? []);
       return problems.length === 0 ? accepted : { rejected: new Set(), error: problems.join(', ') };

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { DeltaState } from '../../../../proxy/xds/delta-state.ts';
+import { finish, type Gradual } from '../../../../proxy/xds/gradual.ts';
 import type { ReceivedDeltaResponse } from '../../../../proxy/xds/discovery-services.ts';
 import type { DiscoveryUpdate, UpdateOutcome } from '../../../../proxy/xds/subscription.ts';
 
@@ -11,7 +12,8 @@ function makeHandler(rejected: Record<string, string> = {}) {
     updates,
     rejected,
     onConnectionFailure: () => {},
-    onUpdate(update: DiscoveryUpdate): UpdateOutcome {
+    *onUpdate(update: DiscoveryUpdate): Gradual<UpdateOutcome> {
+      yield;
       updates.push(update);
       const bad = update.resources.filter(({ name }) => rejected[name] !== undefined).map(({ name }) => name);
       return {
@@ -21,6 +23,8 @@ function makeHandler(rejected: Record<string, string> = {}) {
     },
   };
 }
+
+const respond = (state: DeltaState, response: ReceivedDeltaResponse) => finish(state.onResponse(response));
 
 function makeResponse(nonce: string, names: readonly string[], removed: readonly string[] = []): ReceivedDeltaResponse {
   return {
@@ -57,14 +61,14 @@ t.test('changed names are one spontaneous request without a nonce', async t => {
 t.test('an ACK carries the nonce and nothing else', async t => {
   const state = new DeltaState(typeUrl, makeHandler(), 'wildcard');
   state.takeRequest();
-  const answer = state.onResponse(makeResponse('n1', ['a']));
+  const answer = respond(state, makeResponse('n1', ['a']));
   t.strictSame(answer, { type_url: typeUrl, response_nonce: 'n1', error_detail: undefined });
 });
 
 t.test('a NACK names the refused resources; the versions of the good ones are kept for the next stream', async t => {
   const state = new DeltaState(typeUrl, makeHandler({ bad: 'no such field' }), 'wildcard');
   state.takeRequest();
-  const answer = state.onResponse(makeResponse('n1', ['good', 'bad']));
+  const answer = respond(state, makeResponse('n1', ['good', 'bad']));
   t.equal(answer.error_detail?.message, 'bad: no such field');
   t.equal(answer.response_nonce, 'n1');
   state.onStreamOpened();
@@ -75,8 +79,8 @@ t.test('a removed resource has no version on the next stream', async t => {
   const handler = makeHandler();
   const state = new DeltaState(typeUrl, handler, 'wildcard');
   state.takeRequest();
-  state.onResponse(makeResponse('n1', ['a', 'b']));
-  state.onResponse(makeResponse('n2', [], ['a']));
+  respond(state, makeResponse('n1', ['a', 'b']));
+  respond(state, makeResponse('n2', [], ['a']));
   t.strictSame(handler.updates[1].removed, ['a']);
   state.onStreamOpened();
   t.strictSame(state.takeRequest()?.initial_resource_versions, { b: 'b-1' });
@@ -86,7 +90,7 @@ t.test('a name that is given twice refuses the whole response', async t => {
   const handler = makeHandler();
   const state = new DeltaState(typeUrl, handler, 'wildcard');
   state.takeRequest();
-  const answer = state.onResponse(makeResponse('n1', ['a', 'a']));
+  const answer = respond(state, makeResponse('n1', ['a', 'a']));
   t.match(answer.error_detail?.message, /duplicate name a found/);
   t.equal(handler.updates.length, 0);
 });
@@ -94,7 +98,7 @@ t.test('a name that is given twice refuses the whole response', async t => {
 t.test('a resource of another type refuses the whole response', async t => {
   const state = new DeltaState('type.googleapis.com/other', makeHandler(), 'wildcard');
   state.takeRequest();
-  t.match(state.onResponse(makeResponse('n1', ['a'])).error_detail?.message, /does not match the message-wide type URL/);
+  t.match(respond(state, makeResponse('n1', ['a'])).error_detail?.message, /does not match the message-wide type URL/);
 });
 
 t.test('a resource that is not subscribed any more is ignored', async t => {
@@ -102,7 +106,7 @@ t.test('a resource that is not subscribed any more is ignored', async t => {
   const state = new DeltaState(typeUrl, handler, ['a']);
   state.takeRequest();
   state.updateNames([], ['a']);
-  state.onResponse(makeResponse('n1', ['a']));
+  respond(state, makeResponse('n1', ['a']));
   t.equal(handler.updates[0].resources.length, 0);
 });
 
@@ -111,7 +115,7 @@ t.test('kept bytes are no view of the response', async t => {
   const state = new DeltaState(typeUrl, handler, 'wildcard');
   state.takeRequest();
   const response = makeResponse('n1', ['a']);
-  state.onResponse(response);
+  respond(state, response);
   (response.resources[0].resource!.value as Buffer).fill(0);
   t.equal(handler.updates[0].resources[0].bytes.toString(), 'a');
 });

@@ -1,6 +1,7 @@
 /** Stand-ins for what discovery talks to. */
 import type { StatSink } from '../../../../proxy/telemetry/stats-store.ts';
 import { StatsStore } from '../../../../proxy/telemetry/stats-store.ts';
+import { finish } from '../../../../proxy/xds/gradual.ts';
 import type { DiscoveryHandler, DiscoverySource, Subscription, SubscriptionRequest } from '../../../../proxy/xds/subscription.ts';
 
 export function makeStats(): StatsStore {
@@ -33,6 +34,6 @@ export class FakeSource implements DiscoverySource {
   /** Gives resources as text; returns the text of the NACK or null. */
   give(resources: { readonly [name: string]: string }, removed: readonly string[] = [], versionInfo = '1'): string | null {
     const list = Object.entries(resources).map(([name, text]) => ({ name, version: '', typeUrl: '', bytes: Buffer.from(text) }));
-    return this.handler!.onUpdate({ resources: list, removed, versionInfo }).error;
+    return finish(this.handler!.onUpdate({ resources: list, removed, versionInfo })).error;
   }
 }
