@@ -29,6 +29,7 @@ import { ListenerManager } from './listener/listener-manager.ts';
 import { addClientFeatures, completeNode } from './node-identity.ts';
 import { loadSocketOptions } from './network/socket-options.ts';
 import type { SecretLookup } from './network/tls/secret-stats.ts';
+import { writeRouteConfig } from './router/route-config-text.ts';
 import { RuntimeLayers } from './runtime-layers.ts';
 import { type ServerState, ServerStats } from './server-stats.ts';
 import { createHistogramBounds, createStatsMatcher } from './telemetry/stats-matcher.ts';
@@ -247,7 +248,7 @@ export class Server {
       clusters: this.registry,
       listeners: this.listeners,
       routes: {
-        update: model => pool.broadcast({ type: 'route-config', name: model.name, model: JSON.stringify(model) }),
+        update: model => pool.broadcast({ type: 'route-config', name: model.name, model: writeRouteConfig(model) }),
         remove: name => pool.broadcast({ type: 'route-config-removed', name }),
       },
       extensions: {

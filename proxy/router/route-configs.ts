@@ -2,15 +2,14 @@
  * The route configurations that came by RDS, on one worker. A connection manager keeps the holder of the name it refers to and
  * reads its table once per request; the table is built when first read.
  */
-import { parseText, type SharedText } from '../../common/shared-text.ts';
-import type { RouteConfigModel } from '../config/model/route.ts';
-import { buildRouteTable } from './route-table.ts';
-import type { RouteTable } from './route-table.ts';
+import type { SharedText } from '../../common/shared-text.ts';
+import { readRouteConfig } from './route-config-text.ts';
+import { RouteTable } from './route-table.ts';
 
 /** The place of one name; `current` is null until its configuration arrives and after it was removed. */
 export class RouteConfigHolder {
   readonly name: string;
-  #model: string | SharedText | null = null;
+  #text: SharedText | null = null;
   #table: RouteTable | null = null;
 
   constructor(name: string) {
@@ -18,15 +17,16 @@ export class RouteConfigHolder {
   }
 
   get current(): RouteTable | null {
-    if (this.#table === null && this.#model !== null) {
-      this.#table = buildRouteTable(parseText<RouteConfigModel>(this.#model));
-      this.#model = null;
+    if (this.#table === null && this.#text !== null) {
+      const { config, virtualHosts } = readRouteConfig(this.#text);
+      this.#table = new RouteTable(config, virtualHosts);
+      this.#text = null;
     }
     return this.#table;
   }
 
-  replace(model: string | SharedText | null): void {
-    this.#model = model;
+  replace(text: SharedText | null): void {
+    this.#text = text;
     this.#table = null;
   }
 }
@@ -44,9 +44,9 @@ export class RouteConfigs {
     return holder;
   }
 
-  /** `model` is JSON of a RouteConfigModel. */
-  update(name: string, model: string | SharedText): void {
-    this.get(name).replace(model);
+  /** `text` is what `writeRouteConfig` gave. */
+  update(name: string, text: SharedText): void {
+    this.get(name).replace(text);
   }
 
   remove(name: string): void {

@@ -9,7 +9,6 @@ import type {
   MirrorPolicy,
   PerFilterModel,
   RedirectAction,
-  RouteConfigModel,
   RouteModel,
   VirtualHostModel,
   WeightedCluster,
@@ -24,6 +23,7 @@ import type { HashPolicyList } from './hash-policy.ts';
 import { RateLimitPolicy } from './rate-limit-descriptors.ts';
 import { compileRetryPolicy } from './retry-policy.ts';
 import type { RetryPolicy } from './retry-policy.ts';
+import type { RouteTableModel } from './route-config-text.ts';
 import { compileHostRewrite, compilePathRewrite, compileRedirect } from './rewrite.ts';
 import type { HostRewrite, PathRewrite } from './rewrite.ts';
 
@@ -72,7 +72,7 @@ export interface DirectEntry {
 
 /** The levels above a route, compiled once per virtual host. */
 export interface EntryParent {
-  readonly config: RouteConfigModel;
+  readonly config: RouteTableModel;
   readonly virtualHost: VirtualHostModel;
   readonly requestEdits: readonly HeaderEdits[];
   readonly responseEdits: readonly HeaderEdits[];

@@ -8,6 +8,7 @@ import type { HeaderMap } from '../http/header-map.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { compileRequestEdits, compileResponseEdits } from './header-edits.ts';
 import { RateLimitPolicy } from './rate-limit-descriptors.ts';
+import type { RouteTableModel, VirtualHostSource } from './route-config-text.ts';
 import { compileEntries, makeTlsRedirectEntry } from './route-entry.ts';
 import type { EntryParent, RouteEntry } from './route-entry.ts';
 import { compileRoutePredicate, readMatchedPath, readRouteRandom } from './route-predicate.ts';
@@ -35,17 +36,17 @@ interface CompiledVirtualHost {
 
 /** Compiled when the first request comes to it: a table may have thousands, most of which nobody here calls. */
 class VirtualHost {
-  readonly #model: VirtualHostModel;
-  readonly #config: RouteConfigModel;
+  readonly #source: VirtualHostSource;
+  readonly #config: RouteTableModel;
   #compiled: CompiledVirtualHost | null = null;
 
-  constructor(model: VirtualHostModel, config: RouteConfigModel) {
-    this.#model = model;
+  constructor(source: VirtualHostSource, config: RouteTableModel) {
+    this.#source = source;
     this.#config = config;
   }
 
   get compiled(): CompiledVirtualHost {
-    this.#compiled ??= compileVirtualHost(this.#model, this.#config);
+    this.#compiled ??= compileVirtualHost(this.#source.read(), this.#config);
     return this.#compiled;
   }
 }
@@ -57,7 +58,7 @@ interface Wildcard {
 }
 
 export class RouteTable {
-  readonly model: RouteConfigModel;
+  readonly model: RouteTableModel;
   readonly #exact = new Map<string, VirtualHost>();
   readonly #suffixes: readonly Wildcard[];
   readonly #prefixes: readonly Wildcard[];
@@ -65,14 +66,14 @@ export class RouteTable {
   /** Authority as received to virtual host. */
   readonly #cache = new Map<string, VirtualHost | null>();
 
-  constructor(model: RouteConfigModel) {
+  constructor(model: RouteTableModel, virtualHosts: readonly VirtualHostSource[]) {
     this.model = model;
     const suffixes: Wildcard[] = [];
     const prefixes: Wildcard[] = [];
     let fallback: VirtualHost | null = null;
-    for (const virtualHostModel of model.virtualHosts) {
-      const virtualHost = new VirtualHost(virtualHostModel, model);
-      for (const domain of virtualHostModel.domains) {
+    for (const source of virtualHosts) {
+      const virtualHost = new VirtualHost(source, model);
+      for (const domain of source.domains) {
         const text = domain.toLowerCase();
         if (text === '*') fallback = virtualHost;
         else if (text.startsWith('*')) suffixes.push({ text: text.slice(1), virtualHost });
@@ -128,7 +129,7 @@ export class RouteTable {
   }
 }
 
-function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteConfigModel): CompiledVirtualHost {
+function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteTableModel): CompiledVirtualHost {
   const parent: EntryParent = {
     config,
     virtualHost,
@@ -182,5 +183,6 @@ function chooseEntry(route: CompiledRoute, headers: HeaderMap, info: StreamInfo)
 
 /** Indexes a route configuration that the main thread accepted, and so compiled once: nothing in it can fail later. */
 export function buildRouteTable(model: RouteConfigModel): RouteTable {
-  return new RouteTable(model);
+  const virtualHosts = model.virtualHosts.map(virtualHost => ({ domains: virtualHost.domains, read: () => virtualHost }));
+  return new RouteTable(model, virtualHosts);
 }

@@ -62,7 +62,7 @@ export type ConfigMessage<Text> =
   /** JSON of a HostSetModel. */
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: Text }
   | { readonly type: 'secret'; readonly secret: SecretModel }
-  /** JSON of a RouteConfigModel. */
+  /** As router/route-config-text.ts writes it. */
   | { readonly type: 'route-config'; readonly name: string; readonly model: Text }
   | { readonly type: 'route-config-removed'; readonly name: string }
   /** JSON of a FilterModel or of null; absent: there is no configuration any more. */
