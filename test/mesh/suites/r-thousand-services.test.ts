@@ -19,8 +19,10 @@ const changePauseMs = 250;
 const askPauseMs = 10;
 /** What a change may cost more where there are a hundred times as many services; the machine's noise is half of it. */
 const allowedExtraMs = 20;
-/** The longest that a worker may be away from its connections. */
+/** The longest that a worker may be away from its connections, by its own doing. */
 const allowedTurnMs = 50;
+/** The most that it may work at a stretch: with an eighth of a processor it is back in time. */
+const allowedTurnCpuMs = 20;
 
 const namespace = makeNamespace(t, 'mesh-thousand');
 const watched = subject !== 'envoy';
@@ -173,8 +175,8 @@ t.test('a thousand services at once', async t => {
   for (const pod of pods) {
     await waitFor(`all endpoints in ${pod}`, async () => (await countEndpoints(pod)) === serviceCount * endpointCount, 60_000);
   }
-  for (const { thread, longestMs, busiestMs } of turns)
-    t.comment(`${thread}: longest turn ${longestMs} ms, ${busiestMs} ms of CPU`);
+  for (const { thread, longestMs, longestOwnMs, busiestMs } of turns)
+    t.comment(`${thread}: longest turn ${longestMs} ms, ${longestOwnMs} ms if nobody else had run, ${busiestMs} ms of CPU`);
   for (const [index, pod] of pods.entries()) {
     const [one, other] = [before[index], after[index]];
     t.comment(
@@ -195,5 +197,8 @@ t.test('a thousand services at once', async t => {
   if (!watched) return;
   const workers = turns.filter(({ thread }) => thread.includes('wrk'));
   t.ok(workers.length > 0, 'workers were watched');
-  for (const { thread, busiestMs } of workers) t.ok(busiestMs < allowedTurnMs, `${thread}: no turn of ${allowedTurnMs} ms`);
+  for (const { thread, longestOwnMs, busiestMs } of workers) {
+    t.ok(longestOwnMs < allowedTurnMs, `${thread}: no turn of ${allowedTurnMs} ms of its own`);
+    t.ok(busiestMs < allowedTurnCpuMs, `${thread}: no turn of ${allowedTurnCpuMs} ms of CPU`);
+  }
 });
