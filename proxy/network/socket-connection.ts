@@ -343,6 +343,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, Plaintext
   }
 
   onSocketClose(): void {
+    if (this.#tls?.holdsEnd) return;
     this.#releaseBuffer();
     this.#plaintextBuffer?.release();
     this.#plaintextBuffer = null;

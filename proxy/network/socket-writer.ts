@@ -74,10 +74,10 @@ export class SocketWriter implements Flushable {
     if (this.#endRequested && !this.#ended) {
       this.#ended = true;
       this.#owner.onWriteEnded();
-      tls?.shutdown();
-      socket.end();
+      if (tls === null) socket.end();
+      else tls.end();
     }
-    const waiting = socket.writableLength;
+    const waiting = this.waitingBytes;
     if (this.limitBytes > 0 && waiting > this.limitBytes && !this.#aboveHighWatermark) {
       this.#aboveHighWatermark = true;
       this.#owner.onAboveHighWatermark();
@@ -110,11 +110,11 @@ export class SocketWriter implements Flushable {
 
   /** Bytes that were handed on and not taken. */
   get waitingBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#tls?.heldBytes ?? 0);
   }
 
   get bufferedBytes(): number {
-    return this.#pending.bytes + this.#socket.writableLength;
+    return this.#pending.bytes + this.waitingBytes;
   }
 
   get sentBytes(): number {

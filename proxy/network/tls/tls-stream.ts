@@ -40,6 +40,9 @@ const joined = Buffer.allocUnsafeSlow(recordBytes);
 const sending = Buffer.allocUnsafeSlow(131_072);
 /** A record and what is around it. */
 const outputReserve = recordBytes + 1024;
+/** As many as BoringSSL lets pass without plain bytes between: who sends more only keeps us busy. */
+const maxSilentRecords = 32;
+const tooManyRecords: OpenSslError = { reason: 'TOO_MANY_KEY_UPDATES', library: 20 };
 
 export class TlsStream {
   readonly #raw: net.Socket;
@@ -50,6 +53,8 @@ export class TlsStream {
   #isPaused = false;
   /** No more is read, or nothing can be. */
   #isEnded = false;
+  /** Nothing follows what was received; it is read first. */
+  #isSocketEnded = false;
   #isFreed = false;
   #isAdvancing = false;
   #advancesAgain = false;
@@ -59,9 +64,15 @@ export class TlsStream {
   readonly #records = new RecordCounter();
   /** Complete, and not read yet; some of them bring no bytes. */
   #waitingRecords = 0;
+  /** Records since the last plain bytes, but for those of the handshake. */
+  #silentRecords = 0;
   #isCorked = false;
   #joinedBytes = 0;
   #sendingBytes = 0;
+  /** Plain bytes that OpenSSL takes only once a message of the peer is complete: a ticket in several records. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #isEndHeld = false;
 
   constructor(raw: net.Socket, session: SslSession, sink: PlaintextSink, events: TlsEvents) {
     this.#raw = raw;
@@ -115,6 +126,8 @@ export class TlsStream {
       if (this.#isEstablished || this.#shakeHands()) this.#readRecords(moreFollows);
     }
     this.#isAdvancing = false;
+    if (this.#heldBytes > 0) this.#encryptHeld();
+    if (this.#isSocketEnded && !this.#isPaused) this.#end();
   }
 
   /** True once the handshake is over and the peer accepted. */
@@ -123,6 +136,7 @@ export class TlsStream {
     const step = this.#session.shakeHands();
     if (step === 1) {
       this.#isEstablished = true;
+      this.#silentRecords = -this.#waitingRecords;
       beginDispatch();
       this.#events.onHandshakeDone();
       endDispatch();
@@ -142,6 +156,7 @@ export class TlsStream {
       const room = target.length - filled;
       const result = this.#session.read(filled === 0 ? target : target.subarray(filled), room);
       if (result > 0) {
+        this.#silentRecords = 0;
         this.#filled += result;
         if (result === room) {
           this.#deliver();
@@ -153,14 +168,22 @@ export class TlsStream {
         this.#deliver();
         if (result === sslFailed && !this.#isEnded) this.#fail();
         // Else it says so again when reading goes on.
-        else if (!this.#isPaused) this.onEnd();
+        else if (!this.#isPaused) this.#end();
         return;
       }
-      this.#waitingRecords = 0;
+      if (this.#waitingRecords > 0) this.#answerRecords();
       if (moreFollows) return;
       this.#deliver();
       if (this.#waitingRecords === 0) return;
     }
+  }
+
+  /** Records were read that brought no bytes: of a changed key, of a ticket. What they ask for is answered. */
+  #answerRecords(): void {
+    this.#silentRecords += this.#waitingRecords;
+    this.#waitingRecords = 0;
+    this.#flushOutput();
+    if (this.#silentRecords > maxSilentRecords && !this.#isEnded) this.#fail(tooManyRecords);
   }
 
   #deliver(): void {
@@ -171,8 +194,19 @@ export class TlsStream {
     this.#sink.onPlaintext(bytes);
   }
 
-  /** The peer ended its direction, in TLS or below it. */
+  /** The socket below brings no more. */
   onEnd(): void {
+    this.#isSocketEnded = true;
+    this.#advance();
+  }
+
+  /** The socket is over, but what it brought waits for a reader. */
+  get holdsEnd(): boolean {
+    return this.#isSocketEnded && this.#isPaused && !this.#isEnded;
+  }
+
+  /** The peer ended its direction, in TLS or below it. */
+  #end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (this.#isEstablished) this.#sink.onTlsEnd();
@@ -185,9 +219,8 @@ export class TlsStream {
     this.#events.onSocketError(error);
   }
 
-  #fail(): void {
+  #fail(failure = this.#session.failure): void {
     this.#isEnded = true;
-    const { failure } = this.#session;
     this.#flushOutput();
     this.#events.onTlsFailure(failure);
   }
@@ -238,9 +271,26 @@ export class TlsStream {
   }
 
   #encrypt(from: Buffer, bytes: number): void {
-    if (!this.#session.write(from, bytes)) return;
+    if (this.#heldBytes > 0 || !this.#session.write(from, bytes)) {
+      this.#held.push(Buffer.copyBytesFrom(from, 0, bytes));
+      this.#heldBytes += bytes;
+      return;
+    }
     if (this.#sendingBytes + outputReserve > sending.length) this.#send();
     this.#takeOutput();
+  }
+
+  #encryptHeld(): void {
+    for (let piece = this.#held.at(0); piece !== undefined; piece = this.#held.at(0)) {
+      if (!this.#session.write(piece, piece.length)) return;
+      this.#held.shift();
+      this.#heldBytes -= piece.length;
+      this.#takeOutput();
+      // Through the socket, which tells who waits when it is gone.
+      this.#raw.write(Buffer.copyBytesFrom(sending, 0, this.#sendingBytes));
+      this.#sendingBytes = 0;
+    }
+    if (this.#isEndHeld) this.end();
   }
 
   #flushRecords(): void {
@@ -279,11 +329,25 @@ export class TlsStream {
 
   // Ending
 
-  /** Says that nothing more will be sent; `raw` is half closed by its owner. */
+  /** Says that nothing more will be sent, and half closes the socket, behind everything that was written. */
+  end(): void {
+    if (this.#isFreed) return;
+    this.#isEndHeld = this.#heldBytes > 0;
+    if (this.#isEndHeld) return;
+    this.shutdown();
+    this.#raw.end();
+  }
+
+  /** Says that nothing more will be sent. */
   shutdown(): void {
     if (this.#isFreed || !this.#isEstablished) return;
     this.#session.shutdown();
     this.#flushOutput();
+  }
+
+  /** Plain bytes that were written and cannot be sent yet. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   get isEstablished(): boolean {
@@ -294,6 +358,8 @@ export class TlsStream {
   free(): void {
     this.#isEnded = true;
     this.#isFreed = true;
+    this.#held.length = 0;
+    this.#heldBytes = 0;
     this.#session.free();
   }
 }
