@@ -166,11 +166,16 @@ export function compileValidation(message: ValidationContext, path: string, scop
   };
 }
 
+/** Node reads the first list only; each must be readable, and there must be one. */
 function requireCrl(crl: string, path: string): void {
-  try {
-    createSecureContext({ crl });
-  } catch {
-    throw new ConfigError(path, 'Failed to load CRL');
+  const lists = crl.split(/(?=-----BEGIN X509 CRL-----)/).filter(part => part.startsWith('-----BEGIN X509 CRL-----'));
+  if (lists.length === 0) throw new ConfigError(path, 'Failed to load CRL: no PEM list');
+  for (const list of lists) {
+    try {
+      createSecureContext({ crl: list });
+    } catch {
+      throw new ConfigError(path, 'Failed to load CRL');
+    }
   }
 }
 

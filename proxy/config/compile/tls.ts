@@ -264,19 +264,24 @@ function compileParameters(
   return { minVersion, maxVersion, ciphers, groups };
 }
 
-/** Names without BoringSSL's groups of equal preference, `[A|B]`. */
+/**
+ * Names without BoringSSL's groups of equal preference, `[A|B]`. Those of TLS 1.3, whose suites cannot be chosen, have no effect
+ * beside others, and are no list by themselves.
+ */
 function splitCiphers(suites: readonly string[], path: string): readonly string[] {
   if (suites.length === 0) return defaults.ciphers;
   const names = suites.flatMap(suite => suite.split(/[[\]|:]/)).filter(Boolean);
   const known = knownCiphers();
-  const unknown = names.filter(name => !known.has(name.toLowerCase()));
-  if (unknown.length > 0) {
+  const isUnknown = (name: string): boolean => !known.has(name.toLowerCase());
+  const chosen = names.filter(name => !name.startsWith('TLS_'));
+  if (names.some(isUnknown) || chosen.length === 0) {
+    const rejected = names.filter(name => isUnknown(name) || name.startsWith('TLS_')).join(', ');
     throw new ConfigError(
       path,
-      `Failed to initialize cipher suites ${suites.join(':')}. The following ciphers were rejected when tried individually: ${unknown.join(', ')}`,
+      `Failed to initialize cipher suites ${suites.join(':')}. The following ciphers were rejected when tried individually: ${rejected}`,
     );
   }
-  return names;
+  return chosen;
 }
 
 let cipherNames: ReadonlySet<string> | undefined;

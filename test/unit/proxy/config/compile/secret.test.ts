@@ -22,6 +22,14 @@ function makeCertificate(name: string): { chain: string; key: string } {
 
 const a = makeCertificate('a');
 const b = makeCertificate('b');
+/** Signed by nobody in particular. */
+const emptyList = `-----BEGIN X509 CRL-----
+MIGjMEwCAQEwCgYIKoZIzj0EAwIwDTELMAkGA1UECgwCY2EXDTI2MTEyMTIyMTc0
+MVoXDTI2MTIyMTIyMTc0MVqgDjAMMAoGA1UdFAQDAgEBMAoGCCqGSM49BAMCA0cA
+MEQCIDZu7YLdkZAcPkSbIbeOGq60b28hF4/XI628Waldqa/dAiBgqv6RYIhn68qj
+aKvrymOonoB4qGgx7ULfYzKxVCgzvQ==
+-----END X509 CRL-----
+`;
 const text = (inline_string: string) => ({ inline_string });
 
 function compileOne(message: Secret) {
@@ -64,6 +72,16 @@ t.test('a CA that cannot be read is refused, also behind one that can', async t 
   refuses(t, () => validationOf('junk'), 'validation_context.trusted_ca', 'no PEM certificate');
   const broken = a.chain.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
   refuses(t, () => validationOf(a.chain + broken), 'validation_context.trusted_ca', 'Failed to load trusted CA');
+});
+
+t.test('a revocation list that cannot be read is refused, also behind one that can', async t => {
+  const compileLists = (crl: string) =>
+    compileOne({ name: 'ROOTCA', validation_context: { crl: text(crl) } }).model.validation?.crl;
+  t.equal(compileLists(emptyList), emptyList);
+  t.equal(compileLists(`${emptyList}${emptyList}that is all`), `${emptyList}${emptyList}that is all`);
+  refuses(t, () => compileLists(a.chain), 'validation_context.crl', 'Failed to load CRL: no PEM list');
+  refuses(t, () => compileLists(emptyList.replace('\nM', '\n-')), 'validation_context.crl', 'Failed to load CRL');
+  refuses(t, () => compileLists(emptyList + emptyList.replace('\nM', '\nA')), 'validation_context.crl', 'Failed to load CRL');
 });
 
 t.test('the typed names replace the untyped ones', async t => {
@@ -123,6 +141,23 @@ t.test('a server without a certificate and settings that nothing enforces are re
     () => compileTls({ common_tls_context: unknown }),
     `${at}.common_tls_context.tls_params.cipher_suites`,
     'individually: FOO',
+  );
+});
+
+t.test('suites of TLS 1.3 cannot be chosen: beside others they have no effect, alone they are no list', async t => {
+  const tls_certificates = [{ certificate_chain: text(a.chain), private_key: text(a.key) }];
+  const compileSuites = (...cipher_suites: string[]) =>
+    compileTls({ common_tls_context: { tls_certificates, tls_params: { cipher_suites } } }).model;
+  const path = `${at}.common_tls_context.tls_params.cipher_suites`;
+  t.match(compileSuites('AES256-GCM-SHA384', 'TLS_AES_128_GCM_SHA256').filterChains[0].transportSocket, {
+    common: { ciphers: 'AES256-GCM-SHA384' },
+  });
+  refuses(t, () => compileSuites('TLS_AES_128_GCM_SHA256'), path, 'individually: TLS_AES_128_GCM_SHA256');
+  refuses(
+    t,
+    () => compileSuites('[AES256-GCM-SHA384|TLS_AES_128_GCM_SHA256]', 'FOO'),
+    path,
+    'suites [AES256-GCM-SHA384|TLS_AES_128_GCM_SHA256]:FOO. The following ciphers were rejected when tried individually: TLS_AES_128_GCM_SHA256, FOO',
   );
 });
 
