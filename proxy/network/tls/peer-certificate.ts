@@ -25,6 +25,8 @@ const calls = loadOpenSsl<CertificateCalls>({
 /** Larger certificates than this are read into memory of their own. */
 const scratch = new NativeBuffer(16_384);
 const maxRemembered = 256;
+/** Whoever sends more than a chain needs is read anew each time, so that strangers cannot fill the memory. */
+const maxRememberedBytes = 16_384;
 /** By the DER of everything the peer sent. */
 const remembered = new Map<string, PeerCertificate>();
 
@@ -41,10 +43,10 @@ export function readPeerCertificate(leaf: number, chain: number): PeerCertificat
   }
   let peer = remembered.get(key);
   if (peer === undefined) {
-    if (remembered.size >= maxRemembered) remembered.clear();
     const certificate = new X509Certificate(Buffer.from(leafDer, 'latin1'));
     peer = { certificate, parsed: describeCertificate(certificate, others) };
-    remembered.set(key, peer);
+    if (remembered.size >= maxRemembered) remembered.clear();
+    if (key.length <= maxRememberedBytes) remembered.set(key, peer);
   }
   return peer;
 }

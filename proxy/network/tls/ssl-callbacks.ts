@@ -68,21 +68,16 @@ export function endCall(): void {
   asked = null;
 }
 
+/** Who cannot be judged is not let in. */
 function verifyCertificate(store: number): number {
-  try {
-    const delegate = asked as SslDelegate;
-    const trusted = !delegate.verifiesChain || calls.X509_verify_cert(store) === 1;
-    const chainError = trusted ? 0 : calls.X509_STORE_CTX_get_error(store) || unknownError;
-    const leaf = calls.X509_STORE_CTX_get0_cert(store);
-    const alert = delegate.verifyPeer(readPeerCertificate(leaf, calls.X509_STORE_CTX_get0_untrusted(store)), chainError);
-    if (alert === null) return accept;
-    calls.X509_STORE_CTX_set_error(store, errorOfAlert[alert] ?? unknownError);
-    return refuse;
-  } catch {
-    // Nothing may be thrown through OpenSSL; who cannot be judged is not let in.
-    calls.X509_STORE_CTX_set_error(store, unknownError);
-    return refuse;
-  }
+  const delegate = asked as SslDelegate;
+  const trusted = !delegate.verifiesChain || calls.X509_verify_cert(store) === 1;
+  const chainError = trusted ? 0 : calls.X509_STORE_CTX_get_error(store) || unknownError;
+  const leaf = calls.X509_STORE_CTX_get0_cert(store);
+  calls.X509_STORE_CTX_set_error(store, unknownError);
+  const alert = delegate.verifyPeer(readPeerCertificate(leaf, calls.X509_STORE_CTX_get0_untrusted(store)), chainError);
+  calls.X509_STORE_CTX_set_error(store, alert === null ? chainError : (errorOfAlert[alert] ?? unknownError));
+  return alert === null ? accept : refuse;
 }
 
 const offered = Buffer.alloc(65_536);
@@ -108,12 +103,30 @@ function takeSession(_ssl: number, session: number): number {
   return asked?.keepSession(session) === true ? 1 : 0;
 }
 
-const verifyCallback = registerCallback('int verifyCertificate(int64_t store, int64_t argument)', verifyCertificate);
+/** Nothing may be thrown through OpenSSL: it is given `otherwise` for an answer. */
+function catchErrors(callback: (...values: number[]) => number, otherwise: number): (...values: number[]) => number {
+  return (...values) => {
+    try {
+      return callback(...values);
+    } catch {
+      return otherwise;
+    }
+  };
+}
+
+const verifyCallback = registerCallback(
+  'int verifyCertificate(int64_t store, int64_t argument)',
+  catchErrors(verifyCertificate, refuse),
+);
 const alpnCallback = registerCallback(
   'int selectProtocol(int64_t ssl, int64_t selected, int64_t selectedLength, int64_t list, uint32_t bytes, int64_t argument)',
-  selectProtocol,
+  catchErrors(selectProtocol, alpnIgnored),
 );
-const sessionCallback = registerCallback('int takeSession(int64_t ssl, int64_t session)', takeSession);
+const sessionNotTaken = 0;
+const sessionCallback = registerCallback(
+  'int takeSession(int64_t ssl, int64_t session)',
+  catchErrors(takeSession, sessionNotTaken),
+);
 
 /** Every context asks here; contexts belong to the thread that made them. */
 export function installCallbacks(context: number, role: 'server' | 'client'): void {

@@ -88,6 +88,8 @@ const receivedShutdown = 2;
 
 const memoryBio = calls.BIO_s_mem();
 
+const unspecifiedError = 1;
+
 /** What a read or a step of the handshake came to, below the counts of bytes. */
 export const sslWaiting = 0;
 /** The peer said that it sends no more. */
@@ -198,31 +200,31 @@ export class SslSession {
     calls.SSL_free(ssl);
   }
 
-  // What was negotiated
+  // What was negotiated; nothing, once freed
 
   get isResumed(): boolean {
-    return calls.SSL_session_reused(this.#ssl) === 1;
+    return this.#ssl !== 0 && calls.SSL_session_reused(this.#ssl) === 1;
   }
 
   /** X509_V_ERR_*, 0: the peer's chain is trusted, or none was sent; of a resumed session it is what was found at its beginning. */
   get verifyResult(): number {
-    return calls.SSL_get_verify_result(this.#ssl);
+    return this.#ssl === 0 ? unspecifiedError : calls.SSL_get_verify_result(this.#ssl);
   }
 
   get peerCertificate(): PeerCertificate | null {
-    const leaf = calls.SSL_get0_peer_certificate(this.#ssl);
+    const leaf = this.#ssl === 0 ? 0 : calls.SSL_get0_peer_certificate(this.#ssl);
     return leaf === 0 ? null : readPeerCertificate(leaf, calls.SSL_get_peer_cert_chain(this.#ssl));
   }
 
   /** As OpenSSL and BoringSSL name it: `TLSv1.3`. */
   get version(): string {
-    const version = calls.SSL_version(this.#ssl);
+    const version = this.#ssl === 0 ? 0 : calls.SSL_version(this.#ssl);
     return versionNames[version] ?? `0x${version.toString(16)}`;
   }
 
   /** OpenSSL's name of the suite. */
   get cipher(): string {
-    const cipher = calls.SSL_get_current_cipher(this.#ssl);
+    const cipher = this.#ssl === 0 ? 0 : calls.SSL_get_current_cipher(this.#ssl);
     if (cipher === 0) return '';
     let name = cipherNames.get(cipher);
     if (name === undefined) {
@@ -234,7 +236,7 @@ export class SslSession {
 
   /** BoringSSL's name of the group of the key exchange; empty if there was none. */
   get group(): string {
-    const group = calls.SSL_ctrl(this.#ssl, getNegotiatedGroup, 0, 0);
+    const group = this.#ssl === 0 ? 0 : calls.SSL_ctrl(this.#ssl, getNegotiatedGroup, 0, 0);
     if (group === 0) return '';
     let name = groupNames.get(group);
     if (name === undefined) {
@@ -247,11 +249,12 @@ export class SslSession {
 
   /** Of the client's hello, as far as it was read; empty if it named none. */
   get serverName(): string {
-    return (calls.SSL_get_servername(this.#ssl, 0) ?? '').toLowerCase();
+    return this.#ssl === 0 ? '' : (calls.SSL_get_servername(this.#ssl, 0) ?? '').toLowerCase();
   }
 
   /** Empty if none was selected. */
   get alpnProtocol(): string {
+    if (this.#ssl === 0) return '';
     calls.SSL_get0_alpn_selected(this.#ssl, selectedAt, selectedBytes);
     const bytes = selectedBytes.readUInt32LE();
     if (bytes === 0 || bytes > selected.length) return '';
