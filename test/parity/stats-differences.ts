@@ -12,14 +12,8 @@ export const statsDifferences: readonly StatsDifference[] = [
   { pattern: /^(http|listener)\.admin\./, reason: 'the admin API is not a listener of the data path here' },
   { pattern: /^http\.async-client\./, reason: 'no client of its own sends mirrored requests here' },
   { pattern: /^(cluster_manager\.cds|listener_manager\.lds)\./, reason: 'shown without dynamic resources, too' },
-  { pattern: /^listener\..*\.ssl\.curves\./, reason: 'Node.js does not tell them on the accepting side' },
   { pattern: /\.ssl\.sigalgs\./, reason: 'Node.js does not tell which signature the peer made' },
   { pattern: /\.ssl\.ciphers\./, reason: 'OpenSSL and BoringSSL choose different ciphers of TLS 1.3' },
-  {
-    pattern: /^listener\.tls\.ssl\.(handshake|versions\.TLSv1\.2|connection_error)$/,
-    reason: 'own client certificates are judged after the handshake, so that the server sees one that ended well',
-  },
-  { pattern: /^cluster\.stranger\.ssl\.connection_error$/, reason: 'the server refuses after the handshake' },
   {
     pattern: /^http\.secure\.downstream_cx_tx_bytes_total$/,
     reason: 'the bytes of a failed handshake are not those of the connection manager',

@@ -91,6 +91,8 @@ function openTls(
     port,
     servername: 'server.x',
     rejectUnauthorized: false,
+    // Envoy's own groups begin with X25519MLKEM768.
+    ecdhCurve: 'X25519',
     maxVersion: maxVersion as never,
     ALPNProtocols: ['http/1.1'],
     ...(pair === null ? {} : { cert: pair.certificate, key: pair.privateKey }),

@@ -28,7 +28,12 @@ export const names = {
   client: 'spiffe://cluster.local/ns/a/sa/client',
 } as const;
 
-const only = (version: string): object => ({ tls_minimum_protocol_version: version, tls_maximum_protocol_version: version });
+/** With groups that both have: Envoy's own begin with X25519MLKEM768. */
+const only = (version: string): object => ({
+  tls_minimum_protocol_version: version,
+  tls_maximum_protocol_version: version,
+  ecdh_curves: ['X25519', 'P-256'],
+});
 
 const ciphers = (name: string): object => ({ cipher_suites: [name] });
 
@@ -40,6 +45,10 @@ export const scenarios: readonly Scenario[] = [
   { name: 'RSA', server: { certificate: 'rsa' }, client: {} },
   { name: 'ALPN without overlap', server: { alpn: ['h2'] }, client: { alpn: ['istio'] } },
   { name: 'no common version', server: { params: only('TLSv1_2') }, client: { params: only('TLSv1_3') } },
+  { name: 'trust in an intermediate', server: { certificate: 'below' }, client: { ca: 'intermediate', names: [names.server] } },
+  { name: 'trust in an intermediate, of a client', server: { ca: 'intermediate' }, client: { certificate: 'below' } },
+  { name: 'an intermediate that is not sent', server: { certificate: 'below' }, client: {} },
+  { name: 'trust in a leaf', server: { certificate: 'server' }, client: { ca: 'server' } },
   { name: 'server of another CA', server: { certificate: 'foreign' }, client: {} },
   { name: 'server self-signed', server: { certificate: 'alone' }, client: {} },
   { name: 'server expired', server: { certificate: 'expired' }, client: {} },
@@ -105,6 +114,11 @@ export function makeCertificates(folder: string): void {
   const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   const root = (name: string): void =>
     openssl('req', '-x509', ...ec, '-days', '9', '-keyout', `${name}.key`, '-out', `${name}.pem`, '-subj', `/O=${name}`);
+  const intermediate = (name: string, ca: string): void => {
+    const issuer = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-addext', 'basicConstraints=critical,CA:TRUE'];
+    const output = ['-keyout', `${name}.key`, '-out', `${name}.pem`];
+    openssl('req', '-x509', ...issuer, ...ec, '-days', '9', ...output, '-subj', `/O=${name}`);
+  };
   const leaf = (name: string, ca: string | null, san: string, key = ec): void => {
     const issuer = ca === null ? [] : ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`];
     const extensions = ['-addext', 'basicConstraints=CA:FALSE', '-addext', `subjectAltName=${san}`];
@@ -121,8 +135,10 @@ export function makeCertificates(folder: string): void {
   const uri = (name: string): string => `URI:${name}`;
   root('ca');
   root('foreign-ca');
+  intermediate('intermediate', 'ca');
   leaf('server', 'ca', uri(names.server));
   leaf('client', 'ca', uri(names.client));
+  leaf('below', 'intermediate', uri(names.server));
   leaf('rsa', 'ca', uri(names.server), ['-newkey', 'rsa:2048', '-nodes']);
   leaf('double', 'ca', `${uri(names.server)},DNS:server.test`);
   leaf('foreign', 'foreign-ca', uri(names.server));

@@ -89,8 +89,8 @@ function request(port: number, path: string): Promise<string> {
   });
 }
 
-/** Envoy's alone: its library tells the group and the signature of each handshake, and it dates each certificate. */
-const notCounted = /^(?:certificate|curves|sigalgs)\./;
+/** Envoy's alone: its library tells the signature of each handshake, and it dates each certificate. */
+const notCounted = /^(?:certificate|sigalgs)\./;
 
 /** Counters of TLS that are not 0, below `prefix`. */
 async function readTlsStats(proxy: ProxyProcess, prefix: string): Promise<{ [name: string]: number }> {
