@@ -14,11 +14,6 @@ export const statsDifferences: readonly StatsDifference[] = [
   { pattern: /^(cluster_manager\.cds|listener_manager\.lds)\./, reason: 'shown without dynamic resources, too' },
   { pattern: /\.ssl\.sigalgs\./, reason: 'Node.js does not tell which signature the peer made' },
   { pattern: /\.ssl\.ciphers\./, reason: 'OpenSSL and BoringSSL choose different ciphers of TLS 1.3' },
-  {
-    pattern: /^http\.secure\.downstream_cx_tx_bytes_total$/,
-    reason: 'the bytes of a failed handshake are not those of the connection manager',
-    valueOnly: true,
-  },
   { pattern: /_cx_rx_bytes_buffered$/, reason: 'nothing waits in a read buffer between two events', valueOnly: true },
   {
     pattern: /^cluster\.mirrored\.upstream_cx_tx_bytes_total$/,
