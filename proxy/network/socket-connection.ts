@@ -123,7 +123,7 @@ export class SocketConnection implements AcceptedConnection, ReadSink, Plaintext
   /** Moves to TLS, whose handshake follows: nothing is delivered before its end. */
   beginTls(stream: TlsStream): void {
     this.#tls = stream;
-    this.#writer.attach(this.#raw, stream);
+    this.#writer.attach(this.#raw, stream.writer);
     this.#readDisabled = 0;
     this.#listenToData();
     this.#raw.resume();

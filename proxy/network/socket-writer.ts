@@ -6,7 +6,7 @@ import type net from 'node:net';
 import { returnBuffer } from './buffer-pool.ts';
 import { PendingWrites } from './pending-writes.ts';
 import { requestDrain } from './socket-handle.ts';
-import type { TlsStream } from './tls/tls-stream.ts';
+import type { RecordWriter } from './tls/record-writer.ts';
 import { type Flushable, scheduleFlush } from './write-coalescing.ts';
 
 /** What the owner of a writer is told. */
@@ -21,7 +21,7 @@ export class SocketWriter implements Flushable {
   readonly #pending = new PendingWrites();
   #socket!: net.Socket;
   /** Between the writer and the socket; it copies what it takes. */
-  #tls: TlsStream | null = null;
+  #tls: RecordWriter | null = null;
   /** Buffers of others that bytes waiting here point into. */
   #kept: Buffer[] = [];
   #acceptedBytes = 0;
@@ -37,7 +37,7 @@ export class SocketWriter implements Flushable {
   }
 
   /** Where the bytes go from now on. */
-  attach(socket: net.Socket, tls: TlsStream | null): void {
+  attach(socket: net.Socket, tls: RecordWriter | null): void {
     this.#socket = socket;
     this.#tls = tls;
   }

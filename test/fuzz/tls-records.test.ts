@@ -89,7 +89,7 @@ class Endpoint {
       onHandshakeDone: () => {
         this.isOpen = true;
         if (random.chance(0.02)) close();
-        else if (random.chance(0.5)) this.stream.write(Buffer.alloc(random.below(3000), 1));
+        else if (random.chance(0.5)) this.stream.writer.write(Buffer.alloc(random.below(3000), 1));
       },
       onTlsFailure: finish,
       onSocketError: finish,

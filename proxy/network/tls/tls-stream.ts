@@ -1,12 +1,12 @@
 /**
- * TLS between a socket and its connection: ciphertext below, plain bytes above. What the socket reads is decrypted into the
- * connection's buffers, what one event writes leaves in as few records and in one system call.
+ * TLS between a socket and its connection: the handshake, and the read side. What the socket reads is decrypted into the
+ * connection's buffers; for the write side see record-writer.ts.
  */
 import type net from 'node:net';
-import { sendNow } from '../socket-handle.ts';
 import { beginDispatch, endDispatch } from '../write-coalescing.ts';
 import type { OpenSslError } from './openssl.ts';
 import { RecordCounter } from './record-counter.ts';
+import { recordBytes, RecordWriter } from './record-writer.ts';
 import { sslClosed, sslFailed, type SslSession } from './ssl-session.ts';
 
 /** Above TLS: where plain bytes go. */
@@ -27,19 +27,11 @@ export interface TlsEvents {
   onSocketError(error: Error & { code?: string }): void;
 }
 
-/** The most plain bytes in a record (RFC 8446 5.1). */
-const recordBytes = 16_384;
 /** So much is handed to OpenSSL at once: its buffers grow with what waits in them, and never shrink. */
 const feedBytes = recordBytes + 256;
 
 /** Of this thread: ciphertext is read into it and decrypted from it within one event. */
 const received = Buffer.allocUnsafeSlow(65_536);
-/** Plain bytes of one record, joined from small writes. */
-const joined = Buffer.allocUnsafeSlow(recordBytes);
-/** Ciphertext on its way to the socket. */
-const sending = Buffer.allocUnsafeSlow(131_072);
-/** A record and what is around it. */
-const outputReserve = recordBytes + 1024;
 /** As many as BoringSSL lets pass without plain bytes between: who sends more only keeps us busy. */
 const maxSilentRecords = 32;
 const tooManyRecords: OpenSslError = { reason: 'TOO_MANY_KEY_UPDATES', library: 20 };
@@ -47,6 +39,8 @@ const tooManyRecords: OpenSslError = { reason: 'TOO_MANY_KEY_UPDATES', library: 
 export class TlsStream {
   readonly #raw: net.Socket;
   readonly #session: SslSession;
+  /** What is written above it goes there. */
+  readonly writer: RecordWriter;
   readonly #sink: PlaintextSink;
   readonly #events: TlsEvents;
   #isEstablished = false;
@@ -66,17 +60,11 @@ export class TlsStream {
   #waitingRecords = 0;
   /** Records since the last plain bytes, but for those of the handshake. */
   #silentRecords = 0;
-  #isCorked = false;
-  #joinedBytes = 0;
-  #sendingBytes = 0;
-  /** Plain bytes that OpenSSL takes only once a message of the peer is complete: a ticket in several records. */
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-  #isEndHeld = false;
 
   constructor(raw: net.Socket, session: SslSession, sink: PlaintextSink, events: TlsEvents) {
     this.#raw = raw;
     this.#session = session;
+    this.writer = new RecordWriter(raw, session);
     this.#sink = sink;
     this.#events = events;
   }
@@ -126,7 +114,7 @@ export class TlsStream {
       if (this.#isEstablished || this.#shakeHands()) this.#readRecords(moreFollows);
     }
     this.#isAdvancing = false;
-    if (this.#heldBytes > 0) this.#encryptHeld();
+    this.writer.encryptHeld();
     if (this.#isSocketEnded && !this.#isPaused) this.#end();
   }
 
@@ -136,6 +124,7 @@ export class TlsStream {
     const step = this.#session.shakeHands();
     if (step === 1) {
       this.#isEstablished = true;
+      this.writer.open();
       this.#silentRecords = -this.#waitingRecords;
       beginDispatch();
       this.#events.onHandshakeDone();
@@ -143,7 +132,7 @@ export class TlsStream {
     }
     if (this.#isFreed) return false;
     // Behind the last message there is often what was just written, in the same packet.
-    this.#flushOutput();
+    this.writer.flush();
     if (step === sslFailed || step === sslClosed) this.#fail();
     return step === 1;
   }
@@ -182,7 +171,7 @@ export class TlsStream {
   #answerRecords(): void {
     this.#silentRecords += this.#waitingRecords;
     this.#waitingRecords = 0;
-    this.#flushOutput();
+    this.writer.flush();
     if (this.#silentRecords > maxSilentRecords && !this.#isEnded) this.#fail(tooManyRecords);
   }
 
@@ -221,145 +210,22 @@ export class TlsStream {
 
   #fail(failure = this.#session.failure): void {
     this.#isEnded = true;
-    this.#flushOutput();
+    this.writer.flush();
     this.#events.onTlsFailure(failure);
-  }
-
-  // Writing
-
-  cork(): void {
-    this.#isCorked = true;
-  }
-
-  uncork(): void {
-    this.#isCorked = false;
-    if (!this.#isFreed) this.#flushRecords();
-  }
-
-  /** Text is of characters that are bytes. */
-  write(piece: Buffer | string): void {
-    if (this.#isFreed) return;
-    if (piece.length > recordBytes - this.#joinedBytes) this.#encryptJoined();
-    if (typeof piece === 'string') this.#writeText(piece);
-    else if (piece.length > recordBytes / 4) this.#writeBytes(piece);
-    else {
-      joined.set(piece, this.#joinedBytes);
-      this.#joinedBytes += piece.length;
-    }
-    if (!this.#isCorked) this.#flushRecords();
-  }
-
-  #writeText(text: string): void {
-    for (let offset = 0; offset < text.length; offset += recordBytes) {
-      this.#joinedBytes += joined.write(offset === 0 ? text : text.slice(offset), this.#joinedBytes, recordBytes, 'latin1');
-      if (this.#joinedBytes === recordBytes) this.#encryptJoined();
-    }
-  }
-
-  #writeBytes(bytes: Buffer): void {
-    this.#encryptJoined();
-    for (let offset = 0; offset < bytes.length; offset += recordBytes) {
-      const end = Math.min(offset + recordBytes, bytes.length);
-      this.#encrypt(offset === 0 ? bytes : bytes.subarray(offset, end), end - offset);
-    }
-  }
-
-  #encryptJoined(): void {
-    if (this.#joinedBytes === 0) return;
-    this.#encrypt(joined, this.#joinedBytes);
-    this.#joinedBytes = 0;
-  }
-
-  #encrypt(from: Buffer, bytes: number): void {
-    if (this.#heldBytes > 0 || !this.#session.write(from, bytes)) {
-      this.#held.push(Buffer.copyBytesFrom(from, 0, bytes));
-      this.#heldBytes += bytes;
-      return;
-    }
-    if (this.#sendingBytes + outputReserve > sending.length) this.#send();
-    this.#takeOutput();
-  }
-
-  #encryptHeld(): void {
-    for (let piece = this.#held.at(0); piece !== undefined; piece = this.#held.at(0)) {
-      if (!this.#session.write(piece, piece.length)) return;
-      this.#held.shift();
-      this.#heldBytes -= piece.length;
-      this.#takeOutput();
-      // Through the socket, which tells who waits when it is gone.
-      this.#raw.write(Buffer.copyBytesFrom(sending, 0, this.#sendingBytes));
-      this.#sendingBytes = 0;
-    }
-    if (this.#isEndHeld) this.end();
-  }
-
-  #flushRecords(): void {
-    this.#encryptJoined();
-    this.#takeOutput();
-    this.#send();
-  }
-
-  #flushOutput(): void {
-    if (this.#isFreed) return;
-    this.#takeOutput();
-    this.#send();
-  }
-
-  /** Moves what OpenSSL has for the peer behind what is to be sent. */
-  #takeOutput(): void {
-    for (;;) {
-      const offset = this.#sendingBytes;
-      const room = sending.length - offset;
-      const bytes = this.#session.takeOutput(offset === 0 ? sending : sending.subarray(offset), room);
-      if (bytes <= 0) return;
-      this.#sendingBytes += bytes;
-      if (bytes < room) return;
-      this.#send();
-    }
-  }
-
-  /** To the kernel at once if nothing waits before it; the rest through the socket. */
-  #send(): void {
-    const bytes = this.#sendingBytes;
-    this.#sendingBytes = 0;
-    if (bytes === 0 || this.#raw.destroyed || this.#raw.writableEnded) return;
-    const sent = this.#raw.writableLength === 0 ? sendNow(this.#raw, sending, bytes) : 0;
-    if (sent < bytes) this.#raw.write(Buffer.copyBytesFrom(sending, sent, bytes - sent));
   }
 
   // Ending
 
-  /** Says that nothing more will be sent, and half closes the socket, behind everything that was written. */
-  end(): void {
-    if (this.#isFreed) return;
-    this.#isEndHeld = this.#heldBytes > 0;
-    if (this.#isEndHeld) return;
-    this.shutdown();
-    this.#raw.end();
-  }
-
   /** Says that nothing more will be sent. */
   shutdown(): void {
-    if (this.#isFreed || !this.#isEstablished) return;
-    this.#session.shutdown();
-    this.#flushOutput();
-  }
-
-  /** Plain bytes that were written and cannot be sent yet. */
-  get heldBytes(): number {
-    return this.#heldBytes;
-  }
-
-  get isEstablished(): boolean {
-    return this.#isEstablished;
+    this.writer.shutdown();
   }
 
   /** Gives OpenSSL's memory back; nothing is read or written any more. */
   free(): void {
     this.#isEnded = true;
     this.#isFreed = true;
-    this.#held.length = 0;
-    this.#heldBytes = 0;
+    this.writer.free();
     this.#session.free();
   }
 }
