@@ -43,7 +43,10 @@ export class ClientSessions {
     return true;
   }
 
-  /** A session to offer, 0: none. A session of TLS 1.3 is used once, unless it is the only one. The caller frees it (`freeSession`). */
+  /**
+   * A session to offer, 0: none. The only one stays, for TLS 1.2: one of TLS 1.3 OpenSSL itself does not offer twice. The caller
+   * frees it (`freeSession`).
+   */
   take(serverName: string): number {
     const sessions = this.#byName.get(serverName);
     if (sessions === undefined || sessions.length === 0) return 0;
