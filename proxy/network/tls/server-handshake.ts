@@ -151,9 +151,10 @@ class ServerHandshake implements ConnectionCallbacks, TlsEvents {
     this.#done(true);
   }
 
+  /** What the inspector read of this hello comes first: of a resumed session of TLS 1.2 OpenSSL tells the name at its beginning. */
   #noteServerName(): string {
-    const { serverName } = this.#session;
-    if (serverName !== '') this.#connection.info.requestedServerName = serverName;
-    return serverName;
+    const { info } = this.#connection;
+    if (info.requestedServerName === '') info.requestedServerName = this.#session.serverName;
+    return info.requestedServerName;
   }
 }

@@ -4,6 +4,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import t from 'tap';
 import { CertificateAuthority, type IssuedCertificate } from '../../../../../demo/certificate-authority.ts';
+import type { ListenerModel } from '../../../../../proxy/config/model/listener.ts';
 import type { SecretModel } from '../../../../../proxy/config/model/tls.ts';
 import {
   createTestListeners,
@@ -155,6 +156,35 @@ t.test('a client resumes its session', async t => {
   t.same(host.accepted[1].tls?.peer?.uriSans, [client], 'the peer of a resumed session is known');
   first.destroy();
   second.destroy();
+  host.close();
+});
+
+t.test('a session of TLS 1.2 is resumed for the name that it began with, which is known then, too', async t => {
+  const host = createTestListeners();
+  host.contexts.update(certificateSecret('default', serverCertificate));
+  host.contexts.update(trustSecret(authority.rootCertificate));
+  const listenerFilters = [
+    { kind: 'envoy.filters.listener.tls_inspector', name: 'tls_inspector', config: {}, disabled: null },
+  ] as unknown as ListenerModel['listenerFilters'];
+  const model = listenerModel({ listenerFilters, filterChains: [filterChain({ transportSocket: downstreamTls() })] });
+  host.listeners.update('listener', JSON.stringify(model));
+  const port = host.listen();
+  let session: Buffer | undefined;
+  for (const servername of ['first.test', 'first.test', 'second.test']) {
+    const socket = connect(port, { servername, session, maxVersion: 'TLSv1.2' });
+    const ticket = new Promise<Buffer>(resolve => socket.once('session', resolve));
+    t.equal(await exchange(socket, 'hello'), 'hello');
+    session ??= await ticket;
+    socket.destroy();
+  }
+  t.same(
+    host.accepted.map(({ tls: info, requestedServerName }) => [info?.resumed, info?.serverName, requestedServerName]),
+    [
+      [false, 'first.test', 'first.test'],
+      [true, 'first.test', 'first.test'],
+      [false, 'second.test', 'second.test'],
+    ],
+  );
   host.close();
 });
 
