@@ -24,6 +24,7 @@ interface SslCalls {
   SSL_write(ssl: number, from: Uint8Array, bytes: number): number;
   SSL_shutdown(ssl: number): number;
   SSL_want(ssl: number): number;
+  SSL_pending(ssl: number): number;
   SSL_get_shutdown(ssl: number): number;
   SSL_set_shutdown(ssl: number, mode: number): void;
   SSL_get0_alpn_selected(ssl: number, data: Uint8Array, length: Uint8Array): void;
@@ -59,6 +60,7 @@ const calls = loadOpenSsl<SslCalls>({
   SSL_write: 'int SSL_write(int64_t ssl, const void *from, int bytes)',
   SSL_shutdown: 'int SSL_shutdown(int64_t ssl)',
   SSL_want: 'int SSL_want(int64_t ssl)',
+  SSL_pending: 'int SSL_pending(int64_t ssl)',
   SSL_get_shutdown: 'int SSL_get_shutdown(int64_t ssl)',
   SSL_set_shutdown: 'void SSL_set_shutdown(int64_t ssl, int mode)',
   SSL_get0_alpn_selected: 'void SSL_get0_alpn_selected(int64_t ssl, void *data, void *length)',
@@ -166,6 +168,11 @@ export class SslSession {
     const result = calls.SSL_read(this.#ssl, to, bytes);
     endCall();
     return result > 0 ? result : this.#explain();
+  }
+
+  /** The last read left some of its record. */
+  get isAmidRecord(): boolean {
+    return this.#ssl !== 0 && calls.SSL_pending(this.#ssl) > 0;
   }
 
   /** What was not read or done, and why; the thread's queue of errors was empty before. */

@@ -148,6 +148,7 @@ export class TlsStream {
         this.#silentRecords = 0;
         this.#filled += result;
         if (result === room) {
+          if (!this.#session.isAmidRecord) this.#waitingRecords--;
           this.#deliver();
           continue;
         }

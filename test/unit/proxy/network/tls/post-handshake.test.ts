@@ -5,7 +5,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
 import type { Connection } from '../../../../../proxy/network/connection.ts';
-import { listen, peerCertificate, TlsEndpoint, type Version } from '../../../../support/tls-pair.ts';
+import { listen, openPair, peerCertificate, TlsEndpoint, type Version } from '../../../../support/tls-pair.ts';
 
 const { certificate: cert, privateKey: key } = peerCertificate;
 
@@ -130,6 +130,21 @@ t.test('who changes keys again and again without a byte between is cut off', asy
   await client.closed;
   t.equal(client.endpoint.counter('server.ssl.connection_error'), 1);
   t.match(client.connection.info.transportFailureReason, /TOO_MANY_KEY_UPDATES/);
+});
+
+t.test("records that fill the reader's buffer exactly are no silent ones", async t => {
+  const pair = await openPair('server', { version: 'TLSv1.3' });
+  t.teardown(() => pair.close());
+  let received = 0;
+  const closed: string[] = [];
+  pair.ours.callbacks = { onData: data => void (received += data.length), onClose: event => void closed.push(event) };
+  for (let round = 0; round < 20; round++) {
+    pair.socket.cork();
+    for (let i = 0; i < 60; i++) pair.theirs.write(Buffer.alloc(4096));
+    pair.socket.uncork();
+    while (received < (round + 1) * 60 * 4096 && closed.length === 0) await new Promise(setImmediate);
+  }
+  t.same(closed, []);
 });
 
 t.test('nobody negotiates anew in TLS 1.2', async t => {
