@@ -17,6 +17,7 @@ import { setConnectionIdRange } from '../network/connection-record.ts';
 import { checkDirectReads } from '../network/socket-self-test.ts';
 import { SharedTokenBuckets } from '../network/shared-token-buckets.ts';
 import { loadSocketOptions } from '../network/socket-options.ts';
+import { bindOpenSsl } from '../network/tls/openssl.ts';
 import { SecretContexts } from '../network/tls/secret-contexts.ts';
 import { ExtensionConfigs } from '../extensions/discovered/extension-configs.ts';
 import { RouteConfigs } from '../router/route-configs.ts';
@@ -189,6 +190,11 @@ function adopt(
   else setImmediate(() => adopt(message, listeners, inbox));
 }
 
+function loadNativeCalls(): void {
+  loadSocketOptions();
+  bindOpenSsl();
+}
+
 function runWorker(start: WorkerStart): void {
   const port = parentPort as NonNullable<typeof parentPort>;
   const post = (message: WorkerToMain, transfer: readonly unknown[] = []): void => port.postMessage(message, transfer as never);
@@ -197,7 +203,7 @@ function runWorker(start: WorkerStart): void {
   if (isLogLevel(start.logLevel)) setLogLevels(start.logLevel, start.componentLogLevels);
   setConnectionIdRange(start.workerIndex);
   // The main thread has proven that they load; here they are needed by the first captured connection, not before.
-  setTimeout(loadSocketOptions, nativeCallsDelayMs).unref();
+  setTimeout(loadNativeCalls, nativeCallsDelayMs).unref();
   const parts = createParts(start, post);
   process.on('exit', () => parts.accessLogs.flush());
   const inbox = new Inbox(

@@ -1,7 +1,7 @@
 /** Sessions that a client keeps to resume, in OpenSSL's memory. */
-import { loadOpenSsl } from './openssl.ts';
+import { declareOpenSsl } from './openssl.ts';
 
-const calls = loadOpenSsl<{ SSL_SESSION_free(session: number): void; SSL_SESSION_up_ref(session: number): number }>({
+const calls = declareOpenSsl<{ SSL_SESSION_free(session: number): void; SSL_SESSION_up_ref(session: number): number }>({
   SSL_SESSION_free: 'void SSL_SESSION_free(int64_t session)',
   SSL_SESSION_up_ref: 'int SSL_SESSION_up_ref(int64_t session)',
 });

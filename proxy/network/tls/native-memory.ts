@@ -8,7 +8,12 @@ interface Koffi {
   register(callback: (...values: number[]) => number, type: object): bigint;
 }
 
-const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+let koffi: Koffi | null = null;
+
+function loadKoffi(): Koffi {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi;
+  return koffi;
+}
 
 /** A buffer that C functions write to through a pointer that they advance (`unsigned char **`). */
 export class NativeBuffer {
@@ -19,7 +24,7 @@ export class NativeBuffer {
 
   constructor(bytes: number) {
     this.buffer = Buffer.allocUnsafeSlow(bytes);
-    this.#address = koffi.address(this.buffer);
+    this.#address = loadKoffi().address(this.buffer);
   }
 
   /** A pointer to the buffer's first byte, set anew. */
@@ -34,5 +39,6 @@ export class NativeBuffer {
  * must not throw. `prototype` is C's, with pointers as `int64_t`.
  */
 export function registerCallback(prototype: string, callback: (...values: number[]) => number): number {
-  return Number(koffi.register(callback, koffi.pointer(koffi.proto(prototype))));
+  const { register, pointer, proto } = loadKoffi();
+  return Number(register(callback, pointer(proto(prototype))));
 }

@@ -25,6 +25,38 @@ export function loadOpenSsl<T>(prototypes: { readonly [name in keyof T]: string 
   return calls as T;
 }
 
+interface Declaration {
+  readonly calls: { [name: string]: unknown };
+  readonly prototypes: { readonly [name: string]: string };
+}
+
+/** Not bound yet. */
+const declared: Declaration[] = [];
+
+/**
+ * The same, bound at the first call of any declared function, or by `bindOpenSsl`: a start does not wait for it. Call the functions as
+ * methods of the result.
+ */
+export function declareOpenSsl<T>(prototypes: { readonly [name in keyof T]: string }): T {
+  const calls: { [name: string]: unknown } = {};
+  for (const name of Object.keys(prototypes)) {
+    calls[name] = (...values: unknown[]) => {
+      bindOpenSsl();
+      return (calls[name] as (...values: unknown[]) => unknown)(...values);
+    };
+  }
+  declared.push({ calls, prototypes });
+  return calls as T;
+}
+
+/** Binds what was declared. Throws as `loadOpenSsl`. */
+export function bindOpenSsl(): void {
+  for (let next = declared.at(-1); next !== undefined; next = declared.at(-1)) {
+    Object.assign(next.calls, loadOpenSsl(next.prototypes));
+    declared.pop();
+  }
+}
+
 function openLibrary(): Library {
   try {
     return createRequire(import.meta.url)('koffi').load(null);

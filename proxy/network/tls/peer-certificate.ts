@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { describeCertificate, type ParsedCertificate } from './certificate.ts';
 import { NativeBuffer } from './native-memory.ts';
-import { loadOpenSsl } from './openssl.ts';
+import { declareOpenSsl } from './openssl.ts';
 
 /** The certificate of a peer, and what is known of it. */
 export interface PeerCertificate {
@@ -16,14 +16,15 @@ interface CertificateCalls {
   OPENSSL_sk_value(stack: number, index: number): number;
 }
 
-const calls = loadOpenSsl<CertificateCalls>({
+const calls = declareOpenSsl<CertificateCalls>({
   i2d_X509: 'int i2d_X509(int64_t certificate, void *output)',
   OPENSSL_sk_num: 'int OPENSSL_sk_num(int64_t stack)',
   OPENSSL_sk_value: 'int64_t OPENSSL_sk_value(int64_t stack, int index)',
 });
 
 /** Larger certificates than this are read into memory of their own. */
-const scratch = new NativeBuffer(16_384);
+const scratchBytes = 16_384;
+let scratch: NativeBuffer | null = null;
 const maxRemembered = 256;
 /** Whoever sends more than a chain needs is read anew each time, so that strangers cannot fill the memory. */
 const maxRememberedBytes = 16_384;
@@ -55,7 +56,8 @@ export function readPeerCertificate(leaf: number, chain: number): PeerCertificat
 function readDer(certificate: number): string {
   const length = calls.i2d_X509(certificate, null);
   if (length <= 0) throw new Error('i2d_X509: a certificate without encoding');
-  const into = length <= scratch.buffer.length ? scratch : new NativeBuffer(length);
+  scratch ??= new NativeBuffer(scratchBytes);
+  const into = length <= scratchBytes ? scratch : new NativeBuffer(length);
   calls.i2d_X509(certificate, into.pointer());
   return into.buffer.toString('latin1', 0, length);
 }

@@ -8,7 +8,7 @@ import { createHash, type X509Certificate } from 'node:crypto';
 import type { SubjectAltNameMatcher, ValidationModel } from '../../config/model/tls.ts';
 import { compileStringMatcher } from '../../matching/string-matcher.ts';
 import type { ParsedCertificate, SubjectAltName } from './certificate.ts';
-import { loadOpenSsl } from './openssl.ts';
+import { declareOpenSsl } from './openssl.ts';
 
 /** Why a peer was refused; `stat` is the counter below `ssl.` that Envoy raises. */
 export interface VerificationFailure {
@@ -52,7 +52,7 @@ const chainFailureTexts: { readonly [code: number]: string | undefined } = {
   26: 'unsupported certificate purpose',
 };
 
-const calls = loadOpenSsl<{ errorText(code: number): string }>({
+const calls = declareOpenSsl<{ errorText(code: number): string }>({
   errorText: 'const char *X509_verify_cert_error_string(long code)',
 });
 

@@ -5,7 +5,7 @@
  * Source: SSL_CTX_set_cert_verify_callback(3), SSL_CTX_set_alpn_select_cb(3), SSL_CTX_sess_set_new_cb(3).
  */
 import { registerCallback } from './native-memory.ts';
-import { loadOpenSsl } from './openssl.ts';
+import { declareOpenSsl } from './openssl.ts';
 import { type PeerCertificate, readPeerCertificate } from './peer-certificate.ts';
 
 /** A session that answers. */
@@ -33,7 +33,7 @@ interface CallbackCalls {
   writeMemory(to: number, from: Uint8Array, bytes: number): number;
 }
 
-const calls = loadOpenSsl<CallbackCalls>({
+const calls = declareOpenSsl<CallbackCalls>({
   SSL_CTX_set_cert_verify_callback: 'void SSL_CTX_set_cert_verify_callback(int64_t context, int64_t callback, int64_t argument)',
   SSL_CTX_set_alpn_select_cb: 'void SSL_CTX_set_alpn_select_cb(int64_t context, int64_t callback, int64_t argument)',
   SSL_CTX_sess_set_new_cb: 'void SSL_CTX_sess_set_new_cb(int64_t context, int64_t callback)',
@@ -114,23 +114,32 @@ function catchErrors(callback: (...values: number[]) => number, otherwise: numbe
   };
 }
 
-const verifyCallback = registerCallback(
-  'int verifyCertificate(int64_t store, int64_t argument)',
-  catchErrors(verifyCertificate, refuse),
-);
-const alpnCallback = registerCallback(
-  'int selectProtocol(int64_t ssl, int64_t selected, int64_t selectedLength, int64_t list, uint32_t bytes, int64_t argument)',
-  catchErrors(selectProtocol, alpnIgnored),
-);
 const sessionNotTaken = 0;
-const sessionCallback = registerCallback(
-  'int takeSession(int64_t ssl, int64_t session)',
-  catchErrors(takeSession, sessionNotTaken),
-);
+
+/** Addresses for OpenSSL. */
+interface Callbacks {
+  readonly verify: number;
+  readonly alpn: number;
+  readonly session: number;
+}
+
+let callbacks: Callbacks | null = null;
+
+function registerCallbacks(): Callbacks {
+  return {
+    verify: registerCallback('int verifyCertificate(int64_t store, int64_t argument)', catchErrors(verifyCertificate, refuse)),
+    alpn: registerCallback(
+      'int selectProtocol(int64_t ssl, int64_t selected, int64_t selectedLength, int64_t list, uint32_t bytes, int64_t argument)',
+      catchErrors(selectProtocol, alpnIgnored),
+    ),
+    session: registerCallback('int takeSession(int64_t ssl, int64_t session)', catchErrors(takeSession, sessionNotTaken)),
+  };
+}
 
 /** Every context asks here; contexts belong to the thread that made them. */
 export function installCallbacks(context: number, role: 'server' | 'client'): void {
-  calls.SSL_CTX_set_cert_verify_callback(context, verifyCallback, 0);
-  if (role === 'server') calls.SSL_CTX_set_alpn_select_cb(context, alpnCallback, 0);
-  else calls.SSL_CTX_sess_set_new_cb(context, sessionCallback);
+  callbacks ??= registerCallbacks();
+  calls.SSL_CTX_set_cert_verify_callback(context, callbacks.verify, 0);
+  if (role === 'server') calls.SSL_CTX_set_alpn_select_cb(context, callbacks.alpn, 0);
+  else calls.SSL_CTX_sess_set_new_cb(context, callbacks.session);
 }

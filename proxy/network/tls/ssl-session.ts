@@ -4,7 +4,7 @@
  *
  * Source: ssl(7), SSL_read(3), SSL_do_handshake(3), BIO_s_mem(3).
  */
-import { clearOpenSslErrors, loadOpenSsl, type OpenSslError, takeOpenSslError } from './openssl.ts';
+import { clearOpenSslErrors, declareOpenSsl, type OpenSslError, takeOpenSslError } from './openssl.ts';
 import { type PeerCertificate, readPeerCertificate } from './peer-certificate.ts';
 import { beginCall, endCall, type SslDelegate } from './ssl-callbacks.ts';
 
@@ -44,7 +44,7 @@ interface SslCalls {
   readMemory(to: Uint8Array, from: number, bytes: number): number;
 }
 
-const calls = loadOpenSsl<SslCalls>({
+const calls = declareOpenSsl<SslCalls>({
   SSL_new: 'int64_t SSL_new(int64_t context)',
   SSL_free: 'void SSL_free(int64_t ssl)',
   SSL_set_accept_state: 'void SSL_set_accept_state(int64_t ssl)',
@@ -88,7 +88,7 @@ const wantsRead = 3;
 const sentShutdown = 1;
 const receivedShutdown = 2;
 
-const memoryBio = calls.BIO_s_mem();
+let memoryBio = 0;
 
 const unspecifiedError = 1;
 
@@ -125,6 +125,7 @@ export class SslSession {
     this.#delegate = options.delegate;
     this.#ssl = calls.SSL_new(context);
     if (this.#ssl === 0) throw new Error(`SSL_new: ${takeOpenSslError()?.reason}`);
+    if (memoryBio === 0) memoryBio = calls.BIO_s_mem();
     this.#input = calls.BIO_new(memoryBio);
     this.#output = calls.BIO_new(memoryBio);
     calls.SSL_set_bio(this.#ssl, this.#input, this.#output);
