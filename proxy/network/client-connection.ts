@@ -72,11 +72,11 @@ export function openConnection(options: ClientConnectionOptions): Connection {
     fd = createBoundSocket(options);
   } catch (error) {
     const reason = explainUnusable(error as Error, options.bindAddress);
-    connection.createSocket(false, null);
+    connection.createSocket(null);
     queueMicrotask(() => connection.fail('local-close', reason));
     return connection;
   }
-  const socket = connection.createSocket(true, fd);
+  const socket = connection.createSocket(fd);
   socket.prependListener('error', (error: Error & { code?: string }) => {
     if (connection.state !== 'connecting' || connection.isTls) return;
     connection.fail(

@@ -93,9 +93,9 @@ export class SocketConnection implements AcceptedConnection, ReadSink, Plaintext
     this.#readDisabled = 1;
   }
 
-  /** Makes the socket of a client connection; the caller connects it. `direct` is false where TLS will wrap it. */
-  createSocket(direct: boolean, fd: number | null): net.Socket {
-    const socket = createClientSocket(direct ? this : null, fd);
+  /** Makes the socket of a client connection; the caller connects it. */
+  createSocket(fd: number | null): net.Socket {
+    const socket = createClientSocket(this, fd);
     this.#attach(socket);
     return socket;
   }

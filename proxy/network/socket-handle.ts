@@ -69,11 +69,11 @@ export function takeHandle(socket: net.Socket): SocketHandle {
 }
 
 /** A client socket, not connected. `fd` is a socket made elsewhere, which is then owned by the result. */
-export function createClientSocket(sink: ReadSink | null, fd: number | null): net.Socket {
+export function createClientSocket(sink: ReadSink, fd: number | null): net.Socket {
   const options = {
     allowHalfOpen: true,
     ...drainOptions,
-    ...(sink !== null && directReads ? { onread: onRead(sink) } : {}),
+    ...(directReads ? { onread: onRead(sink) } : {}),
     ...(fd === null ? {} : { fd, manualStart: true }),
   };
   return new net.Socket(options as net.SocketConstructorOpts);

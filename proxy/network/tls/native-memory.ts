@@ -1,5 +1,6 @@
-/** What C functions need beyond numbers and buffers: addresses of buffers, and functions of ours that they call back. */
+/** What C functions need beyond numbers and buffers: what lies at addresses, addresses of buffers, and functions of ours that they call back. */
 import { createRequire } from 'node:module';
+import { declareOpenSsl } from './openssl.ts';
 
 interface Koffi {
   address(buffer: Uint8Array): bigint;
@@ -14,6 +15,15 @@ function loadKoffi(): Koffi {
   koffi ??= createRequire(import.meta.url)('koffi') as Koffi;
   return koffi;
 }
+
+/** Copies between buffers and addresses that C functions gave. */
+export const memory = declareOpenSsl<{
+  read(to: Uint8Array, from: number, bytes: number): number;
+  write(to: number, from: Uint8Array, bytes: number): number;
+}>({
+  read: 'int64_t memcpy(void *to, int64_t from, size_t bytes)',
+  write: 'int64_t memcpy(int64_t to, const void *from, size_t bytes)',
+});
 
 /** A buffer that C functions write to through a pointer that they advance (`unsigned char **`). */
 export class NativeBuffer {

@@ -166,7 +166,7 @@ export class RecordWriter implements ByteSink {
     return this.#heldBytes;
   }
 
-  /** Nothing is written any more; the session's memory is given back. */
+  /** Nothing is written any more. */
   free(): void {
     this.#isOpen = false;
     this.#isFreed = true;

@@ -4,7 +4,7 @@
  *
  * Source: SSL_CTX_set_cert_verify_callback(3), SSL_CTX_set_alpn_select_cb(3), SSL_CTX_sess_set_new_cb(3).
  */
-import { registerCallback } from './native-memory.ts';
+import { memory, registerCallback } from './native-memory.ts';
 import { declareOpenSsl } from './openssl.ts';
 import { type PeerCertificate, readPeerCertificate } from './peer-certificate.ts';
 
@@ -29,8 +29,6 @@ interface CallbackCalls {
   X509_STORE_CTX_set_error(store: number, code: number): void;
   X509_STORE_CTX_get0_cert(store: number): number;
   X509_STORE_CTX_get0_untrusted(store: number): number;
-  readMemory(to: Uint8Array, from: number, bytes: number): number;
-  writeMemory(to: number, from: Uint8Array, bytes: number): number;
 }
 
 const calls = declareOpenSsl<CallbackCalls>({
@@ -42,8 +40,6 @@ const calls = declareOpenSsl<CallbackCalls>({
   X509_STORE_CTX_set_error: 'void X509_STORE_CTX_set_error(int64_t store, int code)',
   X509_STORE_CTX_get0_cert: 'int64_t X509_STORE_CTX_get0_cert(int64_t store)',
   X509_STORE_CTX_get0_untrusted: 'int64_t X509_STORE_CTX_get0_untrusted(int64_t store)',
-  readMemory: 'int64_t memcpy(void *to, int64_t from, size_t bytes)',
-  writeMemory: 'int64_t memcpy(int64_t to, const void *from, size_t bytes)',
 });
 
 /** What a callback answers. */
@@ -86,13 +82,13 @@ const address = Buffer.alloc(8);
 /** RFC 7301 3.2. Nothing in common: the handshake goes on without, as in BoringSSL. */
 function selectProtocol(_ssl: number, selected: number, selectedLength: number, list: number, bytes: number): number {
   if (asked === null || bytes > offered.length) return alpnIgnored;
-  calls.readMemory(offered, list, bytes);
+  memory.read(offered, list, bytes);
   for (const protocol of asked.alpnProtocols) {
     for (let at = 0; at < bytes; at += 1 + offered[at]) {
       if (offered[at] !== protocol.length || offered.toString('latin1', at + 1, at + 1 + protocol.length) !== protocol) continue;
       address.writeBigUInt64LE(BigInt(list + at + 1));
-      calls.writeMemory(selected, address, 8);
-      calls.writeMemory(selectedLength, offered.subarray(at, at + 1), 1);
+      memory.write(selected, address, 8);
+      memory.write(selectedLength, offered.subarray(at, at + 1), 1);
       return alpnSelected;
     }
   }

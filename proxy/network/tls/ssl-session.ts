@@ -4,6 +4,7 @@
  *
  * Source: ssl(7), SSL_read(3), SSL_do_handshake(3), BIO_s_mem(3).
  */
+import { memory } from './native-memory.ts';
 import { clearOpenSslErrors, declareOpenSsl, type OpenSslError, takeOpenSslError } from './openssl.ts';
 import { type PeerCertificate, readPeerCertificate } from './peer-certificate.ts';
 import { beginCall, endCall, type SslDelegate } from './ssl-callbacks.ts';
@@ -41,7 +42,6 @@ interface SslCalls {
   BIO_new(method: number): number;
   BIO_write(bio: number, from: Uint8Array, bytes: number): number;
   BIO_read(bio: number, to: Uint8Array, bytes: number): number;
-  readMemory(to: Uint8Array, from: number, bytes: number): number;
 }
 
 const calls = declareOpenSsl<SslCalls>({
@@ -77,7 +77,6 @@ const calls = declareOpenSsl<SslCalls>({
   BIO_new: 'int64_t BIO_new(int64_t method)',
   BIO_write: 'int BIO_write(int64_t bio, const void *from, int bytes)',
   BIO_read: 'int BIO_read(int64_t bio, void *to, int bytes)',
-  readMemory: 'int64_t memcpy(void *to, int64_t from, size_t bytes)',
 });
 
 const verifyPeer = 1;
@@ -184,7 +183,7 @@ export class SslSession {
     return calls.SSL_want(this.#ssl) === wantsRead ? sslWaiting : sslFailed;
   }
 
-  /** False: the connection is beyond writing. */
+  /** False: nothing was taken, because the connection is beyond writing, or a message of the peer is still incomplete. */
   write(from: Uint8Array, bytes: number): boolean {
     if (this.#ssl === 0) return false;
     if (calls.SSL_write(this.#ssl, from, bytes) === bytes) return true;
@@ -266,7 +265,7 @@ export class SslSession {
     calls.SSL_get0_alpn_selected(this.#ssl, selectedAt, selectedBytes);
     const bytes = selectedBytes.readUInt32LE();
     if (bytes === 0 || bytes > selected.length) return '';
-    calls.readMemory(selected, Number(selectedAt.readBigUInt64LE()), bytes);
+    memory.read(selected, Number(selectedAt.readBigUInt64LE()), bytes);
     return selected.toString('latin1', 0, bytes);
   }
 }
