@@ -4,6 +4,7 @@
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import zlib from 'node:zlib';
 import { build, type Plugin } from 'esbuild';
 import { programs, writeStartFiles } from './start-files.ts';
 
@@ -16,6 +17,19 @@ const withoutLong: Plugin = {
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^long$/ }, ({ path }) => ({ path, namespace: 'absent' }));
     onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+
+/** Takes 5 ms to load, and a start needs none of it: required when a function or constant is first asked for. */
+const lazyZlib: Plugin = {
+  name: 'lazy-zlib',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?zlib$/ }, ({ namespace }) =>
+      namespace === 'lazy' ? null : { path: 'zlib', namespace: 'lazy' },
+    );
+    const getters = Object.keys(zlib).map(name => `get ${name}() { return require('node:zlib').${name}; }`);
+    const contents = `module.exports = { ${getters.join(', ')} };`;
+    onLoad({ filter: /.*/, namespace: 'lazy' }, () => ({ contents }));
   },
 };
 
@@ -44,7 +58,7 @@ await build({
   platform: 'node',
   target: 'node26',
   external: ['koffi'],
-  plugins: [separatePrograms, withoutLong],
+  plugins: [separatePrograms, withoutLong, lazyZlib],
   define: { 'import.meta.url': 'programUrl', 'import.meta.main': 'false' },
   // A function for NAME-start.cjs to call.
   banner: { js: '(function (require, programUrl) { const module = { exports: {} };' },

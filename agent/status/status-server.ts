@@ -17,7 +17,6 @@ import { type MergeOptions, mergeMetrics } from './metrics-merge.ts';
 import type { ReadinessCheck } from './readiness.ts';
 
 const log = new AgentLogger('default');
-const compress = promisify(gzip);
 
 /** Smaller bodies are not worth it. */
 const minCompressedBytes = 1024;
@@ -179,7 +178,7 @@ async function compressReply(request: FastifyRequest, reply: FastifyReply, paylo
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload;
   if (!accepts || !Buffer.isBuffer(body) || body.length < minCompressedBytes) return payload;
   reply.header('content-encoding', 'gzip').removeHeader('content-length');
-  return compress(body);
+  return promisify(gzip)(body);
 }
 
 /** Kernels may be booted without IPv6. */

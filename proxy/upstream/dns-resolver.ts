@@ -2,8 +2,8 @@
  * Names to addresses for DNS clusters: hosts file, then DNS with its TTL, then the system's resolver for names that need the
  * search list.
  */
-import dns from 'node:dns/promises';
-import { readFile } from 'node:fs/promises';
+import dns from 'node:dns';
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ClusterModel } from '../config/model/cluster.ts';
 
@@ -21,17 +21,24 @@ export type NameResolver = (name: string, family: DnsFamily) => Promise<readonly
 const notFoundCodes = new Set(['ENOTFOUND', 'ENODATA', 'EAI_NONAME', 'EAI_NODATA']);
 
 /** Made at first use: few proxies have DNS clusters. */
-let madeResolver: dns.Resolver | undefined;
+let madeResolver: dns.promises.Resolver | undefined;
 
-function resolver(): dns.Resolver {
-  madeResolver ??= new dns.Resolver();
+function resolver(): dns.promises.Resolver {
+  madeResolver ??= new dns.promises.Resolver();
   return madeResolver;
 }
 
-async function readHostsFile(name: string): Promise<string[]> {
-  const text = await readFile('/etc/hosts', 'utf8').catch(() => '');
+function readHosts(): string {
+  try {
+    return readFileSync('/etc/hosts', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function findInHosts(name: string): string[] {
   const wanted = name.toLowerCase();
-  return text
+  return readHosts()
     .split('\n')
     .map(line => line.replace(/#.*/, '').trim().split(/\s+/))
     .filter(([address, ...names]) => isIP(address) !== 0 && names.some(known => known.toLowerCase() === wanted))
@@ -47,7 +54,7 @@ async function queryFamily(name: string, version: 4 | 6): Promise<ResolvedAddres
   }
   if (name.endsWith('.')) return [];
   try {
-    const records = await dns.lookup(name, { all: true, family: version });
+    const records = await dns.promises.lookup(name, { all: true, family: version });
     return records.map(({ address }) => ({ address, ttlMs: Number.POSITIVE_INFINITY }));
   } catch (error) {
     if (notFoundCodes.has((error as NodeJS.ErrnoException).code ?? '')) return [];
@@ -71,7 +78,7 @@ async function resolveBy(
 /** Resolves with the system's configuration. */
 export const resolveName: NameResolver = async (name, family) => {
   if (isIP(name) !== 0) return [{ address: name, ttlMs: Number.POSITIVE_INFINITY }];
-  const known = await readHostsFile(name);
+  const known = findInHosts(name);
   if (known.length > 0) {
     return resolveBy(family, version =>
       Promise.resolve(
