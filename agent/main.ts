@@ -1,6 +1,7 @@
 /**
  * The agent's command line. Each command loads only what it needs: exec hooks and probes start one every few seconds.
  */
+import { prepareProxy } from './lifecycle/prepared-proxy.ts';
 import { commandNames, renderCompletion, renderHelp } from './commands/help-text.ts';
 import { loggingFlags, parseFlags } from './commands/flags.ts';
 import { AgentLogger, configureAgentLog } from './log.ts';
@@ -11,7 +12,11 @@ const failureCode = 255;
 type Command = (argv: readonly string[]) => Promise<number>;
 
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
-  proxy: async () => (await import('./commands/proxy-command.ts')).runProxy,
+  proxy: async () => {
+    const prepared = prepareProxy();
+    const { runProxy } = await import('./commands/proxy-command.ts');
+    return argv => runProxy(argv, prepared);
+  },
   request: async () => (await import('./commands/request-command.ts')).runRequest,
   wait: async () => (await import('./commands/wait-command.ts')).runWait,
   version: async () => (await import('./commands/version-command.ts')).runVersion,

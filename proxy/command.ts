@@ -1,4 +1,6 @@
 /** The proxy's command: Envoy's command line, and what goes wrong before there is a server. */
+import { readFileSync } from 'node:fs';
+import { awaitArgumentsFlag } from '../common/await-arguments.ts';
 import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
@@ -18,12 +20,42 @@ function usage(): string {
 /** Runs the proxy. A wrong command line ends the process with status 1 and a message. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
   try {
-    await dispatch(argv);
+    await dispatch(argv[0] === awaitArgumentsFlag ? await awaitArguments() : argv);
   } catch (error) {
     if (!(error instanceof OptionsError)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   }
+}
+
+/** The parts of a run. A wrong command line answers without them. */
+async function loadParts() {
+  const [server, { loadBootstrap }] = await Promise.all([import('./server.ts'), import('./config/bootstrap-file.ts')]);
+  return { ...server, loadBootstrap };
+}
+
+/** Undefined for what is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws OptionsError */
+async function awaitArguments(): Promise<readonly string[]> {
+  const { preload } = await loadParts();
+  try {
+    preload();
+  } catch {
+    // The start meets it again, and says what it is.
+  }
+  const text = readFileSync(0, 'utf8');
+  if (text === '') process.exit(0);
+  const given = parseJson(text);
+  if (Array.isArray(given) && given.every(argument => typeof argument === 'string')) return given;
+  throw new OptionsError(`${awaitArgumentsFlag}: standard input is no JSON array of strings`);
 }
 
 async function dispatch(argv: readonly string[]): Promise<void> {
@@ -56,8 +88,7 @@ function openLog(path: string): void {
 async function run(options: ProxyOptions): Promise<void> {
   openLog(options.logPath);
   setLogLevels(options.logLevel, options.componentLogLevels);
-  // The command line is checked before the parts are loaded: a wrong one answers at once.
-  const [{ Server }, { loadBootstrap }] = await Promise.all([import('./server.ts'), import('./config/bootstrap-file.ts')]);
+  const { Server, loadBootstrap } = await loadParts();
   const what = options.configPath === '' ? '--config-yaml' : options.configPath;
   try {
     const server = new Server(options, await loadBootstrap(options));

@@ -13,7 +13,7 @@ import {
   setComponentLogLevel,
   setLogLevels,
 } from '../common/log.ts';
-import { decodeMessage, encodeMessage, type protos } from '../protos/messages.ts';
+import { decodeMessage, encodeMessage, findType, type protos } from '../protos/messages.ts';
 import { type AdminServer, startAdmin } from './admin/admin-server.ts';
 import { createAdminContext } from './admin-wiring.ts';
 import { createCompilers } from './compilers.ts';
@@ -48,6 +48,15 @@ const log = new Logger('main');
 const bootstrapType = 'envoy.config.bootstrap.v3.Bootstrap';
 
 type Bootstrap = protos.envoy.config.bootstrap.v3.Bootstrap;
+
+/**
+ * Loads what every start needs, whatever its configuration.
+ * @throws Error for what is missing.
+ */
+export function preload(): void {
+  findType(bootstrapType);
+  loadSocketOptions();
+}
 
 export class Server {
   readonly options: ProxyOptions;

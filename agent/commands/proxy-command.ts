@@ -7,6 +7,7 @@ import { readPodAnnotations, readPodLabels, type StringMap } from '../config/dow
 import { processVariables, readEnvironment } from '../config/environment.ts';
 import { buildProxyConfig, type ProxyConfig, renderProxyConfig } from '../config/proxy-config.ts';
 import { Agent } from '../lifecycle/agent.ts';
+import type { PreparedProxy } from '../lifecycle/prepared-proxy.ts';
 import { AgentLogger, configureAgentLog } from '../log.ts';
 import { type FlagTable, type FlagValues, loggingFlags, parseFlags } from './flags.ts';
 
@@ -31,9 +32,10 @@ const proxyTypes = ['sidecar', 'router', 'waypoint', 'ztunnel', 'agentgateway'] 
 
 /**
  * Runs until the proxy ends or a signal comes.
+ * @param prepared is used if the configuration wants that very program.
  * @throws if the configuration is invalid or a part cannot start.
  */
-export async function runProxy(argv: readonly string[]): Promise<number> {
+export async function runProxy(argv: readonly string[], prepared: PreparedProxy | null): Promise<number> {
   const { flags, positional } = parseFlags(proxyFlags, argv);
   // As a program of its own it has its own log.
   configureAgentLog({ outputLevel: flags.log_output_level, json: flags.log_as_json, targets: flags.log_target });
@@ -80,6 +82,7 @@ export async function runProxy(argv: readonly string[]): Promise<number> {
     outlierLogPath: flags.outlierLogPath,
     stsPort: flags.stsPort,
     profiling: flags.profiling,
+    preparedProxy: prepared,
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => agent.stop(`received ${signal}`));
   try {

@@ -1,8 +1,8 @@
 /**
  * The agent's composition root.
  *
- * The proxy is started first, as soon as its bootstrap file and its sockets are there. What serves these sockets is loaded while
- * the proxy loads: loading is most of the start of either.
+ * The proxy loads from the beginning, and is told its arguments as soon as its bootstrap file and its sockets are there. What serves
+ * these sockets is loaded while the proxy loads, too: loading is most of the start of either.
  *
  * Source: istio.io/istio pkg/istio-agent/agent.go.
  */
@@ -24,6 +24,7 @@ import { AgentLogger } from '../log.ts';
 import { isSocketServed, UnixListener } from '../unix-listener.ts';
 import { buildGrpcBootstrap } from '../xds/grpc-bootstrap.ts';
 import { writeBootstrap } from './bootstrap-file.ts';
+import type { PreparedProxy } from './prepared-proxy.ts';
 import { buildProxyArguments } from './proxy-arguments.ts';
 import { ProxyProcess } from './proxy-process.ts';
 import type { AgentServices } from './services.ts';
@@ -49,6 +50,7 @@ export type AgentOptions = {
   readonly outlierLogPath: string;
   readonly stsPort: number;
   readonly profiling: boolean;
+  readonly preparedProxy: PreparedProxy | null;
 };
 
 export class Agent {
@@ -81,7 +83,8 @@ export class Agent {
     const stopped = new Promise<void>(resolve =>
       this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true }),
     );
-    if (!environment.disableEnvoy) this.#supervisor = this.#createSupervisor(this.#prepareProxy(node));
+    if (environment.disableEnvoy) this.#options.preparedProxy?.discard();
+    else this.#supervisor = this.#createSupervisor(this.#prepareProxy(node));
     if (this.#skipsDrain) this.#supervisor?.skipDrain();
     const ended = this.#supervisor === null ? stopped : this.#supervisor.run(this.#stopping.signal);
     try {
@@ -184,6 +187,7 @@ export class Agent {
         binaryPath: proxyConfig.binaryPath,
         arguments: args,
         variables: environment.variables,
+        prepared: this.#options.preparedProxy,
         dropsRoot: process.getuid?.() === 0 && environment.dnsAddress.endsWith(':53'),
       });
   }

@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { AgentLogger } from '../log.ts';
+import type { PreparedProxy } from './prepared-proxy.ts';
 
 const log = new AgentLogger('default');
 
@@ -19,6 +20,8 @@ export type ProxyProcessOptions = {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** Runs the proxy as Istio's user; for setups where the agent must be root. */
   readonly dropsRoot: boolean;
+  /** Has this process's variables and user. */
+  readonly prepared: PreparedProxy | null;
 };
 
 const istioUserId = 1337;
@@ -31,13 +34,16 @@ export class ProxyProcess {
   readonly #child: ChildProcess;
   #guard: ChildProcess | null = null;
 
-  constructor({ binaryPath, arguments: args, variables, dropsRoot }: ProxyProcessOptions) {
+  constructor({ binaryPath, arguments: args, variables, dropsRoot, prepared }: ProxyProcessOptions) {
     log.info(`Envoy command: [${args.join(' ')}]`);
-    this.#child = spawn(binaryPath, args, {
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: variables as NodeJS.ProcessEnv,
-      ...(dropsRoot ? { uid: istioUserId, gid: istioUserId } : {}),
-    });
+    if (dropsRoot) prepared?.discard();
+    this.#child =
+      prepared?.take(binaryPath, args) ??
+      spawn(binaryPath, args, {
+        stdio: ['ignore', 'inherit', 'inherit'],
+        env: variables as NodeJS.ProcessEnv,
+        ...(dropsRoot ? { uid: istioUserId, gid: istioUserId } : {}),
+      });
     this.exited = new Promise(resolve => {
       this.#child.once('error', error => resolve({ kind: 'failed', error }));
       this.#child.once('exit', (code, signal) => resolve({ kind: 'exited', code, signal }));
