@@ -4,6 +4,7 @@ import { awaitArgumentsFlag } from '../common/await-arguments.ts';
 import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
+import { createMemoryTrim } from './memory-trim.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
 import { flags } from './config/options.ts';
 
@@ -99,6 +100,7 @@ async function run(options: ProxyOptions): Promise<void> {
     }
     await server.start();
     idleCollection.schedule();
+    createMemoryTrim()?.start();
   } catch (error) {
     log.critical(`error initializing config '${what}': ${(error as Error).message}`);
     log.debug(() => String((error as Error).stack));
