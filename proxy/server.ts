@@ -1,7 +1,7 @@
 /**
  * The main thread: puts the parts together, brings them up in order, and carries out what the admin API and signals ask for.
  */
-import { availableParallelism, constants, setPriority } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { writeFileSync } from 'node:fs';
 import {
   configureLog,
@@ -56,19 +56,6 @@ type Bootstrap = protos.envoy.config.bootstrap.v3.Bootstrap;
 export function preload(): void {
   findType(bootstrapType);
   loadSocketOptions();
-}
-
-/**
- * Lowers the priority of this thread alone: where processors are scarce, as in a container with a small request of CPU, a push of
- * thousands of resources does not take them from requests. Threads that exist keep theirs.
- * Differs from Envoy: its main thread competes with its workers.
- */
-function yieldToWorkers(): void {
-  try {
-    setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch (error) {
-    log.debug(() => `the main thread keeps its priority: ${(error as Error).message}`);
-  }
 }
 
 export class Server {
@@ -295,7 +282,6 @@ export class Server {
     this.pool.barrier().then(() => {
       this.stats.gauge('listener_manager.workers_started').set(1);
       this.#setState('LIVE');
-      yieldToWorkers();
       this.#serverStats.recordInitializationMs(Date.now() - this.startTimeMs);
     });
   }
