@@ -1,7 +1,6 @@
 /**
  * The agent's command line. Each command loads only what it needs: exec hooks and probes start one every few seconds.
  */
-import { prepareProxy } from './lifecycle/prepared-proxy.ts';
 import { commandNames, renderCompletion, renderHelp } from './commands/help-text.ts';
 import { loggingFlags, parseFlags } from './commands/flags.ts';
 import { AgentLogger, configureAgentLog } from './log.ts';
@@ -13,6 +12,7 @@ type Command = (argv: readonly string[]) => Promise<number>;
 
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   proxy: async () => {
+    const { prepareProxy } = await import('./lifecycle/prepared-proxy.ts');
     const prepared = prepareProxy();
     const { runProxy } = await import('./commands/proxy-command.ts');
     return argv => runProxy(argv, prepared);

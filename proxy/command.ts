@@ -1,6 +1,5 @@
 /** The proxy's command: Envoy's command line, and what goes wrong before there is a server. */
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import { awaitArgumentsFlag } from '../common/await-arguments.ts';
 import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
@@ -10,10 +9,6 @@ import { OptionsError, type ProxyOptions, parseOptions } from './config/options.
 import { flags } from './config/options.ts';
 
 const log = new Logger('main');
-
-/** The launcher has V8 optimize little, to spare the start; V8 reads this value whenever it decides. */
-const optimizeAsByDefault = '--invocation-count-for-maglev=400';
-const startMs = 1000;
 
 /** What Envoy calls its build: revision, version, status, type and TLS library. */
 const buildText = `node-sidecar/${envoyVersion}/Clean/RELEASE/OpenSSL`;
@@ -106,7 +101,6 @@ async function run(options: ProxyOptions): Promise<void> {
     await server.start();
     idleCollection.schedule();
     createMemoryTrim()?.start();
-    setTimeout(() => setFlagsFromString(optimizeAsByDefault), startMs).unref();
   } catch (error) {
     log.critical(`error initializing config '${what}': ${(error as Error).message}`);
     log.debug(() => String((error as Error).stack));

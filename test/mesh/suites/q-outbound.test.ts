@@ -139,7 +139,7 @@ t.test('ServiceEntries', async t => {
     const root = join('/proc', String(sidecarPid(namespace, podNames[side])), 'root');
     await twins[side].serve({ name: 'unix', port: 0, unixSocket: join(root, folder, 'entry.sock') });
   }
-  setExternalNames({ 'one.external': [outsideIp] });
+  await setExternalNames({ 'one.external': [outsideIp] });
   t.teardown(() => setExternalNames({}));
   const selector = { workloadSelector: { labels: { role: 'outside' } } };
   apply([
