@@ -1,6 +1,7 @@
 /**
- * Timers of the request path: a hierarchical wheel behind one Node timer that is armed only while entries exist. Adding and
- * cancelling are constant time and allocate nothing but the entry, which callers keep and re-arm.
+ * Timers of the request path: a hierarchical wheel behind one Node timer, which wakes when the next occupied slot is due: a proxy
+ * that has only long timeouts to wait for sleeps. Adding and cancelling are constant time and allocate nothing but the entry, which
+ * callers keep and re-arm; a cancelled entry leaves its wake-up behind, as the next one of a busy proxy would be much the same.
  */
 import { performance } from 'node:perf_hooks';
 
@@ -12,6 +13,8 @@ const slotMask = slotCount - 1;
 const levelCount = 4;
 /** 2^32 ticks of 10 ms are 497 days: what is longer waits that long and is re-armed. */
 const maxTicks = 2 ** 32 - 1;
+/** Node takes no longer one. */
+const maxTimeoutMs = 2 ** 31 - 1;
 
 /** A timer that can be armed again and again. */
 export class Timer {
@@ -35,9 +38,12 @@ export class Timer {
 export class TimerWheel {
   readonly #levels: Timer[][][] = Array.from({ length: levelCount }, () => Array.from({ length: slotCount }, () => []));
   readonly #startMs = performance.now();
+  /** All slots up to this tick were looked at. */
   #currentTick = 0;
   #entries = 0;
-  #interval: NodeJS.Timeout | null = null;
+  /** Wakes at `#wakeTick`; up to then no slot is due. */
+  #timeout: NodeJS.Timeout | null = null;
+  #wakeTick = Number.POSITIVE_INFINITY;
 
   /** Monotonic milliseconds since the process began. */
   now(): number {
@@ -49,13 +55,14 @@ export class TimerWheel {
     this.cancel(timer);
     if (delayMs === Number.POSITIVE_INFINITY) return;
     const now = performance.now() - this.#startMs;
-    if (this.#entries === 0) this.#currentTick = Math.floor(now / tickMs);
+    const nowTick = Math.floor(now / tickMs);
+    if (nowTick < this.#wakeTick) this.#currentTick = nowTick;
     const deadline = Math.ceil((now + Math.max(0, delayMs)) / tickMs);
     const ticks = Math.max(1, deadline - this.#currentTick);
     timer.remainingTicks = Math.max(0, ticks - maxTicks);
-    this.#insert(timer, this.#currentTick + Math.min(ticks, maxTicks));
+    const dueTick = this.#insert(timer, this.#currentTick + Math.min(ticks, maxTicks));
     this.#entries++;
-    this.#interval ??= setInterval(() => this.#advance(), tickMs);
+    if (dueTick < this.#wakeTick) this.#sleepUntil(dueTick);
   }
 
   /** Creates and arms in one step. */
@@ -68,7 +75,7 @@ export class TimerWheel {
   cancel(timer: Timer): void {
     if (timer.slot === null) return;
     this.#detach(timer);
-    if (--this.#entries === 0) this.#stop();
+    if (--this.#entries === 0 && this.#timeout !== null) this.#stop();
   }
 
   #detach(timer: Timer): void {
@@ -82,26 +89,74 @@ export class TimerWheel {
     timer.position = -1;
   }
 
-  #insert(timer: Timer, deadlineTick: number): void {
+  /** @returns the tick at which the timer's slot is due: to be fired, or to be moved to a finer level. */
+  #insert(timer: Timer, deadlineTick: number): number {
     timer.deadlineTick = deadlineTick;
     const distance = deadlineTick - this.#currentTick;
     let level = 0;
-    while (level < levelCount - 1 && distance >= slotCount ** (level + 1)) level++;
-    const slot = this.#levels[level][Math.floor(deadlineTick / slotCount ** level) & slotMask];
+    let slotTicks = 1;
+    while (level < levelCount - 1 && distance >= slotTicks * slotCount) {
+      level++;
+      slotTicks *= slotCount;
+    }
+    const index = Math.floor(deadlineTick / slotTicks);
+    const slot = this.#levels[level][index & slotMask];
     timer.slot = slot;
     timer.position = slot.length;
     slot.push(timer);
+    return index * slotTicks;
   }
 
-  #advance(): void {
+  #sleepUntil(tick: number): void {
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    this.#wakeTick = tick;
+    const delayMs = tick * tickMs - (performance.now() - this.#startMs);
+    this.#timeout = setTimeout(() => this.#wake(), Math.min(Math.ceil(delayMs), maxTimeoutMs));
+  }
+
+  #stop(): void {
+    if (this.#timeout !== null) clearTimeout(this.#timeout);
+    this.#timeout = null;
+    this.#wakeTick = Number.POSITIVE_INFINITY;
+  }
+
+  #wake(): void {
+    this.#timeout = null;
+    // Until all is looked at, callbacks that arm timers neither move the current tick nor the wake-up.
+    this.#wakeTick = Number.NEGATIVE_INFINITY;
     const target = Math.floor((performance.now() - this.#startMs) / tickMs);
-    while (this.#currentTick < target && this.#entries > 0) {
-      this.#currentTick++;
-      for (let level = levelCount - 1; level > 0; level--) {
-        if (this.#currentTick % slotCount ** level === 0) this.#cascade(level);
-      }
-      this.#fire(this.#levels[0][this.#currentTick & slotMask]);
+    try {
+      for (let dueTick = this.#findDueTick(); dueTick <= target; dueTick = this.#findDueTick()) this.#turnTo(dueTick);
+    } finally {
+      // Also if a callback threw: the others are still to come.
+      const dueTick = this.#findDueTick();
+      this.#wakeTick = Number.POSITIVE_INFINITY;
+      if (dueTick !== Number.POSITIVE_INFINITY) this.#sleepUntil(dueTick);
     }
+  }
+
+  #turnTo(tick: number): void {
+    this.#currentTick = tick;
+    for (let level = levelCount - 1; level > 0; level--) {
+      if (tick % slotCount ** level === 0) this.#cascade(level);
+    }
+    this.#fire(this.#levels[0][tick & slotMask]);
+  }
+
+  /** The next tick at which a slot of any level is due; Infinity: all are empty. */
+  #findDueTick(): number {
+    let dueTick = Number.POSITIVE_INFINITY;
+    if (this.#entries === 0) return dueTick;
+    for (let level = 0, slotTicks = 1; level < levelCount; level++, slotTicks *= slotCount) {
+      const slots = this.#levels[level];
+      const current = Math.floor(this.#currentTick / slotTicks);
+      for (let ahead = 1; ahead <= slotCount; ahead++) {
+        if (slots[(current + ahead) & slotMask].length === 0) continue;
+        dueTick = Math.min(dueTick, (current + ahead) * slotTicks);
+        break;
+      }
+    }
+    return dueTick;
   }
 
   /** Moves the entries of a slot that came within reach of a finer level. */
@@ -120,13 +175,8 @@ export class TimerWheel {
         this.#insert(timer, this.#currentTick + ticks);
         continue;
       }
-      if (--this.#entries === 0) this.#stop();
+      this.#entries--;
       timer.callback();
     }
-  }
-
-  #stop(): void {
-    if (this.#interval !== null) clearInterval(this.#interval);
-    this.#interval = null;
   }
 }

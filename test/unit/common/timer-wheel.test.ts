@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { Timer, TimerWheel } from '../../../common/timer-wheel.ts';
 
 function schedule(wheel: TimerWheel, delayMs: number): Promise<number> {
@@ -91,4 +92,104 @@ t.test('a timer that was armed while the wheel stood still fires on time', async
   await wait(300);
   const elapsed = await schedule(wheel, 2600);
   t.ok(elapsed >= 2600, `${elapsed} ms`);
+});
+
+/** A clock that stands until the next timeout is due. */
+class SimulatedClock {
+  nowMs = 0;
+  wakeUps = 0;
+  #next: { atMs: number; run: () => void } | null = null;
+
+  constructor(t: Test) {
+    t.intercept(performance, 'now', { value: () => this.nowMs });
+    t.intercept(globalThis, 'setTimeout', {
+      value: (run: () => void, delayMs: number) => {
+        this.#next = { atMs: this.nowMs + Math.max(1, delayMs), run };
+        return {};
+      },
+    });
+    t.intercept(globalThis, 'clearTimeout', { value: () => (this.#next = null) });
+  }
+
+  /** Runs what is due up to a time. */
+  runUntil(timeMs: number): void {
+    for (let next = this.#next; next !== null && next.atMs <= timeMs; next = this.#next) {
+      this.nowMs = next.atMs;
+      this.#next = null;
+      this.wakeUps++;
+      next.run();
+    }
+    this.nowMs = timeMs;
+  }
+}
+
+t.test('only due timers wake the process', t => {
+  const clock = new SimulatedClock(t);
+  const wheel = new TimerWheel();
+  const fired: number[] = [];
+  wheel.schedule(3_600_000, () => fired.push(clock.nowMs));
+  for (let request = 0; request < 1000; request++) {
+    const timer = wheel.schedule(15_000, () => fired.push(-1));
+    clock.runUntil(clock.nowMs + 5);
+    wheel.cancel(timer);
+  }
+  t.ok(clock.wakeUps <= 3, `${clock.wakeUps} while a thousand timers were cancelled`);
+  clock.runUntil(4_000_000);
+  t.same(fired, [3_600_000]);
+  t.ok(clock.wakeUps < 15, `${clock.wakeUps} in an hour`);
+  t.end();
+});
+
+t.test('any delays, armed, moved and cancelled at any time, fire within a tick of when they are due', t => {
+  const clock = new SimulatedClock(t);
+  const wheel = new TimerWheel();
+  const due = new Map<Timer, number>();
+  let state = 12_345;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) % below;
+  };
+  const late: number[] = [];
+  const timers = Array.from({ length: 200 }, () => {
+    const timer: Timer = new Timer(() => {
+      late.push(clock.nowMs - (due.get(timer) as number));
+      due.delete(timer);
+      // As a retry does: from within the wheel's own turn.
+      if (random(3) === 0) arm(timer);
+    });
+    return timer;
+  });
+  const arm = (timer: Timer): void => {
+    const delayMs = random(10 ** (1 + random(8)));
+    due.set(timer, clock.nowMs + delayMs);
+    wheel.arm(timer, delayMs);
+  };
+  for (let step = 0; step < 5000; step++) {
+    const timer = timers[random(timers.length)];
+    if (random(4) === 0) {
+      due.delete(timer);
+      wheel.cancel(timer);
+    } else arm(timer);
+    clock.runUntil(clock.nowMs + random(10 ** random(6)) / 8);
+    if ([...due.values()].some(dueMs => clock.nowMs > dueMs + 20)) t.fail(`overdue after step ${step}`);
+  }
+  clock.runUntil(clock.nowMs + 1e9);
+  t.equal(due.size, 0, 'all fired');
+  t.ok(late.length > 2000, `${late.length} fired`);
+  t.ok(Math.min(...late) >= 0 && Math.max(...late) <= 20, `${Math.min(...late)} to ${Math.max(...late)} ms late`);
+  t.end();
+});
+
+t.test('a callback that throws does not stop the others', t => {
+  const clock = new SimulatedClock(t);
+  const wheel = new TimerWheel();
+  let fired = 0;
+  wheel.schedule(30, () => {
+    throw new Error('by a callback');
+  });
+  wheel.schedule(60, () => fired++);
+  t.throws(() => clock.runUntil(100), { message: 'by a callback' });
+  clock.runUntil(100);
+  t.equal(fired, 1);
+  t.end();
 });
