@@ -81,7 +81,7 @@ export function renderBars(bars: readonly Bar[], unit: string): string {
 
 const chartWidth = 430;
 const chartHeight = 240;
-const margin = { left: 46, right: 10, top: 26, bottom: 62 };
+const margin = { left: 46, right: 24, top: 26, bottom: 62 };
 
 /** Lines over a common x axis, whose ticks are the x values there are. */
 export function renderLines(title: string, lines: readonly Line[], xUnit: string, yUnit: string): string {

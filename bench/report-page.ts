@@ -25,7 +25,16 @@ export function renderPage(results: readonly CaseResult[]): string {
     ]),
     ...section('Throughput', costs.length > 0, () => [
       '<p>Requests per second through one core, relative to the reference. Load and upstream share the other core, and may be the limit.</p>',
-      renderBars(costs.flatMap(makeThroughputBar), 'times the throughput of the reference'),
+      renderBars(
+        costs.flatMap(result => makeBar(result, 'throughput')),
+        'times the throughput of the reference',
+      ),
+    ]),
+    ...section('Resident memory under load, the reference’s divided by this proxy’s', costs.length > 0, () => [
+      renderBars(
+        costs.flatMap(result => makeBar(result, 'memory')),
+        'times as small as the reference',
+      ),
     ]),
     ...section('Latency at fixed rates', latencies.length > 0, () => latencies.flatMap(renderLatencies)),
     ...section('Memory of an idle connection, the reference’s divided by this proxy’s', memory.length > 0, () => [
@@ -53,11 +62,11 @@ function makeEfficiencyBar(result: CaseResult): Bar[] {
   return [{ label: name, value: median, low, high, mark: target, isGood: median >= target }];
 }
 
-function makeThroughputBar(result: CaseResult): Bar[] {
+function makeBar(result: CaseResult, of: 'throughput' | 'memory'): Bar[] {
   const own = findOwn(result);
   if (own === undefined) return [];
-  const value = own.median.requestsPerSecond / result.summaries[0].proxies[0].median.requestsPerSecond;
-  return [{ label: result.benchCase.name, value, low: value, high: value, mark: null, isGood: value >= 1 }];
+  const { median, low, high } = own[of];
+  return [{ label: result.benchCase.name, value: median, low, high, mark: null, isGood: median >= 1 }];
 }
 
 function renderLatencies({ benchCase, summaries }: CaseResult): string[] {

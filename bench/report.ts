@@ -26,6 +26,10 @@ export interface Summary {
   readonly median: Omit<Sample, 'proxy' | 'rate'>;
   /** The reference's cost divided by this proxy's, round by round. */
   readonly efficiency: Spread;
+  /** This proxy's requests per second divided by the reference's. */
+  readonly throughput: Spread;
+  /** The reference's resident memory divided by this proxy's. */
+  readonly memory: Spread;
 }
 
 /** All about one case: one entry for each rate, or one in all. */
@@ -39,13 +43,18 @@ function median(values: readonly number[]): number {
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
+function spread(values: readonly number[]): Spread {
+  return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+}
+
 /** Rounds are paired: sample i of a proxy is compared with sample i of the first proxy, the reference. */
 export function summarize(samples: readonly Sample[]): Summary[] {
   const of = (proxy: string) => samples.filter(sample => sample.proxy === proxy);
   const reference = of(samples[0]?.proxy ?? '');
   return [...new Set(samples.map(({ proxy }) => proxy))].map(proxy => {
     const own = of(proxy);
-    const ratios = own.map((sample, round) => reference[round].cost / sample.cost);
+    const compare = (divide: (one: Sample, other: Sample) => number) =>
+      spread(own.map((sample, round) => divide(sample, reference[round])));
     const pick = (key: keyof Summary['median']) => median(own.map(sample => sample[key]));
     return {
       proxy,
@@ -57,7 +66,9 @@ export function summarize(samples: readonly Sample[]): Summary[] {
         p99Ms: pick('p99Ms'),
         residentMiB: pick('residentMiB'),
       },
-      efficiency: { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) },
+      efficiency: compare((one, other) => other.cost / one.cost),
+      throughput: compare((one, other) => one.requestsPerSecond / other.requestsPerSecond),
+      memory: compare((one, other) => other.residentMiB / one.residentMiB),
     };
   });
 }

@@ -45,7 +45,7 @@ t.test('the page plots costs and latencies, and tells every figure', async t => 
     summarizeCase(http1, [makeSample('envoy', 40), makeSample('own', 20)]),
     summarizeCase(latency, latencies),
   ]);
-  t.equal(page.match(/<svg /g)?.length, 5, 'efficiency, throughput, three percentiles');
+  t.equal(page.match(/<svg /g)?.length, 6, 'efficiency, throughput, memory, three percentiles');
   t.equal(page.match(/<svg /g)?.length, page.match(/<\/svg>/g)?.length);
   t.match(page, />2\.00 \(2\.00-2\.00\)</);
   t.match(page, /latency-http1 at 2000\/s/);
