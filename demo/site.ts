@@ -2,7 +2,7 @@
  * Where a sidecar and its applications run: beside everything else on this host, each on ports of its own; or, as root, in a
  * network namespace like a pod's, on the usual ports, behind the real redirection.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { findFreePort } from '../test/support/proxy-process.ts';
 
@@ -51,8 +51,13 @@ const bridge = { name: 'scdemo0', address: '10.250.0.1' };
 /** The sidecar is told from applications by its group, as in Istio's TPROXY mode: its user must be able to read this checkout. */
 const sidecarGroup = '1337';
 
+/** @throws with the command and the last that it said; the redirection step logs to its standard output. */
 function run(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const { error, status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (error !== undefined) throw error;
+  if (status === 0) return;
+  const said = (stderr.trim() || stdout.trim()).split('\n').at(-1);
+  throw new Error(`${[command, ...args].join(' ')} ended with ${status}: ${said}`);
 }
 
 /** @throws if this kernel or machine lacks what namespaces need. */
