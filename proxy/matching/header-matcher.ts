@@ -5,6 +5,7 @@
  */
 import type { HeaderMatcher } from '../config/model/matchers.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { compileStringMatcher } from './string-matcher.ts';
 
 export type HeaderPredicate = (headers: HeaderMap) => boolean;
@@ -24,7 +25,7 @@ const pseudoHeaders: { readonly [name: string]: HeaderReader } = {
 };
 
 function compileValueTest(name: string): ValueTest {
-  const lowerCase = name.toLowerCase();
+  const lowerCase = internHeaderName(name);
   const read = pseudoHeaders[lowerCase];
   if (read !== undefined) {
     return (headers, accepts) => {

@@ -6,6 +6,7 @@
 import type { HashPolicy } from '../config/model/route.ts';
 import { findCookie, formatSetCookie } from '../http/cookies.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { compileReplacement } from '../matching/regex.ts';
 import type { ConnectionInfo } from '../network/connection.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
@@ -32,7 +33,7 @@ function generateCookie(policy: Extract<HashPolicy, { kind: 'cookie' }>, downstr
 function compilePolicy(policy: HashPolicy): Policy {
   switch (policy.kind) {
     case 'header': {
-      const name = policy.name.toLowerCase();
+      const name = internHeaderName(policy.name);
       const rewrite = policy.rewrite ? compileReplacement(policy.rewrite.pattern, policy.rewrite.substitution) : null;
       return headers => {
         if (name === ':authority' || name === 'host') return headers.authority === '' ? null : hashText(headers.authority);

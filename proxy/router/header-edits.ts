@@ -6,6 +6,7 @@
  */
 import type { HeaderMutations, HeaderValueOption } from '../config/model/route.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { compileFormat } from '../telemetry/formatter.ts';
 import type { CompiledFormat, FormatContext } from '../telemetry/formatter.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
@@ -23,9 +24,9 @@ export class HeaderEdits {
   readonly #edits: readonly Edit[];
 
   constructor(additions: readonly HeaderValueOption[], removals: readonly string[]) {
-    this.#removals = removals.map(name => name.toLowerCase());
+    this.#removals = removals.map(internHeaderName);
     this.#edits = additions.map(({ name, value, action, keepEmpty }) => ({
-      name: name.toLowerCase(),
+      name: internHeaderName(name),
       value: compileFormat(value, { omitEmpty: true }),
       action,
       keepEmpty,

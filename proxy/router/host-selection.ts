@@ -81,9 +81,9 @@ export class HostSelection implements LoadBalancerContext {
   drawMirrors(policies: readonly MirrorEntry[], headers: HeaderMap): void {
     if (policies.length === 0 || headers.method === 'CONNECT') return;
     const mirrors: Mirror[] = [];
-    for (const { model, edits } of policies) {
+    for (const { model, clusterHeader, edits } of policies) {
       if (model.fraction !== null && !isWithinFraction(model.fraction, readRouteRandom(this.info))) continue;
-      const name = model.cluster === '' ? (headers.get(model.clusterHeader) ?? '') : model.cluster;
+      const name = model.cluster === '' ? (headers.get(clusterHeader) ?? '') : model.cluster;
       if (name === '') continue;
       const copy = headers.clone();
       const context = { info: this.info, requestHeaders: copy, responseHeaders: null, responseTrailers: null };

@@ -5,6 +5,7 @@
  */
 import type { RateLimitAction, RateLimitModel } from '../config/model/rate-limit.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { compileHeaderMatchers } from '../matching/header-matcher.ts';
 import { toByteText } from '../telemetry/json-text.ts';
 import { maskAddress } from '../telemetry/network-text.ts';
@@ -80,11 +81,13 @@ function compileAction(action: RateLimitAction): EntryMaker {
       const entry: Entry = [action.key, toByteText(action.value)];
       return () => entry;
     }
-    case 'request-header':
+    case 'request-header': {
+      const name = internHeaderName(action.header);
       return ({ headers }) => {
-        const value = readHeader(headers, action.header);
+        const value = readHeader(headers, name);
         return value === undefined ? (action.skipIfAbsent ? undefined : null) : [action.key, value];
       };
+    }
     case 'header-match': {
       const accepts = compileHeaderMatchers(action.headers);
       const entry: Entry = [action.key, toByteText(action.value)];

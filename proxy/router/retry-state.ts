@@ -6,6 +6,7 @@
 import { Timer } from '../../common/timer-wheel.ts';
 import type { TimerWheel } from '../../common/timer-wheel.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { Cluster } from '../upstream/cluster-manager.ts';
 import type { HostView } from '../upstream/views.ts';
@@ -63,7 +64,7 @@ export class RetryState {
     this.#nextIntervalMs = policy?.model.baseIntervalMs ?? defaultBaseIntervalMs;
     const codes = headers.get('x-envoy-retriable-status-codes');
     this.#statusCodes = codes === undefined ? (policy?.statusCodes ?? new Set()) : extendCodes(policy, codes);
-    this.#headerNames = splitList(headers.get('x-envoy-retriable-header-names') ?? '');
+    this.#headerNames = splitList(headers.get('x-envoy-retriable-header-names') ?? '').map(internHeaderName);
   }
 
   get hostSelectionMaxAttempts(): number {

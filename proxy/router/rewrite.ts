@@ -5,6 +5,7 @@
  */
 import type { ForwardAction, RedirectAction, RouteMatch } from '../config/model/route.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { compileReplacement, toHeaderText } from '../matching/regex.ts';
 import { findPathEnd } from './route-predicate.ts';
 
@@ -55,7 +56,7 @@ export function compileHostRewrite(model: ForwardAction['hostRewrite']): HostRew
     return () => host;
   }
   if (model.kind === 'header') {
-    const name = model.value.toLowerCase();
+    const name = internHeaderName(model.value);
     return headers => headers.get(name) ?? '';
   }
   if (model.kind !== 'path-regex') return null;

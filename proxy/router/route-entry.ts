@@ -16,6 +16,7 @@ import type {
 import type { Metadata } from '../config/model/matchers.ts';
 import type { RouteMatchView } from '../http/filter.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { type CompiledFormat, compileFormat } from '../telemetry/formatter.ts';
 import { compileRequestEdits, compileResponseEdits, HeaderEdits, LeveledHeaderEdits } from './header-edits.ts';
 import { compileHashPolicies } from './hash-policy.ts';
@@ -56,6 +57,7 @@ export interface ForwardEntry {
 
 export interface MirrorEntry {
   readonly model: MirrorPolicy;
+  readonly clusterHeader: string;
   /** Of the copy, in their order. */
   readonly edits: readonly HeaderEdits[];
 }
@@ -146,7 +148,7 @@ function compileForward(
     kind: 'forward',
     model: action,
     clusterName: weighted?.name ?? (action.cluster.kind === 'name' ? action.cluster.name : ''),
-    clusterHeader: weighted?.clusterHeader ?? (action.cluster.kind === 'header' ? action.cluster.header.toLowerCase() : ''),
+    clusterHeader: internHeaderName(weighted?.clusterHeader ?? (action.cluster.kind === 'header' ? action.cluster.header : '')),
     rewritePath: compilePathRewrite(route.match.path, action.prefixRewrite, action.regexRewrite),
     pathFormat: action.pathFormat === undefined ? null : compileFormat(action.pathFormat, { omitEmpty: true }),
     mirrors: action.mirrors.map(compileMirror),
@@ -166,7 +168,7 @@ function compileMirror(model: MirrorPolicy): MirrorEntry {
   const edits = (model.mutations ?? []).map(mutation =>
     mutation.kind === 'remove' ? new HeaderEdits([], [mutation.name]) : new HeaderEdits([mutation.option], []),
   );
-  return { model, edits };
+  return { model, clusterHeader: internHeaderName(model.clusterHeader), edits };
 }
 
 /** Where a direct response with a status of redirects leads. */

@@ -5,6 +5,7 @@
  */
 import type { RouteConfigModel, VirtualHostModel } from '../config/model/route.ts';
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { compileRequestEdits, compileResponseEdits } from './header-edits.ts';
 import { RateLimitPolicy } from './rate-limit-descriptors.ts';
@@ -147,7 +148,7 @@ function compileVirtualHost(virtualHost: VirtualHostModel, config: RouteTableMod
       entries,
       thresholds: weights === null ? null : weights.clusters.map(cluster => (sum += cluster.weight)),
       totalWeight: weights === null ? 0 : Math.max(1, weights.totalWeight || sum),
-      choiceHeader: weights?.header ?? '',
+      choiceHeader: internHeaderName(weights?.header ?? ''),
     };
   });
   return {

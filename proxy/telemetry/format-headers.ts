@@ -1,5 +1,6 @@
 /** Operators that read headers, and what is in them. */
 import type { HeaderMap } from '../http/header-map.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import {
   type FormatContext,
   FormatError,
@@ -34,7 +35,7 @@ function readHeader(headers: HeaderMap | null, name: string): string | null {
 function headerOperator(select: (context: FormatContext) => HeaderMap | null): OperatorFactory {
   return (argument, _maxLength, name) => {
     if (argument === null || argument === '') throw new FormatError(`${name} requires a header name`);
-    const names = argument.toLowerCase().split('?');
+    const names = argument.split('?').map(internHeaderName);
     if (names.length > 2) throw new FormatError(`More than 1 alternative header specified in token: ${argument}`);
     const [main, alternative] = names;
     return context => {

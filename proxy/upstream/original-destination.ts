@@ -8,6 +8,7 @@ import { Timer } from '../../common/timer-wheel.ts';
 import { formatAddress } from '../config/model/address.ts';
 import type { Address, SocketAddress } from '../config/model/address.ts';
 import type { ClusterModel } from '../config/model/cluster.ts';
+import { internHeaderName } from '../http/header-name.ts';
 import { parseAddressText } from '../network/socket-address.ts';
 import type { LoadBalancerContext } from './cluster-manager.ts';
 import type { WorkerCluster } from './worker-cluster.ts';
@@ -40,7 +41,7 @@ export class OriginalDestinationHosts {
     const { discovery } = cluster.model;
     if (discovery.kind !== 'original-dst') throw new Error('not an original destination cluster');
     this.#cluster = cluster;
-    this.#header = discovery.useHttpHeader;
+    this.#header = internHeaderName(discovery.useHttpHeader);
     this.#metadataKey = discovery.metadataKey;
     this.#portOverride = discovery.portOverride;
     this.#cleanupIntervalMs = discovery.cleanupIntervalMs;

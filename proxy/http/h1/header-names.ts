@@ -2,6 +2,7 @@
  * Interned header names: the parser hashes a name while it checks its bytes and finds the one lower-case string that the whole
  * process uses, so that comparisons of names are comparisons of pointers.
  */
+import { internHeaderName } from '../header-name.ts';
 import { inlineRequestHeaders, inlineResponseHeaders } from '../inline-headers.ts';
 
 /** What the parser itself must know of a header. */
@@ -50,7 +51,7 @@ const otherKnownNames =
 
 function makeName(text: string): HeaderName {
   return {
-    text,
+    text: internHeaderName(text),
     kind: kinds.get(text) ?? (text.includes('_') ? NameKind.underscore : NameKind.other),
     isInlineOfRequests: inlineRequestHeaders.has(text),
     isInlineOfResponses: inlineResponseHeaders.has(text),
@@ -85,7 +86,7 @@ export function internName(data: Buffer, start: number, end: number, hash: numbe
     while (i < text.length && tokenBytes[data[start + i]] === text.charCodeAt(i)) i++;
     if (i === text.length) return candidate;
   }
-  const text = data.toString('latin1', start, end).toLowerCase();
+  const text = internHeaderName(data.toString('latin1', start, end));
   const name = known.get(text) ?? makeName(text);
   if (pinned[slot] === 0) slots[slot] = name;
   return name;

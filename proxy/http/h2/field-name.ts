@@ -2,6 +2,7 @@
  * Names of header fields with what the codec must know of them. Every name that arrives is looked up once, when it enters the
  * dynamic table, and is from then on the one string that the whole process uses.
  */
+import { internHeaderName } from '../header-name.ts';
 import { inlineRequestHeaders, inlineResponseHeaders } from '../inline-headers.ts';
 
 export const FieldKind = {
@@ -72,9 +73,10 @@ export function internFieldName(text: string): FieldName {
   let name = remembered.get(text);
   if (name !== undefined) return name;
   if (remembered.size >= maxRemembered) remembered.clear();
+  const kind = kindOf(text);
   name = {
-    text,
-    kind: kindOf(text),
+    text: kind === FieldKind.invalid ? text : internHeaderName(text),
+    kind,
     isInlineOfRequests: inlineRequestHeaders.has(text),
     isInlineOfResponses: inlineResponseHeaders.has(text),
   };
