@@ -5,6 +5,8 @@ import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
 import { createMemoryTrim } from './memory-trim.ts';
+import { lengthenBackgroundSlices } from './thread-slices.ts';
+import { isWorkerName } from './workers/worker-name.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
 import { flags } from './config/options.ts';
 
@@ -101,6 +103,7 @@ async function run(options: ProxyOptions): Promise<void> {
     await server.start();
     idleCollection.schedule();
     createMemoryTrim()?.start();
+    lengthenBackgroundSlices(isWorkerName);
   } catch (error) {
     log.critical(`error initializing config '${what}': ${(error as Error).message}`);
     log.debug(() => String((error as Error).stack));

@@ -8,6 +8,7 @@ import type { StatSink } from '../telemetry/stats-store.ts';
 import { readMemoryLimit, workerResourceLimits } from './heap-limit.ts';
 import type { MainToWorker, UrgentMessage, WorkerStart, WorkerToMain } from './messages.ts';
 import { Outbox } from './outbox.ts';
+import { nameWorker } from './worker-name.ts';
 
 const log = new Logger('main');
 
@@ -72,7 +73,7 @@ export class WorkerPool {
         workerData,
         transferList: [inbox.port],
         resourceLimits,
-        name: `wrk:worker_${index}`,
+        name: nameWorker(index),
       });
       this.#workers.push(worker);
       ready.push(this.#watch(worker, index));
