@@ -52,8 +52,15 @@ export class TimerWheel {
 
   /** Arms a timer to fire once after `delayMs` (any non-negative number; Infinity never fires); arming again moves it. */
   arm(timer: Timer, delayMs: number): void {
-    this.cancel(timer);
-    if (delayMs === Number.POSITIVE_INFINITY) return;
+    if (delayMs === Number.POSITIVE_INFINITY) {
+      this.cancel(timer);
+      return;
+    }
+    if (timer.slot !== null) {
+      // The wake-up stays, also of a wheel's only timer: most are moved again and again before they are due.
+      this.#detach(timer);
+      this.#entries--;
+    }
     const now = performance.now() - this.#startMs;
     const nowTick = Math.floor(now / tickMs);
     if (nowTick < this.#wakeTick) this.#currentTick = nowTick;

@@ -98,12 +98,14 @@ t.test('a timer that was armed while the wheel stood still fires on time', async
 class SimulatedClock {
   nowMs = 0;
   wakeUps = 0;
+  timeoutsSet = 0;
   #next: { atMs: number; run: () => void } | null = null;
 
   constructor(t: Test) {
     t.intercept(performance, 'now', { value: () => this.nowMs });
     t.intercept(globalThis, 'setTimeout', {
       value: (run: () => void, delayMs: number) => {
+        this.timeoutsSet++;
         this.#next = { atMs: this.nowMs + Math.max(1, delayMs), run };
         return {};
       },
@@ -137,6 +139,25 @@ t.test('only due timers wake the process', t => {
   clock.runUntil(4_000_000);
   t.same(fired, [3_600_000]);
   t.ok(clock.wakeUps < 15, `${clock.wakeUps} in an hour`);
+  t.end();
+});
+
+t.test('the only timer, moved for every request, sets a timeout as rarely', t => {
+  const clock = new SimulatedClock(t);
+  const wheel = new TimerWheel();
+  const fired: number[] = [];
+  const idle = new Timer(() => fired.push(clock.nowMs));
+  for (let request = 0; request < 1000; request++) {
+    wheel.arm(idle, 60_000);
+    clock.runUntil(clock.nowMs + 5);
+  }
+  t.ok(clock.timeoutsSet <= 3, `${clock.timeoutsSet} timeouts`);
+  clock.runUntil(120_000);
+  t.same(fired, [65_000], 'a minute after the last, within a tick');
+  wheel.arm(idle, 60_000);
+  wheel.arm(idle, Number.POSITIVE_INFINITY);
+  clock.runUntil(1e9);
+  t.equal(fired.length, 1, 'endless means never');
   t.end();
 });
 
