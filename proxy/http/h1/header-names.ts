@@ -31,8 +31,9 @@ for (const character of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
   tokenBytes[character.charCodeAt(0)] = character.charCodeAt(0);
 for (let upper = 65; upper <= 90; upper++) tokenBytes[upper] = upper + 32;
 
-const slotCount = 2048;
-/** Direct mapped; the names below are never displaced, names of the traffic displace each other. */
+const slotBits = 11;
+const slotCount = 1 << slotBits;
+/** The names below are never displaced, names of the traffic displace each other. */
 const slots: (HeaderName | null)[] = new Array(slotCount).fill(null);
 const pinned = new Uint8Array(slotCount);
 
@@ -65,29 +66,43 @@ export function hashName(text: string): number {
   return hash;
 }
 
+function firstSlot(hash: number): number {
+  return hash & (slotCount - 1);
+}
+
+/** For names whose first slot a known one holds. */
+function secondSlot(hash: number): number {
+  return (hash >>> slotBits) & (slotCount - 1);
+}
+
 /** Every name that has an object for good, also where two share a slot. */
 const known = new Map<string, HeaderName>();
 for (const text of [...inlineRequestHeaders, ...inlineResponseHeaders, ...otherKnownNames.split(' ')]) {
   if (known.has(text)) continue;
   const name = makeName(text);
   known.set(text, name);
-  const slot = hashName(text) & (slotCount - 1);
+  const hash = hashName(text);
+  const slot = slots[firstSlot(hash)] === null ? firstSlot(hash) : secondSlot(hash);
   slots[slot] ??= name;
   pinned[slot] = 1;
 }
 
 /** The interned name of token bytes `data[start, end)` whose hash is known. */
 export function internName(data: Buffer, start: number, end: number, hash: number): HeaderName {
-  const slot = hash & (slotCount - 1);
-  const candidate = slots[slot];
-  if (candidate !== null && candidate.text.length === end - start) {
-    const text = candidate.text;
-    let i = 0;
-    while (i < text.length && tokenBytes[data[start + i]] === text.charCodeAt(i)) i++;
-    if (i === text.length) return candidate;
-  }
+  const first = slots[firstSlot(hash)];
+  if (first !== null && isSpelled(first.text, data, start, end)) return first;
+  const second = slots[secondSlot(hash)];
+  if (second !== null && isSpelled(second.text, data, start, end)) return second;
   const text = internHeaderName(data.toString('latin1', start, end));
   const name = known.get(text) ?? makeName(text);
-  if (pinned[slot] === 0) slots[slot] = name;
+  if (pinned[firstSlot(hash)] === 0) slots[firstSlot(hash)] = name;
+  else if (pinned[secondSlot(hash)] === 0) slots[secondSlot(hash)] = name;
   return name;
+}
+
+function isSpelled(text: string, data: Buffer, start: number, end: number): boolean {
+  if (text.length !== end - start) return false;
+  let i = 0;
+  while (i < text.length && tokenBytes[data[start + i]] === text.charCodeAt(i)) i++;
+  return i === text.length;
 }

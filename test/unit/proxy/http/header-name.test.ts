@@ -45,3 +45,16 @@ t.test('names of both protocols are the same strings', async t => {
     t.ok(isInternalized(ofHttp2), `${name} of HTTP/2`);
   }
 });
+
+t.test('a name that shares the place of a known one is made once, too', async t => {
+  const place = (name: string): number => hashName(name) & 2047;
+  const find = (text: string) => internName(Buffer.from(text), 0, text.length, hashName(text));
+  let found = 0;
+  for (let number = 0; found < 5; number++) {
+    const name = `x-custom-${number}`;
+    if (place(name) !== place('host')) continue;
+    found++;
+    t.equal(find(name), find(name), name);
+    t.equal(find('host').text, 'host');
+  }
+});
