@@ -5,10 +5,10 @@ import { idleCollection } from '../common/idle-collection.ts';
 import { Logger, setLogFile, setLogLevels } from '../common/log.ts';
 import { envoyVersion } from '../common/version.ts';
 import { createMemoryTrim } from './memory-trim.ts';
-import { lengthenBackgroundSlices } from './thread-slices.ts';
-import { isWorkerName } from './workers/worker-name.ts';
 import { OptionsError, type ProxyOptions, parseOptions } from './config/options.ts';
 import { flags } from './config/options.ts';
+import { lengthenBackgroundSlices } from './thread-slices.ts';
+import { isWorkerName } from './workers/worker-name.ts';
 
 const log = new Logger('main');
 

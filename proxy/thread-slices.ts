@@ -1,7 +1,8 @@
 /**
  * Workers run as soon as they have something to do, also beside threads that compile, collect or read configuration. A thread that
  * wakes would wait for those up to the next tick of the scheduler, 4 ms on many kernels: a busy thread is first entitled to a slice, and
- * only ticks look again. It does not wait for threads that asked for longer slices than its own. They get no less of the processor.
+ * only ticks look again. Before threads that asked for longer slices it comes at once, unless it had more than its share of late. They
+ * get no less of the processor.
  *
  * Source: sched_setattr(2), `sched_runtime` of SCHED_OTHER: the slice from Linux 6.12 on, without effect before.
  */
@@ -20,7 +21,7 @@ const callNumbers: { readonly [arch: string]: readonly [set: number, get: number
 const attributeBytes = 56;
 const runtimeOffset = 24;
 
-/** Attributes of a thread: null if there is none any more. */
+/** Reads and writes a thread's `struct sched_attr`; false: the thread is over, or may not. */
 export interface SchedulerCalls {
   get(threadId: number, attributes: Buffer): boolean;
   set(threadId: number, attributes: Buffer): boolean;
@@ -37,14 +38,6 @@ export function loadSchedulerCalls(): SchedulerCalls {
     get: (threadId, attributes) => call(get, threadId, attributes, attributes.length, 0) === 0,
     set: (threadId, attributes) => call(set, threadId, attributes, 0, 0) === 0,
   };
-}
-
-/** In milliseconds; null: the thread is over, or the kernel has no slices. */
-export function readSliceMs({ get }: SchedulerCalls, threadId: number): number | null {
-  const attributes = Buffer.alloc(attributeBytes);
-  if (!get(threadId, attributes)) return null;
-  const runtimeNs = attributes.readBigUInt64LE(runtimeOffset);
-  return runtimeNs === 0n ? null : Number(runtimeNs) / 1e6;
 }
 
 /** @returns false if the thread is over or may not. */

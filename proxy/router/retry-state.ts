@@ -35,6 +35,8 @@ const grpcConditions = new Map<string, number>([
   ['14', RetryOn.unavailable],
 ]);
 
+const noNames: readonly string[] = [];
+
 export class RetryState {
   readonly #policy: RetryPolicy | null;
   readonly #timers: TimerWheel;
@@ -64,7 +66,8 @@ export class RetryState {
     this.#nextIntervalMs = policy?.model.baseIntervalMs ?? defaultBaseIntervalMs;
     const codes = headers.get('x-envoy-retriable-status-codes');
     this.#statusCodes = codes === undefined ? (policy?.statusCodes ?? new Set()) : extendCodes(policy, codes);
-    this.#headerNames = splitList(headers.get('x-envoy-retriable-header-names') ?? '').map(internHeaderName);
+    const names = headers.get('x-envoy-retriable-header-names');
+    this.#headerNames = names === undefined ? noNames : splitList(names).map(internHeaderName);
   }
 
   get hostSelectionMaxAttempts(): number {

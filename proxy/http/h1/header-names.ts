@@ -50,9 +50,10 @@ const otherKnownNames =
   'accept-ranges content-range traceparent tracestate b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled http2-settings ' +
   'sec-websocket-key sec-websocket-version sec-websocket-accept sec-websocket-protocol sec-websocket-extensions';
 
+/** Of interned text. */
 function makeName(text: string): HeaderName {
   return {
-    text: internHeaderName(text),
+    text,
     kind: kinds.get(text) ?? (text.includes('_') ? NameKind.underscore : NameKind.other),
     isInlineOfRequests: inlineRequestHeaders.has(text),
     isInlineOfResponses: inlineResponseHeaders.has(text),
@@ -79,7 +80,7 @@ function secondSlot(hash: number): number {
 const known = new Map<string, HeaderName>();
 for (const text of [...inlineRequestHeaders, ...inlineResponseHeaders, ...otherKnownNames.split(' ')]) {
   if (known.has(text)) continue;
-  const name = makeName(text);
+  const name = makeName(internHeaderName(text));
   known.set(text, name);
   const hash = hashName(text);
   const slot = slots[firstSlot(hash)] === null ? firstSlot(hash) : secondSlot(hash);

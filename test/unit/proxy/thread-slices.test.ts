@@ -1,11 +1,17 @@
 import { release } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { lengthenBackgroundSlices, listThreads, loadSchedulerCalls, readSliceMs } from '../../../proxy/thread-slices.ts';
+import { lengthenBackgroundSlices, listThreads, loadSchedulerCalls, type SchedulerCalls } from '../../../proxy/thread-slices.ts';
 import { isWorkerName, nameWorker } from '../../../proxy/workers/worker-name.ts';
 
 const [major, minor] = release().split('.').map(Number);
 const hasSlices = major > 6 || (major === 6 && minor >= 12);
+
+/** `sched_runtime` of `struct sched_attr`; null: no such thread. */
+function readSliceMs(calls: SchedulerCalls, threadId: number): number | null {
+  const attributes = Buffer.alloc(56);
+  return calls.get(threadId, attributes) ? Number(attributes.readBigUInt64LE(24)) / 1e6 : null;
+}
 
 t.test('threads that serve connections keep their slice, others take longer ones', async t => {
   const worker = new Worker('setInterval(() => {}, 1000)', { eval: true, name: nameWorker(3) });
